@@ -1,1 +1,14 @@
-//! Placeholder while the crate is laid out.
+//! The Spadina IR: the `.ir` front end, typed structured SSA, its two texts, its verifier and its reference interpreter.
+//!
+//! Read [`func`] first: it states what a program is. [`op`] is the table of operations, [`builder`] the only way
+//! programs are made, [`walk`] the ways they are read.
+
+pub mod builder;
+pub mod func;
+pub mod op;
+pub mod types;
+pub mod walk;
+pub mod math;
+pub mod diag;
+pub mod span;
+pub mod frontend;

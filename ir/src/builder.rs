@@ -1,0 +1,610 @@
+//! The only way programs are made: an insertion point, hash-consing and folding.
+//!
+//! # What building guarantees
+//! - *Hash-consing*: a pure instruction equal to one that is visible from the insertion point is not made twice.
+//! - *Folding*: literals are computed; neutral and absorbing elements vanish. `0 * a` is `0`: a literal zero is a structural
+//!   zero here, it never becomes NaN.
+//! - *Signed nodes*: a negation moves outward through products and quotients and into sums, so `a - b` and `b - a` share one
+//!   node and negations cost nothing until code is emitted.
+//!
+//! Folding changes a result by rounding in one rule only ([`Builder::op`] on `c1 * (c2 * a)`), and drops the sign of zeros.
+
+use crate::func::{
+    Buffer, BufferData, Carry, Const, EmitData, Func, Inst, InstData, Region, RegionData, Role, Value,
+    ValueData, ValueDef,
+};
+use crate::math;
+use crate::op::Op;
+use crate::types::{Size, SizeExpr, Ty};
+use std::collections::HashMap;
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    F64(u64),
+    F32(u32),
+    Int(i64),
+    Bool(bool),
+    Size(SizeExpr),
+    Op(Op, Vec<Value>),
+    Load(Buffer, u32, Vec<Value>),
+    Position(Buffer, Vec<Value>),
+}
+
+struct Scope {
+    region: Region,
+    table: HashMap<Key, Value>,
+    open: Open,
+}
+
+enum Open {
+    Body,
+    Loop { lo: Value, hi: Value, step: i64, carries: Vec<Carry> },
+    Then { cond: Value },
+    Else { cond: Value, then: Region },
+}
+
+/// Builds a [`Func`] instruction by instruction.
+pub struct Builder {
+    func: Func,
+    scopes: Vec<Scope>,
+    resets: HashMap<Buffer, u32>,
+    span: (u32, u32),
+}
+
+impl Builder {
+    /// Continues at the end of the body of `func`. Instructions already there are not hash-consed with.
+    pub fn new(func: Func) -> Builder {
+        let scope = Scope { region: func.body, table: HashMap::new(), open: Open::Body };
+        Builder { func, scopes: vec![scope], resets: HashMap::new(), span: (0, 0) }
+    }
+
+    /// An empty function with the declarations of `func` (sizes, buffers, columns, rows): what a pass starts from.
+    pub fn from_declarations(func: &Func, name: impl Into<String>) -> Builder {
+        let mut copy = Func::new(name);
+        copy.sizes = func.sizes.clone();
+        copy.buffers = func.buffers.clone();
+        copy.columns.clone_from(&func.columns);
+        copy.rows.clone_from(&func.rows);
+        Builder::new(copy)
+    }
+
+    /// The finished function.
+    pub fn finish(self) -> Func {
+        debug_assert!(self.scopes.len() == 1, "a region is still open");
+        self.func
+    }
+
+    /// The function so far.
+    pub fn func(&self) -> &Func {
+        &self.func
+    }
+
+    /// Source location given to the instructions made from now on (byte offsets).
+    pub fn set_span(&mut self, span: (u32, u32)) {
+        self.span = span;
+    }
+
+    /// Current source location.
+    pub fn span(&self) -> (u32, u32) {
+        self.span
+    }
+
+    /// Declares a symbolic size.
+    pub fn size_symbol(&mut self, name: impl Into<String>) -> Size {
+        self.func.sizes.push(name.into())
+    }
+
+    /// Declares a buffer.
+    pub fn buffer(&mut self, data: BufferData) -> Buffer {
+        self.func.buffers.push(data)
+    }
+
+    /// Sets the unknowns that give columns.
+    pub fn set_columns(&mut self, columns: Vec<Buffer>) {
+        self.func.columns = columns;
+    }
+
+    /// Sets the buffers that give rows.
+    pub fn set_rows(&mut self, rows: Vec<Buffer>) {
+        self.func.rows = rows;
+    }
+
+    /// The nesting depth of the insertion point (1 in the body).
+    pub fn depth(&self) -> usize {
+        self.scopes.len()
+    }
+
+    // ---- literals -------------------------------------------------------------------------------------------
+
+    /// A literal.
+    pub fn constant(&mut self, constant: Const) -> Value {
+        let key = match constant {
+            Const::F64(x) => Key::F64(x.to_bits()),
+            Const::F32(x) => Key::F32(x.to_bits()),
+            Const::Int(n) => Key::Int(n),
+            Const::Bool(b) => Key::Bool(b),
+        };
+        self.pure(key, InstData::Const(constant), constant.ty())
+    }
+
+    /// A literal `F64`.
+    pub fn f64(&mut self, x: f64) -> Value {
+        self.constant(Const::F64(x))
+    }
+
+    /// A literal of the given float type.
+    pub fn float(&mut self, ty: Ty, x: f64) -> Value {
+        match ty {
+            Ty::F32 => self.constant(Const::F32(x as f32)),
+            Ty::F64 | Ty::Int | Ty::Bool => self.f64(x),
+        }
+    }
+
+    /// A literal integer.
+    pub fn int(&mut self, n: i64) -> Value {
+        self.constant(Const::Int(n))
+    }
+
+    /// A literal truth value.
+    pub fn bool(&mut self, b: bool) -> Value {
+        self.constant(Const::Bool(b))
+    }
+
+    /// The run-time value of a size expression.
+    pub fn size(&mut self, expr: &SizeExpr) -> Value {
+        match expr.as_constant() {
+            Some(n) => self.int(n),
+            None => self.pure(Key::Size(expr.clone()), InstData::Size(expr.clone()), Ty::Int),
+        }
+    }
+
+    // ---- scalar operations ------------------------------------------------------------------------------------
+
+    /// A scalar operation, folded and hash-consed. The arguments must have types the operation takes.
+    pub fn op(&mut self, op: Op, args: &[Value]) -> Value {
+        if let Some(value) = self.fold(op, args) {
+            return value;
+        }
+        let mut args = args.to_vec();
+        if op.is_commutative() && args[1] < args[0] {
+            args.swap(0, 1);
+        }
+        let types: Vec<Ty> = args.iter().map(|&a| self.func.ty(a)).collect();
+        let ty = op.result_type(&types).unwrap_or_else(|| {
+            unreachable!("`{}` does not take {types:?}: the caller checks types", op.name())
+        });
+        self.pure(Key::Op(op, args.clone()), InstData::Op(op, args), ty)
+    }
+
+    /// `a + b`
+    pub fn add(&mut self, a: Value, b: Value) -> Value {
+        self.op(Op::Add, &[a, b])
+    }
+
+    /// `a - b`
+    pub fn sub(&mut self, a: Value, b: Value) -> Value {
+        self.op(Op::Sub, &[a, b])
+    }
+
+    /// `a * b`
+    pub fn mul(&mut self, a: Value, b: Value) -> Value {
+        self.op(Op::Mul, &[a, b])
+    }
+
+    /// `a / b`
+    pub fn div(&mut self, a: Value, b: Value) -> Value {
+        self.op(Op::Div, &[a, b])
+    }
+
+    /// `-a`
+    pub fn neg(&mut self, a: Value) -> Value {
+        self.op(Op::Neg, &[a])
+    }
+
+    /// `condition ? a : b`; both are evaluated
+    pub fn select(&mut self, condition: Value, a: Value, b: Value) -> Value {
+        self.op(Op::Select, &[condition, a, b])
+    }
+
+    // ---- buffers ----------------------------------------------------------------------------------------------
+
+    /// `buffer[index]`
+    pub fn load(&mut self, buffer: Buffer, index: &[Value]) -> Value {
+        debug_assert_eq!(index.len(), self.func.buffers[buffer].dims.len(), "one index per dimension");
+        let ty = self.func.buffers[buffer].elem;
+        let version = self.resets.get(&buffer).copied().unwrap_or(0);
+        let key = Key::Load(buffer, version, index.to_vec());
+        self.pure(key, InstData::Load(buffer, index.to_vec()), ty)
+    }
+
+    /// The row or column position of `buffer[index]`.
+    pub fn position(&mut self, buffer: Buffer, index: &[Value]) -> Value {
+        let key = Key::Position(buffer, index.to_vec());
+        self.pure(key, InstData::Position(buffer, index.to_vec()), Ty::Int)
+    }
+
+    /// `buffer[index] += value`; nothing for a literal zero.
+    pub fn accum(&mut self, buffer: Buffer, index: &[Value], value: Value) {
+        debug_assert_eq!(index.len(), self.func.buffers[buffer].dims.len(), "one index per dimension");
+        debug_assert!(matches!(self.func.buffers[buffer].role, Role::Scratch | Role::Output), "inputs are not written");
+        if !self.is_float(value, 0.0) {
+            self.push(InstData::Accum(buffer, index.to_vec(), value), &[]);
+        }
+    }
+
+    /// Every entry of a scratch buffer becomes zero.
+    pub fn reset(&mut self, buffer: Buffer) {
+        *self.resets.entry(buffer).or_insert(0) += 1;
+        self.push(InstData::Reset(buffer), &[]);
+    }
+
+    /// Entries of the matrix; literal zeros are left out, nothing is made when none remains.
+    pub fn emit(&mut self, mut emit: EmitData) {
+        debug_assert_eq!(emit.entries.len(), emit.values.len(), "one value per entry");
+        let keep: Vec<bool> = emit.values.iter().map(|&v| !self.is_float(v, 0.0)).collect();
+        let mut kept = keep.iter();
+        emit.entries.retain(|_| *kept.next().expect("as many flags as entries"));
+        let mut kept = keep.iter();
+        emit.values.retain(|_| *kept.next().expect("as many flags as values"));
+        if !emit.values.is_empty() {
+            self.push(InstData::Emit(emit), &[]);
+        }
+    }
+
+    // ---- structure --------------------------------------------------------------------------------------------
+
+    /// Opens a loop; returns the induction variable and the state parameters. Close it with [`Builder::end_loop`].
+    pub fn begin_loop(&mut self, lo: Value, hi: Value, step: i64, carries: &[Carry]) -> (Value, Vec<Value>) {
+        debug_assert!(step > 0, "strides are positive");
+        let region = self.func.regions.push(RegionData::default());
+        let iv = self.param(region, Ty::Int);
+        let mut states = Vec::new();
+        for carry in carries {
+            if let Carry::State(init) = carry {
+                states.push(self.param(region, self.func.ty(*init)));
+            }
+        }
+        let open = Open::Loop { lo, hi, step, carries: carries.to_vec() };
+        self.scopes.push(Scope { region, table: HashMap::new(), open });
+        (iv, states)
+    }
+
+    /// Closes a loop with one yield per carry; returns its results. A loop without carries and effects is dropped.
+    pub fn end_loop(&mut self, yields: &[Value]) -> Vec<Value> {
+        let scope = self.scopes.pop().expect("a loop is open");
+        let Open::Loop { lo, hi, step, carries } = scope.open else {
+            unreachable!("the innermost open region is a loop");
+        };
+        debug_assert_eq!(yields.len(), carries.len(), "one yield per carry");
+        self.func.regions[scope.region].yields = yields.to_vec();
+        let body = scope.region;
+        if carries.is_empty() && !self.region_has_effects(body) {
+            return Vec::new();
+        }
+        let types: Vec<Ty> = yields.iter().map(|&v| self.func.ty(v)).collect();
+        self.push(InstData::Loop { lo, hi, step, carries, body }, &types)
+    }
+
+    /// Opens the first branch of an `if`.
+    pub fn begin_if(&mut self, cond: Value) {
+        let region = self.func.regions.push(RegionData::default());
+        self.scopes.push(Scope { region, table: HashMap::new(), open: Open::Then { cond } });
+    }
+
+    /// Closes the first branch with its yields and opens the second.
+    pub fn begin_else(&mut self, yields: &[Value]) {
+        let scope = self.scopes.pop().expect("an if is open");
+        let Open::Then { cond } = scope.open else {
+            unreachable!("the innermost open region is the first branch of an if");
+        };
+        self.func.regions[scope.region].yields = yields.to_vec();
+        let region = self.func.regions.push(RegionData::default());
+        let open = Open::Else { cond, then: scope.region };
+        self.scopes.push(Scope { region, table: HashMap::new(), open });
+    }
+
+    /// Closes the second branch with its yields; returns the results.
+    pub fn end_if(&mut self, yields: &[Value]) -> Vec<Value> {
+        let scope = self.scopes.pop().expect("an if is open");
+        let Open::Else { cond, then } = scope.open else {
+            unreachable!("the innermost open region is the second branch of an if");
+        };
+        let els = scope.region;
+        self.func.regions[els].yields = yields.to_vec();
+        debug_assert_eq!(self.func.regions[then].yields.len(), yields.len(), "both branches yield alike");
+        if yields.is_empty() && !self.region_has_effects(then) && !self.region_has_effects(els) {
+            return Vec::new();
+        }
+        let types: Vec<Ty> = yields.iter().map(|&v| self.func.ty(v)).collect();
+        self.push(InstData::If { cond, then, els }, &types)
+    }
+
+    fn region_has_effects(&self, region: Region) -> bool {
+        let insts = &self.func.regions[region].insts;
+        insts.iter().any(|&inst| crate::walk::has_effects(&self.func, inst))
+    }
+
+    // ---- making instructions ------------------------------------------------------------------------------------
+
+    fn param(&mut self, region: Region, ty: Ty) -> Value {
+        let n = self.func.regions[region].params.len() as u32;
+        let value = self.func.values.push(ValueData { ty, def: ValueDef::Param(region, n) });
+        self.func.regions[region].params.push(value);
+        value
+    }
+
+    fn push(&mut self, data: InstData, types: &[Ty]) -> Vec<Value> {
+        let inst: Inst = self.func.insts.push(data);
+        self.func.spans[inst] = self.span;
+        let results: Vec<Value> = (0..)
+            .zip(types)
+            .map(|(n, &ty)| self.func.values.push(ValueData { ty, def: ValueDef::Result(inst, n) }))
+            .collect();
+        self.func.results[inst].clone_from(&results);
+        let region = self.scopes.last().expect("the body is always open").region;
+        self.func.regions[region].insts.push(inst);
+        results
+    }
+
+    fn find(&self, key: &Key) -> Option<Value> {
+        self.scopes.iter().rev().find_map(|scope| scope.table.get(key).copied())
+    }
+
+    fn pure(&mut self, key: Key, data: InstData, ty: Ty) -> Value {
+        if let Some(value) = self.find(&key) {
+            return value;
+        }
+        let value = self.push(data, &[ty])[0];
+        self.scopes.last_mut().expect("the body is always open").table.insert(key, value);
+        value
+    }
+
+    // ---- folding ------------------------------------------------------------------------------------------------
+
+    /// True where `value` is the literal float `x`.
+    pub fn is_float(&self, value: Value, x: f64) -> bool {
+        match self.func.as_const(value) {
+            Some(Const::F64(y)) => y == x,
+            Some(Const::F32(y)) => f64::from(y) == x,
+            Some(Const::Int(_) | Const::Bool(_)) | None => false,
+        }
+    }
+
+    fn negated(&self, value: Value) -> Option<Value> {
+        match self.func.def(value) {
+            Some(InstData::Op(Op::Neg, args)) => Some(args[0]),
+            _ => None,
+        }
+    }
+
+    fn scaled(&self, value: Value) -> Option<(Const, Value)> {
+        match self.func.def(value) {
+            Some(InstData::Op(Op::Mul, args)) => match (self.func.as_const(args[0]), self.func.as_const(args[1])) {
+                (Some(c), _) => Some((c, args[1])),
+                (_, Some(c)) => Some((c, args[0])),
+                (None, None) => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn int_offset(&self, value: Value) -> (Value, i64) {
+        if let Some(InstData::Op(Op::IntAdd, args)) = self.func.def(value) {
+            if let Some(n) = self.func.as_int(args[1]) {
+                return (args[0], n);
+            }
+            if let Some(n) = self.func.as_int(args[0]) {
+                return (args[1], n);
+            }
+        }
+        (value, 0)
+    }
+
+    fn fold(&mut self, op: Op, args: &[Value]) -> Option<Value> {
+        let literals: Option<Vec<Const>> = args.iter().map(|&a| self.func.as_const(a)).collect();
+        if let Some(value) = literals.and_then(|literals| math::eval(op, &literals)) {
+            return Some(self.constant(value));
+        }
+        match *args {
+            [a] => self.fold_unary(op, a),
+            [a, b] if self.func.ty(a).is_float() => self.fold_float(op, a, b),
+            [a, b] => self.fold_discrete(op, a, b),
+            [c, a, b] => match self.func.as_const(c) {
+                _ if a == b => Some(a),
+                Some(Const::Bool(true)) => Some(a),
+                Some(Const::Bool(false)) => Some(b),
+                _ => match self.func.def(c) {
+                    Some(InstData::Op(Op::Not, inner)) => {
+                        let inner = inner[0];
+                        Some(self.select(inner, b, a))
+                    }
+                    _ => None,
+                },
+            },
+            _ => None,
+        }
+    }
+
+    fn fold_unary(&mut self, op: Op, a: Value) -> Option<Value> {
+        match (op, self.negated(a)) {
+            (Op::Neg, Some(inner)) => Some(inner),
+            (Op::Abs, Some(inner)) => Some(self.op(Op::Abs, &[inner])),
+            (Op::Cos | Op::Cosh, Some(inner)) => Some(self.op(op, &[inner])),
+            (Op::Sin | Op::Tan | Op::Sinh | Op::Tanh | Op::Atan | Op::Asin, Some(inner)) => {
+                let positive = self.op(op, &[inner]);
+                Some(self.neg(positive))
+            }
+            _ => match (op, self.func.def(a)) {
+                (Op::Not, Some(InstData::Op(Op::Not, inner))) => Some(inner[0]),
+                (Op::Abs, Some(InstData::Op(Op::Abs, _))) => Some(a),
+                _ => None,
+            },
+        }
+    }
+
+    fn fold_float(&mut self, op: Op, a: Value, b: Value) -> Option<Value> {
+        let (zero_a, zero_b) = (self.is_float(a, 0.0), self.is_float(b, 0.0));
+        match op {
+            Op::Add => {
+                if zero_a {
+                    return Some(b);
+                }
+                if zero_b {
+                    return Some(a);
+                }
+                match (self.negated(a), self.negated(b)) {
+                    (Some(na), Some(nb)) => {
+                        let sum = self.add(na, nb);
+                        Some(self.neg(sum))
+                    }
+                    (Some(na), None) => Some(self.sub(b, na)),
+                    (None, Some(nb)) => Some(self.sub(a, nb)),
+                    (None, None) => None,
+                }
+            }
+            Op::Sub => {
+                if zero_b {
+                    return Some(a);
+                }
+                if zero_a {
+                    return Some(self.neg(b));
+                }
+                if a == b {
+                    return Some(self.float(self.func.ty(a), 0.0));
+                }
+                match (self.negated(a), self.negated(b)) {
+                    (Some(na), Some(nb)) => return Some(self.sub(nb, na)),
+                    (Some(na), None) => {
+                        let sum = self.add(na, b);
+                        return Some(self.neg(sum));
+                    }
+                    (None, Some(nb)) => return Some(self.add(a, nb)),
+                    (None, None) => {}
+                }
+                let mirrored = self.find(&Key::Op(Op::Sub, vec![b, a]))?;
+                Some(self.neg(mirrored))
+            }
+            Op::Mul => self.fold_mul(a, b),
+            Op::Div => {
+                if zero_a {
+                    return Some(a);
+                }
+                if self.is_float(b, 1.0) {
+                    return Some(a);
+                }
+                if self.is_float(b, -1.0) {
+                    return Some(self.neg(a));
+                }
+                match (self.negated(a), self.negated(b)) {
+                    (Some(na), Some(nb)) => Some(self.div(na, nb)),
+                    (Some(n), None) => {
+                        let quotient = self.div(n, b);
+                        Some(self.neg(quotient))
+                    }
+                    (None, Some(n)) => {
+                        let quotient = self.div(a, n);
+                        Some(self.neg(quotient))
+                    }
+                    (None, None) => None,
+                }
+            }
+            Op::Min | Op::Max if a == b => Some(a),
+            _ => None,
+        }
+    }
+
+    fn fold_mul(&mut self, a: Value, b: Value) -> Option<Value> {
+        for (x, y) in [(a, b), (b, a)] {
+            if self.is_float(x, 0.0) {
+                return Some(x);
+            }
+            if self.is_float(x, 1.0) {
+                return Some(y);
+            }
+            if self.is_float(x, -1.0) {
+                return Some(self.neg(y));
+            }
+        }
+        match (self.negated(a), self.negated(b)) {
+            (Some(na), Some(nb)) => return Some(self.mul(na, nb)),
+            (Some(n), None) => {
+                let product = self.mul(n, b);
+                return Some(self.neg(product));
+            }
+            (None, Some(n)) => {
+                let product = self.mul(a, n);
+                return Some(self.neg(product));
+            }
+            (None, None) => {}
+        }
+        for (x, y) in [(a, b), (b, a)] {
+            if let Some(c1) = self.func.as_const(x) {
+                // Negative literals become negations, so that signed nodes are shared.
+                if let Const::F64(f) = c1
+                    && f < 0.0
+                {
+                    let positive = self.f64(-f);
+                    let product = self.mul(positive, y);
+                    return Some(self.neg(product));
+                }
+                if let Some((c2, rest)) = self.scaled(y) {
+                    let c = math::eval(Op::Mul, &[c1, c2])?;
+                    let c = self.constant(c);
+                    return Some(self.mul(c, rest));
+                }
+            }
+        }
+        None
+    }
+
+    fn fold_discrete(&mut self, op: Op, a: Value, b: Value) -> Option<Value> {
+        let (int_a, int_b) = (self.func.as_int(a), self.func.as_int(b));
+        match op {
+            Op::IntAdd => match (int_a, int_b) {
+                (Some(0), _) => Some(b),
+                (_, Some(0)) => Some(a),
+                (None, Some(n)) => {
+                    let (base, offset) = self.int_offset(a);
+                    if offset == 0 {
+                        return None;
+                    }
+                    let sum = self.int(offset.wrapping_add(n));
+                    Some(self.op(Op::IntAdd, &[base, sum]))
+                }
+                (Some(_), None) => self.fold_discrete(op, b, a),
+                _ => None,
+            },
+            Op::IntSub => match (int_a, int_b) {
+                (_, Some(n)) => {
+                    let n = self.int(n.wrapping_neg());
+                    Some(self.op(Op::IntAdd, &[a, n]))
+                }
+                _ if a == b => Some(self.int(0)),
+                _ => None,
+            },
+            Op::IntMul => match (int_a, int_b) {
+                (Some(1), _) => Some(b),
+                (_, Some(1)) => Some(a),
+                (Some(0), _) => Some(a),
+                (_, Some(0)) => Some(b),
+                _ => None,
+            },
+            Op::IntDiv if int_b == Some(1) => Some(a),
+            Op::IntMod if int_b == Some(1) => Some(self.int(0)),
+            Op::IntMin | Op::IntMax if a == b => Some(a),
+            Op::IntEq | Op::IntLe if a == b => Some(self.bool(true)),
+            Op::IntNe | Op::IntLt if a == b => Some(self.bool(false)),
+            Op::Indicator if a == b => Some(self.f64(1.0)),
+            Op::And | Op::Or => {
+                let neutral = op == Op::And;
+                for (x, y) in [(a, b), (b, a)] {
+                    if let Some(Const::Bool(c)) = self.func.as_const(x) {
+                        return Some(if c == neutral { y } else { x });
+                    }
+                }
+                (a == b).then_some(a)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Cuts `.ir` text into tokens; never fails, bad characters become diagnostics and are skipped.
+
+use crate::diag::Diagnostic;
+use crate::span::Span;
+
+/// What a token is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tok {
+    /// A name or a keyword (see [`is_reserved`]).
+    Ident(String),
+    /// An integer literal.
+    Int(i64),
+    /// A floating-point literal.
+    Float(f64),
+    /// A text in double quotes, only used by attributes.
+    Text(String),
+    /// A `///` line, without the slashes and one leading blank.
+    Doc(String),
+    /// An operator or a delimiter.
+    Punct(&'static str),
+    /// The end of the text.
+    Eof,
+}
+
+/// A token and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    /// What it is.
+    pub tok: Tok,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Longest first, so that the first match is the right one.
+const PUNCTS: [&str; 37] = [
+    "..", "->", "+=", "-=", "==", "!=", "<=", ">=", "&&", "||", "*=", "/=", "(", ")", "[", "]", "{", "}", "<", ">", ",", ":",
+    ";", "=", "+", "-", "*", "/", "%", "^", "@", "!", ".", "#", "&", "|", "?",
+];
+
+const RESERVED: [&str; 25] = [
+    "kernel", "fn", "struct", "const", "let", "mut", "for", "in", "if", "else", "step", "with", "var", "sum", "prod", "map",
+    "min", "max", "fold", "scan", "zeros", "true", "false", "while", "return",
+];
+
+/// May this word not be used as a name?
+pub fn is_reserved(word: &str) -> bool {
+    RESERVED.contains(&word)
+}
+
+/// All tokens of `text`, ended by [`Tok::Eof`], and what was wrong on the way.
+pub fn lex(text: &str) -> (Vec<Token>, Vec<Diagnostic>) {
+    let mut lexer = Lexer { text, at: 0, tokens: Vec::new(), diagnostics: Vec::new() };
+    while lexer.at < text.len() {
+        lexer.step();
+    }
+    lexer.push(Tok::Eof, text.len());
+    (lexer.tokens, lexer.diagnostics)
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    tokens: Vec<Token>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Lexer<'_> {
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
+    }
+
+    fn push(&mut self, tok: Tok, start: usize) {
+        self.tokens.push(Token { tok, span: Span::new(start, self.at) });
+    }
+
+    /// Moves past the characters that satisfy `keep`.
+    fn take(&mut self, keep: impl Fn(char) -> bool) -> usize {
+        let rest = self.rest();
+        let length = rest.find(|c| !keep(c)).unwrap_or(rest.len());
+        self.at += length;
+        length
+    }
+
+    fn step(&mut self) {
+        let start = self.at;
+        let Some(first) = self.rest().chars().next() else { return };
+        if first.is_whitespace() {
+            self.take(char::is_whitespace);
+        } else if self.rest().starts_with("//") {
+            self.comment(start);
+        } else if first == '_' || first.is_alphabetic() {
+            self.take(|c| c == '_' || c.is_alphanumeric());
+            self.push(Tok::Ident(self.text[start..self.at].to_owned()), start);
+        } else if first.is_ascii_digit() {
+            self.number(start);
+        } else if first == '"' {
+            self.quoted(start);
+        } else if let Some(punct) = PUNCTS.into_iter().find(|&punct| self.rest().starts_with(punct)) {
+            self.at += punct.len();
+            self.push(Tok::Punct(punct), start);
+        } else {
+            self.at += first.len_utf8();
+            self.diagnostics.push(
+                Diagnostic::error("bad-character", format!("`{}` has no meaning here", first.escape_default()))
+                    .label(Span::new(start, self.at), "unknown character")
+                    .help("names are letters, digits and `_`; the text is UTF-8 and operators are plain ASCII"),
+            );
+        }
+    }
+
+    fn comment(&mut self, start: usize) {
+        self.take(|c| c != '\n');
+        let line = &self.text[start..self.at];
+        if line.starts_with("///") && !line.starts_with("////") {
+            let doc = line[3..].trim_end();
+            self.push(Tok::Doc(doc.strip_prefix(' ').unwrap_or(doc).to_owned()), start);
+        }
+    }
+
+    fn number(&mut self, start: usize) {
+        let digit = |c: char| c.is_ascii_digit() || c == '_';
+        self.take(digit);
+        let mut float = false;
+        let mut next = self.rest().chars();
+        if next.next() == Some('.') {
+            // `0..N` is a range, `v.0.x` does not exist, `1.` and `1.5` are floats.
+            let after = next.next();
+            if !after.is_some_and(|c| c == '.' || c == '_' || c.is_alphabetic()) {
+                float = true;
+                self.at += 1;
+                self.take(digit);
+            }
+        }
+        let exponent = self.rest().strip_prefix(['e', 'E']).map(|tail| {
+            let unsigned = tail.strip_prefix(['+', '-']).unwrap_or(tail);
+            (tail.len() - unsigned.len(), unsigned.starts_with(|c: char| c.is_ascii_digit()))
+        });
+        if let Some((sign, true)) = exponent {
+            float = true;
+            self.at += 1 + sign;
+            self.take(digit);
+        }
+        let glued = self.rest().starts_with(|c: char| c == '_' || c.is_alphabetic());
+        let digits = self.text[start..self.at].replace('_', "");
+        if glued {
+            self.take(|c| c == '_' || c.is_alphanumeric());
+            self.bad_number(start, "letters follow the digits", "write `2 * x`, not `2x`; exponents look like `1e-3`");
+        }
+        let tok = if float {
+            digits.parse().map(Tok::Float).ok()
+        } else {
+            digits.parse().map(Tok::Int).ok()
+        };
+        let tok = tok.unwrap_or_else(|| {
+            self.bad_number(start, "does not fit into 64 bits", "write it as a float, `1e20`");
+            Tok::Int(0)
+        });
+        self.push(tok, start);
+    }
+
+    fn bad_number(&mut self, start: usize, why: &str, help: &str) {
+        let span = Span::new(start, self.at);
+        let message = format!("`{}` is not a number", span.slice(self.text));
+        self.diagnostics.push(Diagnostic::error("bad-number", message).label(span, why).help(help));
+    }
+
+    fn quoted(&mut self, start: usize) {
+        self.at += 1;
+        self.take(|c| c != '"' && c != '\n');
+        let inside = self.text[start + 1..self.at].to_owned();
+        if self.rest().starts_with('"') {
+            self.at += 1;
+        } else {
+            self.diagnostics.push(
+                Diagnostic::error("unterminated-text", "this text has no closing quote")
+                    .label(Span::new(start, self.at), "starts here")
+                    .help("close it with `\"` on the same line"),
+            );
+        }
+        self.push(Tok::Text(inside), start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toks(text: &str) -> Vec<Tok> {
+        lex(text).0.into_iter().map(|token| token.tok).collect()
+    }
+
+    #[test]
+    fn ranges_are_not_floats() {
+        assert_eq!(toks("0..3"), [Tok::Int(0), Tok::Punct(".."), Tok::Int(3), Tok::Eof]);
+        assert_eq!(toks("1.5e-3 2. 1_000"), [Tok::Float(1.5e-3), Tok::Float(2.0), Tok::Int(1000), Tok::Eof]);
+    }
+
+    #[test]
+    fn docs_are_kept_and_comments_are_not() {
+        assert_eq!(toks("/// rest length\n// note\nx"), [Tok::Doc("rest length".into()), Tok::Ident("x".into()), Tok::Eof]);
+    }
+
+    #[test]
+    fn bad_text_is_reported_and_skipped() {
+        let (tokens, diagnostics) = lex("a $ 3x \"open");
+        assert_eq!(tokens.len(), 4);
+        let codes: Vec<_> = diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
+        assert_eq!(codes, ["bad-character", "bad-number", "unterminated-text"]);
+    }
+}

@@ -1,0 +1,166 @@
+//! The text half of the front end: every kernel reads, printing and reading agree, broken text never panics.
+
+use spadina_ir::frontend::{parser::parse, pretty::print_file};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// All `.ir` texts of the repository, by name.
+fn kernels() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in [root.join("tests/frontend_kernels"), root.join("../tests/cases")] {
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "ir") {
+                found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() >= 5, "the kernels are missing");
+    found
+}
+
+/// The tree as text without its spans.
+fn shape(text: &str) -> String {
+    let (file, _) = parse(text);
+    let debug = format!("{file:?}");
+    let mut out = String::with_capacity(debug.len());
+    let mut rest = debug.as_str();
+    while let Some(at) = rest.find('@') {
+        out.push_str(&rest[..at]);
+        rest = rest[at + 1..].trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    }
+    out + rest
+}
+
+#[test]
+fn every_kernel_reads_without_a_message() {
+    for (name, text) in kernels() {
+        let (file, diagnostics) = parse(&text);
+        assert!(diagnostics.is_empty(), "{name}: {diagnostics:?}");
+        assert!(!file.items.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn printing_and_reading_agree() {
+    for (name, text) in kernels() {
+        let printed = print_file(&parse(&text).0);
+        let (again, diagnostics) = parse(&printed);
+        assert!(diagnostics.is_empty(), "{name}: {diagnostics:?}\n{printed}");
+        assert_eq!(shape(&text), shape(&printed), "{name}");
+        assert_eq!(printed, print_file(&again), "{name}");
+    }
+}
+
+/// xorshift64*, enough for fuzzing.
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % bound.max(1)
+    }
+}
+
+const WORDS: [&str; 40] = [
+    "kernel", "fn", "struct", "const", "let", "mut", "for", "in", "if", "else", "step", "with", "sum", "map", "fold", "zeros", "(",
+    ")", "[", "]", "{", "}", "<", ">", "..", "->", "+=", ";", ",", ":", "#", "x", "V", "1", "2.5", "-", "^", "@", ".", "\"t\"",
+];
+
+#[test]
+fn random_words_never_panic() {
+    let mut rng = Rng(7);
+    for _ in 0..3000 {
+        let mut text = String::from("kernel k<V>(x: var f64[V]) -> f64 { ");
+        for _ in 0..rng.below(60) {
+            let _ = write!(text, "{} ", WORDS[rng.below(WORDS.len())]);
+        }
+        let (file, diagnostics) = parse(&text);
+        let _ = print_file(&file);
+        if diagnostics.is_empty() {
+            assert_eq!(shape(&text), shape(&print_file(&file)), "{text}");
+        }
+    }
+}
+
+#[test]
+fn mutated_kernels_never_panic() {
+    let mut rng = Rng(11);
+    for (_, text) in kernels() {
+        for _ in 0..150 {
+            let mut bytes: Vec<char> = text.chars().collect();
+            for _ in 0..=rng.below(4) {
+                let at = rng.below(bytes.len());
+                match rng.below(4) {
+                    0 => drop(bytes.remove(at)),
+                    1 => bytes.insert(at, ['(', ')', '{', '}', '"', '.', '-', 'é', '0', '#'][rng.below(10)]),
+                    2 => bytes.truncate(at.max(1)),
+                    _ => {
+                        let word = WORDS[rng.below(WORDS.len())];
+                        bytes.splice(at..at, word.chars());
+                    }
+                }
+            }
+            let mutated: String = bytes.into_iter().collect();
+            let (file, diagnostics) = parse(&mutated);
+            let printed = print_file(&file);
+            if diagnostics.is_empty() {
+                assert_eq!(shape(&mutated), shape(&printed), "{mutated}");
+            }
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_not_overflowed() {
+    let deep = 100_000;
+    let shapes = [
+        ("(".repeat(deep), ")".repeat(deep)),
+        ("-".repeat(deep), String::new()),
+        ("x + ".repeat(deep), String::new()),
+        ("2 ^ ".repeat(deep), String::new()),
+        (String::new(), "[0]".repeat(deep)),
+        (String::new(), ".f".repeat(deep)),
+        ("if c { ".repeat(deep), "} else {1}".repeat(deep)),
+        ("if c { 1 } else ".repeat(deep), String::new()),
+        ("for i in 0..3 { ".repeat(deep), "}".repeat(deep)),
+        ("let ((((".repeat(deep), String::new()),
+        ("sum i in 0..3 { ".repeat(deep), "}".repeat(deep)),
+        ("((x + ".repeat(deep), ")+x)".repeat(deep)),
+    ];
+    for (before, after) in shapes {
+        let text = format!("kernel k() -> f64 {{ {before} x {after} }}");
+        let (file, diagnostics) = parse(&text);
+        assert!(!diagnostics.is_empty());
+        let _ = print_file(&file);
+    }
+}
+
+#[test]
+fn several_errors_in_one_run_each_with_place_and_help() {
+    let text = "
+kernel k<V>(x: f64[V], : int, y: f64) -> f64 {
+    let a = 1.0
+    let b = * 2;
+    a = 3;
+    let c = (a + b;
+    for i in 0..V { b += }
+    2x
+}
+kernel l() -> { 1 }
+";
+    let (_, diagnostics) = parse(text);
+    let codes: Vec<_> = diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
+    assert_eq!(
+        codes,
+        ["expected", "missing-semicolon", "expected", "assignment", "unclosed", "expected", "bad-number", "expected"]
+    );
+    for diagnostic in diagnostics {
+        assert!(!diagnostic.labels.is_empty() && !diagnostic.help.is_empty(), "{diagnostic:?}");
+    }
+}
