@@ -238,6 +238,17 @@ impl Builder {
         self.push(InstData::Reset(buffer), &[]);
     }
 
+    /// Refuses to go on unless every subscript lies inside the buffer.
+    pub fn check(&mut self, buffer: Buffer, index: &[Value]) {
+        self.push(InstData::Check(buffer, index.to_vec()), &[]);
+    }
+
+    /// The positions of an emission without its values: what index programs are made of.
+    pub fn emit_positions(&mut self, mut emit: EmitData) {
+        emit.values.clear();
+        self.push(InstData::Emit(emit), &[]);
+    }
+
     /// Entries of the matrix; literal zeros are left out, nothing is made when none remains.
     pub fn emit(&mut self, mut emit: EmitData) {
         debug_assert_eq!(emit.entries.len(), emit.values.len(), "one value per entry");

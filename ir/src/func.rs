@@ -7,8 +7,8 @@
 //! may be used in the region that defines it, after its definition, and in every region nested there.
 //!
 //! # Effects
-//! The only effects are [`InstData::Accum`] (`buffer[index] += value`), [`InstData::Reset`] (all entries become zero) and
-//! [`InstData::Emit`] (entries of the sparse matrix). Buffers that are written (`Scratch`, `Output`) hold zeros when a
+//! The only effects are [`InstData::Accum`] (`buffer[index] += value`), [`InstData::Reset`] (all entries become zero),
+//! [`InstData::Check`] (refuses bad subscripts, in index programs) and [`InstData::Emit`] (entries of the sparse matrix). Buffers that are written (`Scratch`, `Output`) hold zeros when a
 //! function starts. *Every accumulation into a buffer comes before every load of it*, in program order and seen from
 //! the region where both stand (between one `Reset` and the next): an array is finished before it is read. So the
 //! iterations of a loop without [`Carry::State`] are independent up to the order of additions, which is what makes
@@ -148,8 +148,13 @@ pub enum Carry {
 /// `entries[k] = (a, b)` with value `values[k]` adds to the matrix at `(rows[a], cols[b])`. With `symmetric`, `rows`
 /// equals `cols` (the local unknowns `L`), every entry has `a <= b`, and `a != b` also stands for the mirrored entry: so where
 /// `L[a] == L[b]` at run time the diagonal receives the value twice.
+///
+/// No emission stands under an `if` whose condition depends on floats that are not structural: which entries exist is
+/// decided at prepare. In an index program `values` is empty: only `rows`, `cols` and the shape count.
 #[derive(Clone, PartialEq, Debug)]
 pub struct EmitData {
+    /// Number of the emission site: its slots are found by it. Unique in a function.
+    pub site: u32,
     /// Row positions (type `Int`, made by [`InstData::Position`]).
     pub rows: Vec<Value>,
     /// Column positions.
@@ -180,6 +185,8 @@ pub enum InstData {
     Accum(Buffer, Vec<Value>, Value),
     /// Every entry of a scratch buffer becomes zero.
     Reset(Buffer),
+    /// Refuses to go on unless every subscript lies inside the buffer: what index programs are made of.
+    Check(Buffer, Vec<Value>),
     /// A counted loop.
     Loop {
         /// First induction value.
@@ -344,7 +351,10 @@ impl InstData {
     pub fn operands(&self) -> Vec<Value> {
         match self {
             InstData::Const(_) | InstData::Size(_) | InstData::Reset(_) => Vec::new(),
-            InstData::Op(_, args) | InstData::Load(_, args) | InstData::Position(_, args) => args.clone(),
+            InstData::Op(_, args)
+            | InstData::Load(_, args)
+            | InstData::Position(_, args)
+            | InstData::Check(_, args) => args.clone(),
             InstData::Accum(_, index, value) => index.iter().copied().chain([*value]).collect(),
             InstData::Loop { lo, hi, carries, .. } => {
                 let states = carries.iter().filter_map(|carry| match carry {
@@ -364,7 +374,10 @@ impl InstData {
     pub fn map_operands(&mut self, mut map: impl FnMut(Value) -> Value) {
         match self {
             InstData::Const(_) | InstData::Size(_) | InstData::Reset(_) => {}
-            InstData::Op(_, args) | InstData::Load(_, args) | InstData::Position(_, args) => {
+            InstData::Op(_, args)
+            | InstData::Load(_, args)
+            | InstData::Position(_, args)
+            | InstData::Check(_, args) => {
                 args.iter_mut().for_each(|v| *v = map(*v));
             }
             InstData::Accum(_, index, value) => {
@@ -400,12 +413,13 @@ impl InstData {
             | InstData::Position(..)
             | InstData::Accum(..)
             | InstData::Reset(_)
+            | InstData::Check(..)
             | InstData::Emit(_) => Vec::new(),
         }
     }
 
     /// True for the instructions that are there for their effect (loops and ifs may be too: see [`crate::walk`]).
     pub fn is_effect(&self) -> bool {
-        matches!(self, InstData::Accum(..) | InstData::Reset(_) | InstData::Emit(_))
+        matches!(self, InstData::Accum(..) | InstData::Reset(_) | InstData::Check(..) | InstData::Emit(_))
     }
 }

@@ -1,0 +1,50 @@
+//! What the runtime must know of a compiled program to prepare and evaluate it.
+//!
+//! # Phases
+//! The body of a program is a sequence of *phases*: each top-level loop that has effects is one (its iterations are
+//! independent up to the order of additions), every other top-level effect is a phase with a single iteration. Phases run in order;
+//! the iterations of one may be spread over threads.
+//!
+//! # Sums
+//! Rank-0 outputs are summed in a fixed order: the contributions of one outer iteration, then blocks of
+//! [`SUM_BLOCK`] iterations, then the blocks of all phases in order. So the bits do not depend on threads.
+
+use crate::site::SiteShape;
+
+/// Outer iterations per partial sum.
+pub const SUM_BLOCK: usize = 1024;
+
+/// One emission site of a phase.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SiteInfo {
+    /// The number of the site in the IR.
+    pub site: u32,
+    /// Its shape. Sites without columns carry no matrix entries: they only tell which rows an iteration writes.
+    pub shape: SiteShape,
+    /// Emissions per outer iteration when that is known at compile time.
+    pub per_iteration: Option<u32>,
+}
+
+/// One phase.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PhaseInfo {
+    /// Sites that carry matrix entries, ascending by number.
+    pub sites: Vec<SiteInfo>,
+    /// Sites of the index program that only name rows the phase accumulates into (gradient, residual).
+    pub row_sites: Vec<SiteInfo>,
+    /// Rank-0 outputs the phase adds to: indices into the program's scalar outputs, ascending.
+    pub sums: Vec<u32>,
+    /// True where the phase writes scratch buffers: it then runs on one thread, in order.
+    pub serial: bool,
+}
+
+/// A compiled program.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ProgramInfo {
+    /// Phases in order.
+    pub phases: Vec<PhaseInfo>,
+    /// Number of rank-0 outputs.
+    pub scalar_outputs: usize,
+    /// Number of sites (matrix sites first, then row sites): site numbers are below this.
+    pub sites: usize,
+}
