@@ -58,7 +58,8 @@ impl Parser {
             return;
         }
         let diagnostic = if self.is("=") {
-            self.bump();
+            self.skip_to(&[";"]);
+            self.eat(";");
             Diagnostic::error("assignment", "a value cannot be assigned to")
                 .label(value.span, "this does not change")
                 .help("write `let name = ..;` for a new value, or `name += ..;` for an accumulator (`let mut`)")
