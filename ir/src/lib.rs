@@ -12,3 +12,5 @@ pub mod math;
 pub mod diag;
 pub mod span;
 pub mod frontend;
+pub mod interp;
+pub mod text;

@@ -1,0 +1,489 @@
+//! The reference interpreter: slow, obviously right, the oracle that compiled code and every pass are compared with.
+//!
+//! It runs a [`Func`] as [`crate::func`] defines it, one instruction after the other, with the arithmetic of
+//! [`crate::math`]. Everything is checked: shapes, the promises about index arrays, every subscript, every position of
+//! the matrix. A function that breaks an invariant gives [`InterpError::IllFormed`] and never a panic, as long as its
+//! entities exist.
+//!
+//! # Positions
+//! `Position(buffer, index)` is the number of elements of the buffers that stand before `buffer` in `Func::columns`
+//! (for an unknown that is listed there) or else in `Func::rows`, plus the row-major index.
+//! An emission without values (in an index program) gives its entries with value zero.
+
+pub mod data;
+pub mod error;
+pub mod sizes;
+
+pub use data::{ArrayData, Bindings, Outputs, Stats};
+pub use error::InterpError;
+pub use sizes::infer_sizes;
+
+use crate::func::{
+    Buffer, BufferData, Carry, Const, EmitData, Entries, Func, Inst, InstData, Region, Role, Value,
+};
+use crate::math;
+use crate::op::Op;
+use crate::types::{SizeExpr, Ty};
+use cranelift_entity::SecondaryMap;
+
+/// Runs `func` on `inputs`.
+///
+/// Scratch and output buffers start as zeros. Every size must be bound (see [`infer_sizes`]), and every input (roles
+/// `Var`, `Data` and `Structural`, whatever their plane) that is not a scalar with a default.
+///
+/// # Errors
+/// Arrays that do not fit, index entries out of range (found before anything runs), subscripts and matrix positions
+/// out of range, ill-formed functions.
+pub fn run(func: &Func, inputs: &Bindings) -> Result<Outputs, InterpError> {
+    let mut machine = Machine::bind(func, inputs)?;
+    machine.region(func.body)?;
+    let mut outputs = Outputs {
+        triplets: machine.triplets,
+        shape: (machine.row_count, machine.col_count),
+        stats: machine.stats,
+        ..Outputs::default()
+    };
+    for (buffer, data) in &func.buffers {
+        if data.role == Role::Output {
+            outputs.arrays.insert(buffer, machine.arrays[buffer].data.clone());
+        }
+    }
+    Ok(outputs)
+}
+
+/// One buffer at run time.
+#[derive(Clone)]
+struct Array {
+    dims: Vec<i64>,
+    data: ArrayData,
+    /// Elements before it in the columns or rows.
+    offset: Option<usize>,
+}
+
+impl Default for Array {
+    fn default() -> Self {
+        Array { dims: Vec::new(), data: ArrayData::F64(Vec::new()), offset: None }
+    }
+}
+
+struct Machine<'a> {
+    func: &'a Func,
+    inputs: &'a Bindings,
+    arrays: SecondaryMap<Buffer, Array>,
+    values: SecondaryMap<Value, Option<Const>>,
+    triplets: Vec<(usize, usize, f64)>,
+    row_count: usize,
+    col_count: usize,
+    stats: Stats,
+    /// Location of the instruction being executed.
+    span: (u32, u32),
+}
+
+impl<'a> Machine<'a> {
+    // ---- binding ----------------------------------------------------------------------------------------------
+
+    fn bind(func: &'a Func, inputs: &'a Bindings) -> Result<Machine<'a>, InterpError> {
+        for (size, name) in &func.sizes {
+            match inputs.sizes.get(&size) {
+                None => return Err(InterpError::UnboundSize { size: name.clone() }),
+                Some(&value) if value < 0 => {
+                    return Err(InterpError::NegativeSize { size: name.clone(), value });
+                }
+                Some(_) => {}
+            }
+        }
+        for &buffer in inputs.arrays.keys() {
+            match func.buffers.get(buffer) {
+                None => return Err(InterpError::UnknownName { name: buffer.to_string() }),
+                Some(data) if !is_input(data.role) => {
+                    return Err(InterpError::NotAnInput { buffer: data.name.clone() });
+                }
+                Some(_) => {}
+            }
+        }
+        let mut machine = Machine {
+            func,
+            inputs,
+            arrays: SecondaryMap::new(),
+            values: SecondaryMap::new(),
+            triplets: Vec::new(),
+            row_count: 0,
+            col_count: 0,
+            stats: Stats::default(),
+            span: (0, 0),
+        };
+        for (buffer, data) in &func.buffers {
+            machine.bind_buffer(buffer, data)?;
+        }
+        machine.row_count = machine.place(&func.rows, false)?;
+        machine.col_count = machine.place(&func.columns, true)?;
+        Ok(machine)
+    }
+
+    fn size(&self, expr: &SizeExpr) -> Option<i64> {
+        // Every size is bound: checked first thing.
+        expr.eval(&|size| self.inputs.sizes.get(&size).copied().unwrap_or(0))
+    }
+
+    fn bind_buffer(&mut self, buffer: Buffer, data: &BufferData) -> Result<(), InterpError> {
+        let name = || data.name.clone();
+        let mut dims = Vec::new();
+        for (axis, expr) in data.dims.iter().enumerate() {
+            match self.size(expr) {
+                Some(extent) if extent >= 0 => dims.push(extent),
+                value => return Err(InterpError::BadDimension { buffer: name(), axis, value }),
+            }
+        }
+        let product = dims.iter().try_fold(1_i64, |product, &extent| product.checked_mul(extent));
+        let len = product.and_then(|product| usize::try_from(product).ok());
+        let too_large = || InterpError::TooLarge { buffer: name() };
+        let len = len.ok_or_else(too_large)?;
+        let array = match self.inputs.arrays.get(&buffer) {
+            _ if !is_input(data.role) => ArrayData::zeros(data.elem, len).ok_or_else(too_large)?,
+            Some(array) => array.clone(),
+            None => match data.default {
+                Some(x) if dims.is_empty() => ArrayData::scalar(data.elem, x),
+                _ => return Err(InterpError::UnboundBuffer { buffer: name() }),
+            },
+        };
+        if array.ty() != data.elem {
+            let (expected, found) = (data.elem, array.ty());
+            return Err(InterpError::WrongType { buffer: name(), expected, found });
+        }
+        if array.len() != len {
+            let (expected, found) = (len, array.len());
+            return Err(InterpError::WrongLength { buffer: name(), expected, found });
+        }
+        if let (true, ArrayData::Int(entries)) = (is_input(data.role), &array) {
+            self.check_entries(data, entries)?;
+        }
+        self.arrays[buffer] = Array { dims, data: array, offset: None };
+        Ok(())
+    }
+
+    /// Checks the promises about the entries of an `Int` input.
+    fn check_entries(&self, data: &BufferData, entries: &[i64]) -> Result<(), InterpError> {
+        let overflow = || InterpError::BadDimension {
+            buffer: data.name.clone(),
+            axis: data.dims.len().saturating_sub(1),
+            value: None,
+        };
+        match &data.entries {
+            Entries::Any => Ok(()),
+            Entries::Index(bounds) if bounds.is_empty() => Ok(()),
+            Entries::Index(bounds) => {
+                let bounds: Option<Vec<i64>> = bounds.iter().map(|bound| self.size(bound)).collect();
+                let bounds = bounds.ok_or_else(overflow)?;
+                for (at, &value) in entries.iter().enumerate() {
+                    let bound = bounds[at % bounds.len()];
+                    if value < 0 || value >= bound {
+                        return Err(InterpError::IndexEntry { buffer: data.name.clone(), at, value, bound });
+                    }
+                }
+                Ok(())
+            }
+            Entries::Offsets(bound) => {
+                let most = self.size(bound).ok_or_else(overflow)?;
+                let mut least = 0;
+                for (at, &value) in entries.iter().enumerate() {
+                    if value < least || value > most {
+                        let buffer = data.name.clone();
+                        return Err(InterpError::OffsetsEntry { buffer, at, value, least, most });
+                    }
+                    least = value;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the buffers of a list their offsets; the total. Only unknowns keep an offset in the columns.
+    fn place(&mut self, list: &[Buffer], columns: bool) -> Result<usize, InterpError> {
+        let mut total = 0_usize;
+        for &buffer in list {
+            if !columns || self.func.buffers[buffer].role == Role::Var {
+                self.arrays[buffer].offset = Some(total);
+            }
+            let next = total.checked_add(self.arrays[buffer].data.len());
+            let too_large = || InterpError::TooLarge { buffer: self.func.buffers[buffer].name.clone() };
+            total = next.ok_or_else(too_large)?;
+        }
+        Ok(total)
+    }
+
+    // ---- running ----------------------------------------------------------------------------------------------
+
+    fn ill_formed(&self, what: impl Into<String>) -> InterpError {
+        InterpError::IllFormed { what: what.into(), span: self.span }
+    }
+
+    fn get(&self, value: Value) -> Result<Const, InterpError> {
+        self.values[value].ok_or_else(|| self.ill_formed(format!("{value} is used before it is defined")))
+    }
+
+    fn get_all(&self, values: &[Value]) -> Result<Vec<Const>, InterpError> {
+        values.iter().map(|&value| self.get(value)).collect()
+    }
+
+    fn get_int(&self, value: Value) -> Result<i64, InterpError> {
+        match self.get(value)? {
+            Const::Int(n) => Ok(n),
+            other => Err(self.ill_formed(format!("{value} is {} where an int is needed", other.ty()))),
+        }
+    }
+
+    fn eval(&mut self, op: Op, args: &[Const]) -> Result<Const, InterpError> {
+        self.stats.add(op);
+        math::eval(op, args).ok_or_else(|| self.ill_formed(format!("`{}` does not take {args:?}", op.name())))
+    }
+
+    /// Runs a region and gives its yields.
+    fn region(&mut self, region: Region) -> Result<Vec<Const>, InterpError> {
+        for &inst in &self.func.regions[region].insts {
+            self.inst(inst)?;
+        }
+        self.get_all(&self.func.regions[region].yields)
+    }
+
+    fn inst(&mut self, inst: Inst) -> Result<(), InterpError> {
+        self.span = self.func.spans[inst];
+        let results = match &self.func.insts[inst] {
+            InstData::Const(constant) => vec![*constant],
+            InstData::Size(expr) => {
+                let n = self.size(expr).ok_or_else(|| self.ill_formed("a size expression overflows"))?;
+                vec![Const::Int(n)]
+            }
+            InstData::Op(op, args) => {
+                let args = self.get_all(args)?;
+                vec![self.eval(*op, &args)?]
+            }
+            InstData::Load(buffer, index) => {
+                self.stats.loads += 1;
+                let at = self.element(*buffer, index)?;
+                let loaded = self.arrays[*buffer].data.get(at);
+                vec![loaded.ok_or_else(|| self.ill_formed("the subscripts were checked"))?]
+            }
+            InstData::Position(buffer, index) => {
+                let at = self.element(*buffer, index)?;
+                let Some(offset) = self.arrays[*buffer].offset else {
+                    let name = &self.func.buffers[*buffer].name;
+                    return Err(self.ill_formed(format!("`{name}` gives neither columns nor rows")));
+                };
+                vec![Const::Int((offset + at) as i64)]
+            }
+            InstData::Accum(buffer, index, value) => {
+                self.accum(*buffer, index, *value)?;
+                Vec::new()
+            }
+            InstData::Reset(buffer) => {
+                self.reset(*buffer)?;
+                Vec::new()
+            }
+            InstData::Check(buffer, index) => {
+                self.element(*buffer, index)?;
+                Vec::new()
+            }
+            InstData::Loop { lo, hi, step, carries, body } => {
+                self.run_loop(*lo, *hi, *step, carries, *body)?
+            }
+            InstData::If { cond, then, els } => match self.get(*cond)? {
+                Const::Bool(true) => self.region(*then)?,
+                Const::Bool(false) => self.region(*els)?,
+                other => return Err(self.ill_formed(format!("a condition of type {}", other.ty()))),
+            },
+            InstData::Emit(emit) => {
+                self.emit(emit)?;
+                Vec::new()
+            }
+        };
+        let places = &self.func.results[inst];
+        if places.len() != results.len() {
+            return Err(self.ill_formed(format!("{} results for {} values", results.len(), places.len())));
+        }
+        for (&place, result) in places.iter().zip(results) {
+            self.values[place] = Some(result);
+        }
+        Ok(())
+    }
+
+    /// The row-major position of an element; every subscript is checked.
+    fn element(&self, buffer: Buffer, index: &[Value]) -> Result<usize, InterpError> {
+        let array = &self.arrays[buffer];
+        if index.len() != array.dims.len() {
+            let (have, want) = (index.len(), array.dims.len());
+            return Err(self.ill_formed(format!("{have} subscripts for {want} dimensions")));
+        }
+        let mut at = 0_i64;
+        for (axis, (&subscript, &bound)) in index.iter().zip(&array.dims).enumerate() {
+            let index = self.get_int(subscript)?;
+            if index < 0 || index >= bound {
+                let buffer = self.func.buffers[buffer].name.clone();
+                return Err(InterpError::Subscript { buffer, axis, index, bound, span: self.span });
+            }
+            at = at * bound + index;
+        }
+        Ok(at as usize)
+    }
+
+    fn accum(&mut self, buffer: Buffer, index: &[Value], value: Value) -> Result<(), InterpError> {
+        self.stats.accums += 1;
+        if is_input(self.func.buffers[buffer].role) {
+            return Err(self.ill_formed("an input is written"));
+        }
+        let at = self.element(buffer, index)?;
+        let value = self.get(value)?;
+        let old = self.arrays[buffer].data.get(at);
+        let sum = match (old, value) {
+            (Some(Const::F64(a)), Const::F64(b)) => Const::F64(a + b),
+            (Some(Const::F32(a)), Const::F32(b)) => Const::F32(a + b),
+            (Some(Const::Int(a)), Const::Int(b)) => Const::Int(a.wrapping_add(b)),
+            _ => return Err(self.ill_formed("an accumulation of another type than its buffer")),
+        };
+        if self.arrays[buffer].data.set(at, sum) {
+            Ok(())
+        } else {
+            Err(self.ill_formed("the subscripts were checked"))
+        }
+    }
+
+    fn reset(&mut self, buffer: Buffer) -> Result<(), InterpError> {
+        let data = &self.func.buffers[buffer];
+        if data.role != Role::Scratch {
+            return Err(self.ill_formed("only scratch is reset"));
+        }
+        let len = self.arrays[buffer].data.len();
+        let zeros = ArrayData::zeros(data.elem, len);
+        self.arrays[buffer].data = zeros.ok_or(InterpError::TooLarge { buffer: data.name.clone() })?;
+        Ok(())
+    }
+
+    fn run_loop(
+        &mut self,
+        lo: Value,
+        hi: Value,
+        step: i64,
+        carries: &[Carry],
+        body: Region,
+    ) -> Result<Vec<Const>, InterpError> {
+        let (lo, hi) = (self.get_int(lo)?, self.get_int(hi)?);
+        let region = &self.func.regions[body];
+        if step <= 0 {
+            return Err(self.ill_formed("a stride that is not positive"));
+        }
+        if region.yields.len() != carries.len() {
+            return Err(self.ill_formed("a loop needs one yield per carry"));
+        }
+        let mut current = Vec::new();
+        for (&carry, &yielded) in carries.iter().zip(&region.yields) {
+            current.push(self.neutral(carry, self.func.ty(yielded))?);
+        }
+        let mut iv = lo;
+        while iv < hi {
+            self.stats.iterations += 1;
+            let states = carries.iter().zip(&current).filter(|(carry, _)| matches!(carry, Carry::State(_)));
+            let arguments: Vec<Const> =
+                [Const::Int(iv)].into_iter().chain(states.map(|(_, &state)| state)).collect();
+            if arguments.len() != region.params.len() {
+                return Err(self.ill_formed("a loop region takes the induction variable and the states"));
+            }
+            for (&param, argument) in region.params.iter().zip(arguments) {
+                self.values[param] = Some(argument);
+            }
+            let yields = self.region(body)?;
+            for ((&carry, total), yielded) in carries.iter().zip(&mut current).zip(yields) {
+                *total = self.combine(carry, *total, yielded)?;
+            }
+            match iv.checked_add(step) {
+                Some(next) => iv = next,
+                None => break,
+            }
+        }
+        Ok(current)
+    }
+
+    /// What a carry starts from.
+    fn neutral(&self, carry: Carry, ty: Ty) -> Result<Const, InterpError> {
+        let (float, int) = match carry {
+            Carry::Sum => (0.0, 0),
+            Carry::Prod => (1.0, 1),
+            Carry::Min => (f64::INFINITY, i64::MAX),
+            Carry::Max => (f64::NEG_INFINITY, i64::MIN),
+            Carry::State(init) => return self.get(init),
+        };
+        match ty {
+            Ty::F64 => Ok(Const::F64(float)),
+            Ty::F32 => Ok(Const::F32(float as f32)),
+            Ty::Int => Ok(Const::Int(int)),
+            Ty::Bool => Err(self.ill_formed("truth values are not reduced")),
+        }
+    }
+
+    fn combine(&mut self, carry: Carry, total: Const, yielded: Const) -> Result<Const, InterpError> {
+        let int = yielded.ty() == Ty::Int;
+        let op = match carry {
+            Carry::Sum if int => Op::IntAdd,
+            Carry::Sum => Op::Add,
+            Carry::Prod if int => Op::IntMul,
+            Carry::Prod => Op::Mul,
+            Carry::Min if int => Op::IntMin,
+            Carry::Min => Op::Min,
+            Carry::Max if int => Op::IntMax,
+            Carry::Max => Op::Max,
+            Carry::State(_) => return Ok(yielded),
+        };
+        self.eval(op, &[total, yielded])
+    }
+
+    fn emit(&mut self, emit: &EmitData) -> Result<(), InterpError> {
+        let positions_only = emit.values.is_empty();
+        if !positions_only && emit.entries.len() != emit.values.len() {
+            return Err(self.ill_formed("an emission needs one value per entry"));
+        }
+        let rows = self.positions(&emit.rows, "row", self.row_count)?;
+        let cols = self.positions(&emit.cols, "column", self.col_count)?;
+        for (k, &(a, b)) in emit.entries.iter().enumerate() {
+            let value = match emit.values.get(k) {
+                None => 0.0,
+                Some(&value) => match self.get(value)? {
+                    Const::F64(x) => x,
+                    Const::F32(x) => f64::from(x),
+                    other => return Err(self.ill_formed(format!("an emission of type {}", other.ty()))),
+                },
+            };
+            let mut put = |a: u32, b: u32| -> Option<()> {
+                self.stats.entries += 1;
+                self.triplets.push((*rows.get(a as usize)?, *cols.get(b as usize)?, value));
+                Some(())
+            };
+            let done = put(a, b).and_then(|()| if emit.symmetric && a != b { put(b, a) } else { Some(()) });
+            done.ok_or_else(|| self.ill_formed("an entry names no local row or column"))?;
+        }
+        Ok(())
+    }
+
+    fn positions(
+        &self,
+        values: &[Value],
+        side: &'static str,
+        bound: usize,
+    ) -> Result<Vec<usize>, InterpError> {
+        let check = |&value: &Value| {
+            let position = self.get_int(value)?;
+            match usize::try_from(position) {
+                Ok(at) if at < bound => Ok(at),
+                _ => {
+                    let bound = bound as i64;
+                    Err(InterpError::MatrixPosition { side, position, bound, span: self.span })
+                }
+            }
+        };
+        values.iter().map(check).collect()
+    }
+}
+
+fn is_input(role: Role) -> bool {
+    match role {
+        Role::Var | Role::Data | Role::Structural => true,
+        Role::Scratch | Role::Output => false,
+    }
+}

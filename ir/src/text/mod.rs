@@ -1,0 +1,3 @@
+//! The SSA text (`.ssa`): one operation a line, read and written without loss.
+
+pub mod size;
