@@ -9,3 +9,4 @@ pub mod npy;
 pub mod output;
 pub mod picture;
 pub mod sparse_file;
+mod vec3;

@@ -1,4 +1,5 @@
 //! Files on disk: round trips, foreign variants, refusals with their words.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail as tests do
 
 use std::fs;
 use std::path::PathBuf;

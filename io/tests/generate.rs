@@ -1,4 +1,5 @@
 //! Generated inputs: shapes, orientation, determinism, and energies known to many digits.
+#![allow(clippy::unwrap_used)] // helpers of tests may fail as tests do
 
 use std::collections::BTreeMap;
 

@@ -5,8 +5,9 @@ use std::f64::consts::TAU;
 
 use crate::array::{Array, Data, NamedArray};
 use crate::error::Error;
-use crate::generate::rest::{cross, dot, norm, sub, surface};
+use crate::generate::rest::surface;
 use crate::mesh::types::Mesh;
+use crate::vec3::{cross, dot, norm, sub};
 
 /// Cells across the tube of a torus with `n` cells around.
 pub(crate) fn torus_tube(n: usize) -> usize {

@@ -3,26 +3,7 @@
 use crate::array::{Array, Data, NamedArray};
 use crate::error::Error;
 use crate::mesh::types::Mesh;
-
-/// Difference of two points.
-pub(crate) fn sub(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
-    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
-}
-
-/// Cross product.
-pub(crate) fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
-    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-}
-
-/// Inner product.
-pub(crate) fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-}
-
-/// Euclidean length.
-pub(crate) fn norm(a: [f64; 3]) -> f64 {
-    dot(a, a).sqrt()
-}
+use crate::vec3::{cross, dot, norm, sub};
 
 fn at(points: &[[f64; 3]], index: i64) -> [f64; 3] {
     points[index as usize]
