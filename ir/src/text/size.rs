@@ -1,5 +1,6 @@
 //! Size expressions as text: `2*N + V - 1`.
 
+use super::printer::name;
 use crate::types::{Size, SizeExpr};
 use cranelift_entity::PrimaryMap;
 use std::fmt::{self, Write};
@@ -24,7 +25,7 @@ impl fmt::Display for SizeText<'_> {
                 1 => {}
                 n => write!(f, "{n}*")?,
             }
-            f.write_str(&self.names[size])?;
+            f.write_str(&name(&self.names[size]))?;
         }
         if self.expr.constant != 0 || first {
             sign(f, self.expr.constant < 0, &mut first)?;
