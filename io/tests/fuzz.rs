@@ -71,8 +71,10 @@ fn mutate(seed: &[u8], random: &mut Lcg) -> Vec<u8> {
 }
 
 fn fuzz(seeds: &[Vec<u8>], rounds: usize, read: impl Fn(&[u8])) {
+    // `FUZZ=100 cargo test -p spadina-io --release --test fuzz` runs a hundred times longer.
+    let longer: usize = std::env::var("FUZZ").ok().and_then(|f| f.parse().ok()).unwrap_or(1);
     let mut random = Lcg(20_240_917);
-    for round in 0..rounds {
+    for round in 0..rounds * longer {
         if round % 8 == 0 {
             let noise: Vec<u8> = (0..random.below(200)).map(|_| random.next() as u8).collect();
             read(&noise);
@@ -94,7 +96,12 @@ fn use_mesh(mesh: Result<Mesh, spadina_io::error::Error>) {
 fn use_matrix(matrix: Result<Csr, spadina_io::error::Error>) {
     if let Ok(matrix) = matrix {
         matrix.as_ref().check().unwrap();
-        assert_eq!(matrix.transpose().transpose(), matrix);
+        let back = matrix.transpose().transpose();
+        let bits = |m: &Csr| m.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(
+            (&back.row_ptr, &back.col_idx, bits(&back)),
+            (&matrix.row_ptr, &matrix.col_idx, bits(&matrix))
+        );
     }
 }
 

@@ -55,6 +55,8 @@ fn write_archive<P: Index, I: Index>(
     let bytes = 8 * m.col_idx.len().max(m.row_ptr.len()) as u64;
     let options = zip::write::FileOptions::default()
         .compression_method(method)
+        // Values hardly shrink further at higher levels, which take several times as long.
+        .compression_level((compression == Compression::Deflate).then_some(1))
         .last_modified_time(zip::DateTime::default())
         .large_file(bytes + (1 << 16) > u64::from(u32::MAX));
     let narrow = i32::try_from(m.nrows.max(m.ncols).max(m.nnz())).is_ok();
