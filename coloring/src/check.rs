@@ -2,7 +2,7 @@
 //!
 //! Rows, columns and colors as everywhere: indices from 0, colors from 1, 0 = neutral.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::coloring::Coloring;
 use crate::error::ColoringError;
@@ -215,23 +215,23 @@ type Unknown = (usize, usize);
 /// Can all unknowns be found by solving, again and again, an equation with one unknown left? Equations of color 0 do
 /// not exist.
 fn solvable(terms: impl Iterator<Item = (Equation, Unknown)>) -> Result<(), ColoringError> {
-    let mut left: BTreeMap<Equation, Vec<Unknown>> = BTreeMap::new();
+    let mut left: BTreeMap<Equation, BTreeSet<Unknown>> = BTreeMap::new();
     let mut uses: BTreeMap<Unknown, Vec<Equation>> = BTreeMap::new();
     for (equation, unknown) in terms {
         let uses = uses.entry(unknown).or_default();
         if equation.1 != 0 {
             uses.push(equation);
-            left.entry(equation).or_default().push(unknown);
+            left.entry(equation).or_default().insert(unknown);
         }
     }
     let single =
-        |(equation, unknowns): (&Equation, &Vec<Unknown>)| (unknowns.len() == 1).then_some(*equation);
+        |(equation, unknowns): (&Equation, &BTreeSet<Unknown>)| (unknowns.len() == 1).then_some(*equation);
     let mut ready: Vec<Equation> = left.iter().filter_map(single).collect();
     while let Some(equation) = ready.pop() {
         let Some(&unknown) = left.get(&equation).and_then(|unknowns| unknowns.first()) else { continue };
         for other in uses.remove(&unknown).unwrap_or_default() {
             if let Some(unknowns) = left.get_mut(&other) {
-                unknowns.retain(|&u| u != unknown);
+                unknowns.remove(&unknown);
                 if unknowns.len() == 1 {
                     ready.push(other);
                 }

@@ -5,7 +5,7 @@ use crate::distance2::distance2_coloring;
 use crate::error::ColoringError;
 use crate::graph::Graph;
 use crate::groups::Groups;
-use crate::neutral::{neutralize_stars, neutralize_trees};
+use crate::neutral::{neutralize_stars, neutralize_trees, separate_sides};
 use crate::options::{Decompression, Options, Partition};
 use crate::order::{Order, column_order, graph_order};
 use crate::pattern::Pattern;
@@ -79,7 +79,7 @@ impl Coloring {
             }
             Partition::Symmetric => {
                 let graph = Graph::symmetric(pattern)?;
-                let (colors, order, recovery) = two_sided(&graph, options, highest)?;
+                let (colors, order, recovery) = two_sided(&graph, pattern.ncols(), options, highest)?;
                 Ok(Self::from_parts(pattern, Partition::Symmetric, colors, Vec::new(), Some(order), recovery))
             }
             Partition::Bidirectional => {
@@ -89,7 +89,7 @@ impl Coloring {
                     let (columns, rows) = colors.split_at(n);
                     highest(&by_first_use(columns)) + highest(&by_first_use(rows))
                 };
-                let (colors, order, recovery) = two_sided(&graph, options, count)?;
+                let (colors, order, recovery) = two_sided(&graph, n, options, count)?;
                 let (columns, rows) = colors.split_at(n);
                 let (columns, rows) = (by_first_use(columns), by_first_use(rows));
                 Ok(Self::from_parts(pattern, Partition::Bidirectional, columns, rows, Some(order), recovery))
@@ -209,9 +209,11 @@ fn one_sided(
     )
 }
 
-/// Star or acyclic coloring of a graph by the best order, postprocessed if asked.
+/// Star or acyclic coloring of a graph by the best order, postprocessed if asked. The vertices from `n_columns` on are
+/// rows.
 fn two_sided(
     graph: &Graph,
+    n_columns: usize,
     options: &Options,
     count: impl Fn(&[u32]) -> usize,
 ) -> Result<(Vec<u32>, Order, Recovery), ColoringError> {
@@ -224,6 +226,7 @@ fn two_sided(
                 |order| {
                     let (mut colors, mut stars) = star_coloring(graph, &list(order));
                     if options.postprocess {
+                        separate_sides(&mut colors, n_columns);
                         neutralize_stars(graph, &mut colors, &mut stars);
                     }
                     (colors, stars)
@@ -237,6 +240,7 @@ fn two_sided(
                 |(colors, _): &(Vec<u32>, TreeSet)| count(colors),
                 |order| {
                     let (mut colors, mut trees) = acyclic_coloring(graph, &list(order));
+                    separate_sides(&mut colors, n_columns);
                     neutralize_trees(graph, &mut colors, &mut trees);
                     (colors, trees)
                 },

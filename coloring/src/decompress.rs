@@ -78,9 +78,9 @@ pub struct Decompressor {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Chain {
     links: Vec<Link>,
-    /// End of each link's part of `subtracted`.
-    ends: Vec<u32>,
     subtracted: Vec<u32>,
+    /// What stands for subtracted values that are not in the part of the matrix asked for.
+    inlined: Vec<Inlined>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,17 @@ struct Link {
     dst: u32,
     /// The symmetric entry, or again `dst`.
     mirror: u32,
+    /// Ends of this link's parts of `subtracted` and `inlined`.
+    subtracted_end: u32,
+    inlined_end: u32,
+}
+
+/// A value added or taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Inlined {
+    at: u32,
+    is_compressed: bool,
+    is_added: bool,
 }
 
 impl Decompressor {
@@ -167,13 +178,19 @@ impl Decompressor {
                 }
             }
         }
-        let mut start = 0;
-        for (link, &end) in self.chain.links.iter().zip(&self.chain.ends) {
+        let (mut start, mut inlined_start) = (0, 0);
+        for link in &self.chain.links {
+            let (end, inlined_end) = (link.subtracted_end as usize, link.inlined_end as usize);
             let mut value = compressed[link.src as usize];
-            for &solved in &self.chain.subtracted[start..end as usize] {
+            for &solved in &self.chain.subtracted[start..end] {
                 value -= out[solved as usize];
             }
-            start = end as usize;
+            for term in &self.chain.inlined[inlined_start..inlined_end] {
+                let term_value =
+                    if term.is_compressed { compressed[term.at as usize] } else { out[term.at as usize] };
+                value += if term.is_added { term_value } else { -term_value };
+            }
+            (start, inlined_start) = (end, inlined_end);
             out[link.dst as usize] = value;
             out[link.mirror as usize] = value;
         }
@@ -222,17 +239,19 @@ impl Decompressor {
         let n_vertices = if symmetric { n } else { n + pattern.nrows() };
         let mut last = vec![NONE; n_vertices];
         let mut before = vec![NONE; trees.edge.len()];
+        let mut open = Vec::new();
+        let place_of = |k: u32| places_of[trees.edge[k as usize] as usize].into_iter().min().unwrap_or(NONE);
         for tree in 0..trees.n_trees() {
             for k in trees.range(tree) {
                 let (leaf, parent) = (trees.leaf[k] as usize, trees.parent[k] as usize);
                 before[k] = last[parent];
                 last[parent] = k as u32;
-                let kept = places_of[trees.edge[k] as usize];
-                let place = if kept[0] == NONE { kept[1] } else { kept[0] };
+                let [upper, lower] = places_of[trees.edge[k] as usize];
+                let place = place_of(k as u32);
                 if place == NONE {
                     continue;
                 }
-                let mirror = if kept[1] == NONE { place } else { kept[1] };
+                let mirror = if upper == NONE || lower == NONE { place } else { upper.max(lower) };
                 let src = source(leaf, parent) as u32;
                 if last[leaf] == NONE {
                     self.src.push(src);
@@ -241,16 +260,33 @@ impl Decompressor {
                         self.src.push(src);
                         dst.push(mirror);
                     }
-                } else {
-                    let mut solved = last[leaf];
-                    while solved != NONE {
-                        let kept = places_of[trees.edge[solved as usize] as usize];
-                        self.chain.subtracted.push(if kept[0] == NONE { kept[1] } else { kept[0] });
-                        solved = before[solved as usize];
-                    }
-                    self.chain.links.push(Link { src, dst: place, mirror });
-                    self.chain.ends.push(self.chain.subtracted.len() as u32);
+                    continue;
                 }
+                // Values before this one at its leaf are subtracted; one that is not in the output is written out in
+                // terms of those before it, which stand with the opposite sign.
+                open.push((last[leaf], false));
+                while let Some((solved, is_added)) = open.pop() {
+                    if before[solved as usize] != NONE {
+                        open.push((before[solved as usize], is_added));
+                    }
+                    let at = place_of(solved);
+                    if at != NONE && !is_added {
+                        self.chain.subtracted.push(at);
+                    } else if at != NONE {
+                        self.chain.inlined.push(Inlined { at, is_compressed: false, is_added });
+                    } else {
+                        let (leaf, parent) =
+                            (trees.leaf[solved as usize] as usize, trees.parent[solved as usize]);
+                        let at = source(leaf, parent as usize) as u32;
+                        self.chain.inlined.push(Inlined { at, is_compressed: true, is_added });
+                        if last[leaf] != NONE {
+                            open.push((last[leaf], !is_added));
+                        }
+                    }
+                }
+                let (subtracted_end, inlined_end) = (self.chain.subtracted.len(), self.chain.inlined.len());
+                let (subtracted_end, inlined_end) = (subtracted_end as u32, inlined_end as u32);
+                self.chain.links.push(Link { src, dst: place, mirror, subtracted_end, inlined_end });
             }
             for k in trees.range(tree) {
                 last[trees.parent[k] as usize] = NONE;
