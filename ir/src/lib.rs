@@ -14,3 +14,4 @@ pub mod span;
 pub mod frontend;
 pub mod interp;
 pub mod text;
+pub mod verify;
