@@ -94,9 +94,10 @@ impl View {
         dims.filter(|dims| dims.iter().try_fold(1usize, |all, &n| all.checked_mul(n)).is_some_and(|n| n <= MAX_SMALL))
     }
 
-    /// The position of the first open axis.
-    pub(super) fn first_free(&self) -> Option<usize> {
-        self.axes.iter().position(|axis| matches!(axis, Axis::Free { .. }))
+    /// The position of the open axis that comes after `skip` others.
+    pub(super) fn free_axis(&self, skip: usize) -> Option<usize> {
+        let free = self.axes.iter().enumerate().filter(|(_, axis)| matches!(axis, Axis::Free { .. }));
+        free.map(|(at, _)| at).nth(skip)
     }
 }
 
