@@ -4,7 +4,7 @@
 //! Hessians", SIAM J. Sci. Comput. 29 (2007), Algorithm 3.1. Two observations make it cheaper without changing a
 //! color. Neighbors `w` and `q` of `v` close a two-colored cycle with color `c` only if they have the same color and
 //! their edges to color `c` are in one tree; so neighbors whose color no other neighbor has are never looked at. And all
-//! edges of `w` to color `c` are in one tree, so one of them stands for all ([`NeighborColors`]).
+//! edges of `w` to color `c` are in one tree, so one of them stands for all (the sets of `neighbor_colors.rs`).
 
 use crate::graph::{Graph, NONE};
 use crate::neighbor_colors::{LargeForbidden, NeighborColors};

@@ -2,7 +2,7 @@
 //!
 //! Gebremedhin, Tarafdar, Manne, Pothen, "New acyclic and star coloring algorithms with application to computing
 //! Hessians", SIAM J. Sci. Comput. 29 (2007), Algorithm 4.1. The colors are those of the published algorithm; the
-//! inner loop over the neighbors of neighbors is replaced by [`NeighborColors`].
+//! inner loop over the neighbors of neighbors is replaced by the sets of `neighbor_colors.rs`.
 
 use crate::graph::{Graph, NONE};
 use crate::neighbor_colors::{LargeForbidden, NeighborColors};
