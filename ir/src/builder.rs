@@ -109,6 +109,11 @@ impl Builder {
         self.func.rows = rows;
     }
 
+    /// The number the next value will get: values made from now on are not smaller.
+    pub fn next_value(&self) -> Value {
+        self.func.values.next_key()
+    }
+
     /// The nesting depth of the insertion point (1 in the body).
     pub fn depth(&self) -> usize {
         self.scopes.len()
@@ -328,6 +333,33 @@ impl Builder {
         }
         let types: Vec<Ty> = yields.iter().map(|&v| self.func.ty(v)).collect();
         self.push(InstData::If { cond, then, els }, &types)
+    }
+
+    /// Like [`Builder::end_if`], replacing the yields given for the first branch: for passes that learn only in the second branch
+    /// what must be yielded.
+    pub fn end_if_with(&mut self, then_yields: &[Value], else_yields: &[Value]) -> Vec<Value> {
+        let Some(Scope { open: Open::Else { then, .. }, .. }) = self.scopes.last() else {
+            unreachable!("the innermost open region is the second branch of an if");
+        };
+        let then = *then;
+        self.func.regions[then].yields = then_yields.to_vec();
+        self.end_if(else_yields)
+    }
+
+    /// Like [`Builder::end_loop`], adding further `Sum` carries after those the loop was opened with: for passes that learn only
+    /// inside the loop what must be summed.
+    pub fn end_loop_with_sums(&mut self, yields: &[Value], sums: &[Value]) -> Vec<Value> {
+        let Some(Scope { open: Open::Loop { carries, .. }, .. }) = self.scopes.last_mut() else {
+            unreachable!("the innermost open region is a loop");
+        };
+        carries.extend(sums.iter().map(|_| Carry::Sum));
+        let all: Vec<Value> = yields.iter().chain(sums).copied().collect();
+        self.end_loop(&all)
+    }
+
+    /// Drops the regions opened beyond `depth` as if they had never been: for passes that give up in the middle.
+    pub fn abandon(&mut self, depth: usize) {
+        self.scopes.truncate(depth.max(1));
     }
 
     fn region_has_effects(&self, region: Region) -> bool {

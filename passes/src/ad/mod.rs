@@ -1,0 +1,8 @@
+//! Differentiation: one table of partials, forward and reverse mode over functions, elimination inside one element.
+
+pub mod eliminate;
+pub mod forward;
+pub mod graph;
+pub mod reverse;
+pub mod rules;
+pub mod sweep;

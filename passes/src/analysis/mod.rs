@@ -1,0 +1,5 @@
+//! Facts about a function that several passes ask for.
+
+pub mod activity;
+pub mod range;
+pub mod structural;

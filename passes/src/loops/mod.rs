@@ -1,0 +1,6 @@
+//! Passes on loops and branches that prepare for differentiation or for code.
+
+pub mod hoist;
+pub mod normalize;
+pub mod speculate;
+pub mod unroll;

@@ -1,0 +1,234 @@
+//! The order of the passes: the only file that names them all.
+//!
+//! ```text
+//! primal:    normalize, unroll, speculate, dce
+//! gradient:  primal, reverse
+//! jacobian:  primal, jacobian                              | the walk: primal, seed, simplify, solve
+//! hessian:   primal, hessian, or: gradient, jacobian       | the walk: gradient, seed, simplify, solve
+//! sparse:    dce, hoist, extract, dce;   index program
+//! ```
+//! The walk computes the same matrix from the definition, one readable step at a time; the tests hold the direct roads against it.
+
+use crate::ad::forward;
+use crate::ad::reverse::{Weights, reverse};
+use crate::dce;
+use crate::loops::{hoist, normalize, speculate, unroll};
+use crate::pass::Pass;
+use crate::simplify;
+use crate::sparse::{extract, hessian, index, jacobian, seed, solve};
+use spadina_ir::diag::Diagnostic;
+use spadina_ir::func::{Func, Role};
+
+/// Passes from a function to a function that can be selected by name.
+pub const PASSES: &[Pass] = &[
+    normalize::PASS,
+    unroll::PASS,
+    speculate::PASS,
+    simplify::PASS,
+    dce::PASS,
+    hoist::PASS,
+    solve::PASS,
+    extract::PASS,
+];
+
+/// The program after one step of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The pass that made it.
+    pub pass: &'static str,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// The program.
+    pub func: Func,
+}
+
+/// The steps taken so far, the last one being the current program.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    steps: Vec<Step>,
+}
+
+impl Trace {
+    /// A pipeline that starts with `func`.
+    pub fn new(func: &Func) -> Trace {
+        Trace { steps: vec![Step { pass: "source", summary: "the kernel as it was written", func: func.clone() }] }
+    }
+
+    /// The current program.
+    pub fn func(&self) -> &Func {
+        &self.steps.last().expect("a trace starts with a program").func
+    }
+
+    /// All steps in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Adds a step.
+    pub fn push(&mut self, pass: &'static str, summary: &'static str, func: Func) {
+        self.steps.push(Step { pass, summary, func });
+    }
+
+    /// Runs passes in order.
+    pub fn run(&mut self, passes: &[Pass]) -> Result<(), Diagnostic> {
+        for pass in passes {
+            let func = (pass.run)(self.func())?;
+            self.push(pass.name, pass.summary, func);
+        }
+        Ok(())
+    }
+}
+
+/// What prepares a kernel for every derivative.
+const PRIMAL: &[Pass] = &[normalize::PASS, unroll::PASS, speculate::PASS, dce::PASS];
+/// What ends every program without a matrix.
+const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS];
+/// What ends every program that emits a matrix.
+const SPARSE: &[Pass] = &[dce::PASS, hoist::PASS, extract::PASS, dce::PASS];
+
+/// How a matrix is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Road {
+    /// Elimination inside each element.
+    Elimination,
+    /// Sweeps from each row, possibly of a gradient program.
+    Sweeps,
+}
+
+/// A program that emits a matrix, and the index program that goes with it.
+#[derive(Clone, Debug)]
+pub struct Sparse {
+    /// Evaluation: outputs and entries.
+    pub eval: Func,
+    /// Prepare: places and checks.
+    pub index: Func,
+    /// How.
+    pub road: Road,
+    /// Every step.
+    pub trace: Trace,
+}
+
+fn sparse(mut trace: Trace, road: Road) -> Result<Sparse, Diagnostic> {
+    trace.run(SPARSE)?;
+    let eval = trace.func().clone();
+    let index = index::index_program(&eval)?;
+    Ok(Sparse { eval, index, road, trace })
+}
+
+fn results(func: &Func) -> Vec<spadina_ir::func::Buffer> {
+    func.buffers_of(Role::Output).collect()
+}
+
+fn primal(func: &Func) -> Result<Trace, Diagnostic> {
+    let mut trace = Trace::new(func);
+    trace.run(PRIMAL)?;
+    Ok(trace)
+}
+
+/// The value alone (every result), ready for code.
+pub fn value(func: &Func) -> Result<Trace, Diagnostic> {
+    let mut trace = primal(func)?;
+    trace.run(PLAIN)?;
+    Ok(trace)
+}
+
+/// Results and the gradient of their sum, or with [`Weights::Inputs`] a vector-Jacobian product.
+pub fn gradient(func: &Func, weights: Weights) -> Result<Trace, Diagnostic> {
+    let mut trace = gradient_steps(func, weights)?;
+    trace.run(PLAIN)?;
+    Ok(trace)
+}
+
+fn gradient_steps(func: &Func, weights: Weights) -> Result<Trace, Diagnostic> {
+    let mut trace = primal(func)?;
+    let mut adjoint = reverse(trace.func(), &func.columns, weights, true)?;
+    adjoint.rows.clone_from(&func.columns);
+    trace.push("reverse", "reverse mode: the adjoint of every unknown", adjoint);
+    trace.run(&[dce::PASS])?;
+    Ok(trace)
+}
+
+/// Results and their derivative along a direction `x_dot` of every column.
+pub fn directional(func: &Func) -> Result<Trace, Diagnostic> {
+    let mut trace = primal(func)?;
+    let tangent = forward::forward(trace.func(), &func.columns, true);
+    trace.push("forward", "forward mode: tangents beside values", tangent);
+    trace.run(PLAIN)?;
+    Ok(trace)
+}
+
+/// Results, gradient, and the product of the Hessian of their (weighted) sum with a direction `x_dot`.
+pub fn hessian_product(func: &Func, weights: Weights) -> Result<Trace, Diagnostic> {
+    let mut trace = gradient_steps(func, weights)?;
+    let tangent = forward::forward(trace.func(), &func.columns, true);
+    trace.push("forward", "forward mode over the gradient", tangent);
+    trace.run(PLAIN)?;
+    Ok(trace)
+}
+
+/// Results and their sparse Jacobian.
+pub fn jacobian(func: &Func) -> Result<Sparse, Diagnostic> {
+    let mut trace = primal(func)?;
+    let mut primal = trace.func().clone();
+    primal.rows = results(&primal);
+    let emitting = jacobian::jacobian(&primal)?;
+    trace.push("jacobian", "at every row a sweep to the unknowns", emitting);
+    sparse(trace, Road::Sweeps)
+}
+
+/// Results, gradient and sparse Hessian of their (weighted) sum.
+pub fn hessian(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
+    let mut trace = primal(func)?;
+    match hessian::hessian(trace.func(), weights) {
+        Ok(emitting) => {
+            trace.push("hessian", "elimination inside each element", emitting);
+            sparse(trace, Road::Elimination)
+        }
+        Err(_) => hessian_by_sweeps(func, weights),
+    }
+}
+
+/// The Hessian as the Jacobian of the gradient: the general road.
+pub fn hessian_by_sweeps(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
+    let mut trace = gradient_steps(func, weights)?;
+    let emitting = jacobian::jacobian(trace.func())?;
+    trace.push("jacobian", "at every row of the gradient a sweep to the unknowns", emitting);
+    sparse(trace, Road::Sweeps)
+}
+
+/// Which matrix a dense nest or a walk computes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Matrix {
+    /// Of the results.
+    Jacobian,
+    /// Of the gradient of their (weighted) sum.
+    Hessian(Weights),
+}
+
+fn dense_steps(func: &Func, matrix: Matrix) -> Result<Trace, Diagnostic> {
+    let mut trace = match matrix {
+        Matrix::Hessian(weights) => gradient_steps(func, weights)?,
+        Matrix::Jacobian => primal(func)?,
+    };
+    let mut start = trace.func().clone();
+    if matrix == Matrix::Jacobian {
+        start.rows = results(&start);
+    }
+    trace.push("seed", "one-hot seeds: the dense loop over all unknowns", seed::seed(&start));
+    trace.run(&[dce::PASS])?;
+    Ok(trace)
+}
+
+/// The matrix by its definition, into dense blocks: the oracle, and the strategy `dense`.
+pub fn dense(func: &Func, matrix: Matrix) -> Result<Trace, Diagnostic> {
+    let mut trace = dense_steps(func, matrix)?;
+    trace.run(&[hoist::PASS, dce::PASS])?;
+    Ok(trace)
+}
+
+/// The walk from the dense loop nest to the sparse one.
+pub fn walk(func: &Func, matrix: Matrix) -> Result<Sparse, Diagnostic> {
+    let mut trace = dense_steps(func, matrix)?;
+    trace.run(&[simplify::PASS, solve::PASS, simplify::PASS])?;
+    sparse(trace, Road::Sweeps)
+}

@@ -1,0 +1,250 @@
+//! The sparse Jacobian in one step: at every accumulation into a row, a sweep to the loads of the unknowns.
+//!
+//! # Problem
+//! ```text
+//! for t in .. { v = f(load x[i(t)], ..); accum y[r(t)] += v }
+//!     ==>   for t in .. { ..; accum y[r(t)] += v; emit (r(t), i(t)), df/dx_i; .. }
+//! ```
+//! Applied to a gradient program, whose rows are the adjoints of the unknowns, it gives the Hessian.
+//!
+//! # Method
+//! Copy; at `accum` into a row buffer sweep from the value to the loads of columns (`ad/sweep`).
+//!
+//! # Why it keeps the meaning
+//! It is `solve` after `seed` with the tangent program left implicit; the tests hold the two against each other.
+//!
+//! # Limits
+//! `recurrence`, `stage`, `guarded-loop`: what a sweep cannot pass. An accumulation into a row under a condition that values decide is
+//! `guarded-row`.
+
+use crate::ad::graph::{Graph, Leaves, Obstacle};
+use crate::ad::sweep::{Sink, sweep};
+use crate::analysis::activity::Activity;
+use crate::rewrite::{Rewriter, Visitor};
+use crate::sparse::collect::{Collector, row_position};
+use crate::sparse::seed::row_output;
+use cranelift_entity::SecondaryMap;
+use spadina_ir::builder::Builder;
+use spadina_ir::diag::Diagnostic;
+use spadina_ir::func::{Buffer, Func, Inst, InstData, Region, Role, Value};
+use spadina_ir::span::Span;
+use std::collections::BTreeSet;
+
+/// The program that computes what `func` computes and emits the derivative of `func.rows` with respect to `func.columns`.
+pub fn jacobian(func: &Func) -> Result<Func, Diagnostic> {
+    let activity = Activity::of(func, &func.columns);
+    let active_scratch = func.buffers_of(Role::Scratch).filter(|&b| activity.buffer(b)).collect();
+    let rows = func.rows.iter().filter_map(|&y| row_output(func, y)).collect();
+    let mut pass = Jacobian {
+        graph: Graph::new(Leaves::Columns, &func.columns, active_scratch),
+        rows,
+        collector: Collector::default(),
+        known: KnownConditions::new(func),
+        guard: None,
+        refusal: None,
+    };
+    let mut rw = Rewriter::new(func, format!("{}.sparse", func.name));
+    rw.region(func.body, &mut pass);
+    pass.collector.close(&mut rw.b);
+    match pass.refusal {
+        Some(diagnostic) => Err(diagnostic),
+        None => Ok(rw.b.finish()),
+    }
+}
+
+/// Which conditions are known at prepare, asked of values under construction.
+pub struct KnownConditions {
+    structural_buffers: SecondaryMap<Buffer, bool>,
+}
+
+impl KnownConditions {
+    /// Takes the roles of the buffers of `func`.
+    pub fn new(func: &Func) -> KnownConditions {
+        let mut structural_buffers = SecondaryMap::new();
+        for (buffer, data) in &func.buffers {
+            structural_buffers[buffer] = data.role == Role::Structural;
+        }
+        KnownConditions { structural_buffers }
+    }
+
+    /// Whether `value` depends on structural inputs, sizes and induction variables only.
+    pub fn holds(&self, b: &Builder, value: Value) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut stack = vec![value];
+        while let Some(v) = stack.pop() {
+            if !seen.insert(v) {
+                continue;
+            }
+            match b.func().def(v) {
+                // Induction variables are integers; float states of recurrences are not known.
+                None => {
+                    if b.func().ty(v).is_float() {
+                        return false;
+                    }
+                }
+                Some(InstData::Load(buffer, index)) => {
+                    if !self.structural_buffers[*buffer] {
+                        return false;
+                    }
+                    stack.extend(index);
+                }
+                Some(InstData::Loop { carries, body, .. }) => {
+                    stack.extend(&b.func().regions[*body].yields);
+                    stack.extend(carries.iter().filter_map(|c| match c {
+                        spadina_ir::func::Carry::State(init) => Some(*init),
+                        _ => None,
+                    }));
+                }
+                Some(InstData::If { cond, then, els }) => {
+                    stack.push(*cond);
+                    stack.extend(&b.func().regions[*then].yields);
+                    stack.extend(&b.func().regions[*els].yields);
+                }
+                Some(data) => stack.extend(data.operands()),
+            }
+        }
+        true
+    }
+}
+
+/// The refusal that an obstacle becomes.
+pub fn refusal(func: &Func, obstacle: Obstacle) -> Diagnostic {
+    let (start, end) = func.spans[obstacle.inst()];
+    let span = Span { start, end };
+    match obstacle {
+        Obstacle::Recurrence(_) => {
+            Diagnostic::error("recurrence", "this derivative passes through a recurrence, whose entries cannot be listed term by term")
+                .label(span, "the state of an earlier iteration decides this value")
+                .help("use `--strategy compressed` (detected pattern, colored products) or `--strategy dense`")
+        }
+        Obstacle::Stage(_) => {
+            Diagnostic::error("stage", "this derivative passes through an intermediate array that is not inlined")
+                .label(span, "read here")
+                .help("use `--strategy compressed` (detected pattern, colored products) or `--strategy dense`")
+        }
+        Obstacle::InnerLoad(_) | Obstacle::GuardedLoop(_) => Diagnostic::error(
+            "guarded-loop",
+            "unknowns are read in a loop under a condition that values decide, so the entries are not known at prepare",
+        )
+        .label(span, "read here")
+        .help("move the loop out of the `if`, or the `if` into the loop"),
+    }
+}
+
+struct Jacobian {
+    graph: Graph,
+    rows: Vec<Buffer>,
+    collector: Collector,
+    known: KnownConditions,
+    /// The innermost enclosing `if` that values decide.
+    guard: Option<Inst>,
+    refusal: Option<Diagnostic>,
+}
+
+struct Entries<'a> {
+    collector: &'a mut Collector,
+    row: Value,
+}
+
+impl Sink for Entries<'_> {
+    fn leaf(&mut self, b: &mut Builder, leaf: Value, bar: Value) {
+        let Some(InstData::Load(buffer, index)) = b.func().def(leaf).cloned() else {
+            unreachable!("the leaves are loads");
+        };
+        let column = b.position(buffer, &index);
+        self.collector.push(self.row, column, bar);
+    }
+
+    fn close(&mut self, b: &mut Builder) {
+        self.collector.close(b);
+    }
+
+    fn open(&mut self) {
+        self.collector.open();
+    }
+}
+
+impl Jacobian {
+    fn row(&mut self, rw: &mut Rewriter<'_>, buffer: Buffer, index: &[Value], value: Value) {
+        if !self.graph.is_active(&rw.b, value) {
+            return;
+        }
+        if let Some(guard) = self.guard {
+            let (start, end) = rw.src.spans[guard];
+            self.refusal.get_or_insert_with(|| {
+                Diagnostic::error("guarded-row", "an entry is written under a condition that values decide")
+                    .label(Span { start, end }, "this condition")
+                    .help("let both branches give a value and accumulate it after the `if`")
+            });
+            return;
+        }
+        let row = row_position(&mut rw.b, buffer, index);
+        let one = rw.b.float(rw.b.func().ty(value), 1.0);
+        let depths = (rw.b.depth(), self.collector.depth());
+        let mut sink = Entries { collector: &mut self.collector, row };
+        let known = &self.known;
+        let outcome = sweep(&mut rw.b, &mut self.graph, &[(value, one)], &mut sink, &|b, cond| {
+            known.holds(b, cond)
+        });
+        if let Err(obstacle) = outcome {
+            rw.b.abandon(depths.0);
+            self.collector.abandon(depths.1);
+            self.refusal.get_or_insert_with(|| refusal(rw.b.func(), obstacle));
+        }
+    }
+
+    fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region) -> Vec<Value> {
+        self.collector.open();
+        rw.region(region, self);
+        self.collector.close(&mut rw.b);
+        rw.map.all(&rw.src.regions[region].yields)
+    }
+}
+
+impl Visitor for Jacobian {
+    fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
+        let src = rw.src;
+        if self.refusal.is_some() {
+            // The outcome is decided; keep values mapped.
+            rw.copy(inst, self);
+            return;
+        }
+        match &src.insts[inst] {
+            InstData::Accum(buffer, index, value) => {
+                rw.copy(inst, self);
+                if self.rows.contains(buffer) {
+                    let (index, value) = (rw.map.all(index), rw.map.get(*value));
+                    self.row(rw, *buffer, &index, value);
+                }
+            }
+            InstData::Loop { body, .. } => {
+                rw.open_loop(inst);
+                self.collector.open();
+                rw.region(*body, self);
+                self.collector.close(&mut rw.b);
+                let yields = rw.map.all(&src.regions[*body].yields);
+                let images = rw.b.end_loop(&yields);
+                for (&result, &image) in src.results[inst].iter().zip(&images) {
+                    rw.map.set(result, image);
+                }
+            }
+            InstData::If { cond, then, els } => {
+                let cond = rw.map.get(*cond);
+                let outer = self.guard;
+                if !self.known.holds(&rw.b, cond) {
+                    self.guard = Some(inst);
+                }
+                rw.b.begin_if(cond);
+                let yields = self.branch(rw, *then);
+                rw.b.begin_else(&yields);
+                let yields = self.branch(rw, *els);
+                let images = rw.b.end_if(&yields);
+                self.guard = outer;
+                for (&result, &image) in src.results[inst].iter().zip(&images) {
+                    rw.map.set(result, image);
+                }
+            }
+            _ => rw.copy(inst, self),
+        }
+    }
+}

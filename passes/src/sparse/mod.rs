@@ -1,0 +1,9 @@
+//! The sparsifier: from dense derivative loops to sparse loops that emit matrix entries, and the programs around them.
+
+pub mod collect;
+pub mod extract;
+pub mod hessian;
+pub mod index;
+pub mod jacobian;
+pub mod seed;
+pub mod solve;
