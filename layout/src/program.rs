@@ -10,6 +10,7 @@
 //! [`SUM_BLOCK`] iterations, then the blocks of all phases in order. So the bits do not depend on threads.
 
 use crate::site::SiteShape;
+use alloc::vec::Vec;
 
 /// Outer iterations per partial sum.
 pub const SUM_BLOCK: usize = 1024;

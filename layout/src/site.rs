@@ -11,6 +11,8 @@
 //! - [`SlotMode::Block`]: one offset per pair (row block, column block), row-major over [`SiteShape::block_pairs`]: entry
 //!   `(r, c)` of the pair lies at `row_start[row base + r] + offset + c`. Needs every entry of every pair present.
 
+use alloc::vec::Vec;
+
 /// A run of local indices whose positions are consecutive: `base, base + 1, .., base + width - 1`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Block {

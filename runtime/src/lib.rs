@@ -1,1 +1,23 @@
-//! Placeholder while the crate is laid out.
+//! Prepare and evaluate: from a compiled program and its data to a value, a gradient and a sparse matrix.
+//!
+//! *Prepare* runs the index program once: it checks subscripts, builds the pattern and gives every emission its slots.
+//! *Evaluate* overwrites values in that pattern, without allocating, with the same bits for any number of threads. The crate
+//! knows no IR and no code generator: compiled functions come in through [`program::IndexProgram`] and [`program::EvalProgram`].
+
+pub mod array;
+pub mod assemble;
+pub mod buffer;
+pub mod convert;
+pub mod csr;
+pub mod error;
+pub mod evaluate;
+pub mod flat;
+pub mod options;
+pub mod partition;
+pub mod plan;
+pub mod prepare;
+pub mod program;
+pub mod streams;
+mod sums;
+mod traverse;
+pub mod workspace;

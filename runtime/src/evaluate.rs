@@ -1,0 +1,351 @@
+//! Evaluate: results into the caller's slices, with the same bits for any number of threads.
+//!
+//! # Order
+//! Phases run in order. Consecutive phases that are not serial run as one parallel region: an owner needs no barrier between
+//! them, because it alone writes its rows. Sums combine per iteration, per block of [`SUM_BLOCK`] iterations, then by pairs over
+//! the blocks of all phases.
+
+use crate::array::{Array, ArrayMut};
+use crate::buffer::BufferUse;
+use crate::error::RuntimeError;
+use crate::partition::{Partition, Segment, Share};
+use crate::plan::{Plan, zero_scratch};
+use crate::program::EvalProgram;
+use crate::sums::{in_order, pairwise};
+use crate::workspace::{OwnerState, Workspace};
+use rayon::ThreadPool;
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
+use spadina_layout::env::Env;
+use spadina_layout::program::SUM_BLOCK;
+use std::ops::Range;
+
+/// The data and results of one evaluation.
+#[derive(Debug, Default)]
+pub struct Call<'a> {
+    /// `(number, data)` of every buffer with [`BufferUse::Data`].
+    pub data: &'a [(usize, Array<'a>)],
+    /// `(number, slice)` of every buffer with [`BufferUse::Output`]: overwritten.
+    pub outputs: &'a mut [(usize, ArrayMut<'a>)],
+    /// One element per rank-0 output: overwritten.
+    pub scalars: &'a mut [f64],
+    /// One element per matrix entry: overwritten.
+    pub values: &'a mut [f64],
+    /// The pool that threads come from; the global one if there is none.
+    pub pool: Option<&'a ThreadPool>,
+}
+
+/// Evaluates. Allocates nothing (on one thread; a thread pool may, to hand over work).
+pub fn evaluate(
+    plan: &Plan,
+    program: &dyn EvalProgram,
+    workspace: &mut Workspace,
+    call: Call<'_>,
+) -> Result<(), RuntimeError> {
+    let Call { data, outputs, scalars, values, pool } = call;
+    check(plan, program, workspace, data, outputs, scalars, values)?;
+    fill_env(plan, workspace, data, outputs);
+    let mut run = Run { plan, program, values, pool, zeroed: false };
+    let phases = &plan.info.phases;
+    let mut phase = 0;
+    while phase < phases.len() {
+        let end = phase + phases[phase..].iter().take_while(|p| !p.serial).count();
+        if workspace.partition.is_some() && end > phase {
+            run.parallel(workspace, phase..end);
+            phase = end;
+        } else {
+            run.serial(workspace, phase);
+            phase += 1;
+        }
+    }
+    run.zero(workspace.threads());
+    for &at in &plan.identity {
+        values[at as usize] = 1.0;
+    }
+    for (n, scalar) in scalars.iter_mut().enumerate() {
+        *scalar = workspace.total(plan, n as u32);
+    }
+    Ok(())
+}
+
+fn check(
+    plan: &Plan,
+    program: &dyn EvalProgram,
+    workspace: &Workspace,
+    data: &[(usize, Array<'_>)],
+    outputs: &[(usize, ArrayMut<'_>)],
+    scalars: &[f64],
+    values: &[f64],
+) -> Result<(), RuntimeError> {
+    let has_slots = !plan.sites.is_empty();
+    if has_slots && program.slot_layout() != plan.layout {
+        return Err(RuntimeError::SlotLayout { code: program.slot_layout(), plan: plan.layout });
+    }
+    if !workspace.fits(plan) {
+        return Err(RuntimeError::Mismatch("workspace and plan"));
+    }
+    let expect = |name: &str, expected: usize, found: usize| {
+        let wrong = expected != found;
+        if wrong { Err(RuntimeError::Length { buffer: name.into(), expected, found }) } else { Ok(()) }
+    };
+    expect("scalars", plan.info.scalar_outputs, scalars.len())?;
+    expect("values", plan.pattern.nnz(), values.len())?;
+    for (n, array) in data {
+        let spec = plan.buffers.get(*n).filter(|b| b.usage == BufferUse::Data);
+        spec.ok_or(RuntimeError::Unexpected { buffer: *n })?.accept(array)?;
+    }
+    for (n, array) in outputs {
+        let spec = plan.buffers.get(*n).filter(|b| b.usage == BufferUse::Output);
+        spec.ok_or(RuntimeError::Unexpected { buffer: *n })?.check(array.element(), array.len())?;
+    }
+    for (n, spec) in plan.buffers.iter().enumerate() {
+        let given = match spec.usage {
+            BufferUse::Data => data.iter().any(|d| d.0 == n),
+            BufferUse::Output => outputs.iter().filter(|o| o.0 == n).count() == 1,
+            BufferUse::Frozen | BufferUse::Scratch | BufferUse::Absent => true,
+        };
+        if !given {
+            return Err(RuntimeError::Missing { buffer: spec.name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Everything but the matrix values and what belongs to one owner.
+fn fill_env(
+    plan: &Plan,
+    workspace: &mut Workspace,
+    data: &[(usize, Array<'_>)],
+    outputs: &mut [(usize, ArrayMut<'_>)],
+) {
+    let (env, layout) = (&mut workspace.env, plan.env_layout);
+    plan.fill_env(env);
+    zero_scratch(&plan.buffers, &mut workspace.scratch, env);
+    for (n, array) in data {
+        env.set(layout.buffer(*n), array.address());
+    }
+    for (n, array) in outputs {
+        env.set(layout.buffer(*n), array.zero());
+    }
+    env.set_slice(layout.row_start(), plan.row_start());
+    if let Some(partition) = &workspace.partition {
+        env.set_slice(layout.owner(), &partition.owner);
+    }
+    for site in &plan.sites {
+        let number = site.site as usize;
+        env.set(layout.site_data(number), site.slots.address());
+        match &site.first[..] {
+            [] => env.set(layout.site_first(number), 0),
+            first => env.set_slice(layout.site_first(number), first),
+        }
+    }
+}
+
+/// One evaluation under way.
+struct Run<'a, 'v> {
+    plan: &'a Plan,
+    program: &'a dyn EvalProgram,
+    values: &'v mut [f64],
+    pool: Option<&'a ThreadPool>,
+    zeroed: bool,
+}
+
+impl Run<'_, '_> {
+    fn zero(&mut self, threads: usize) {
+        if self.zeroed {
+            return;
+        }
+        self.zeroed = true;
+        if threads == 1 {
+            self.values.fill(0.0);
+            return;
+        }
+        let size = self.values.len().div_ceil(threads).max(1 << 12);
+        let values = &mut *self.values;
+        within(self.pool, || values.par_chunks_mut(size).for_each(|chunk| chunk.fill(0.0)));
+    }
+
+    fn serial(&mut self, workspace: &mut Workspace, phase: usize) {
+        self.zero(workspace.threads());
+        let layout = self.plan.env_layout;
+        workspace.env.set_slice_mut(layout.values(), self.values);
+        let trip = self.plan.trips[phase];
+        let info = &self.plan.info.phases[phase];
+        let width = info.sums.len();
+        if width == 0 {
+            self.program.eval(phase, &workspace.env, 0..trip, &mut []);
+            return;
+        }
+        let blocks = (trip as usize).div_ceil(SUM_BLOCK);
+        for block in 0..blocks {
+            let sums = &mut workspace.sums[..width];
+            self.program.eval(phase, &workspace.env, block_range(block, trip), sums);
+            for (k, &sum) in sums.iter().enumerate() {
+                workspace.block_sums[phase][k * blocks + block] = sum;
+            }
+        }
+    }
+
+    fn parallel(&mut self, workspace: &mut Workspace, phases: Range<usize>) {
+        let Workspace { env, element_sums, element_start, owners, partition, .. } = workspace;
+        let Some(partition) = partition.as_deref() else { return };
+        // Where owners have ranges of rows, each zeroes its own values just before it adds to them.
+        let ranges = partition.ranges.as_deref().filter(|_| !self.zeroed && self.plan.row_start.is_empty());
+        if ranges.is_none() {
+            self.zero(owners.len());
+        }
+        self.zeroed = true;
+        let layout = self.plan.env_layout;
+        env.set_slice_mut(layout.values(), self.values);
+        env.set_slice_mut(layout.element_sums(), element_sums);
+        for owner in &mut *owners {
+            owner.env.copy_from(env);
+            owner.env.set(layout.me(), owner.me as u64);
+        }
+        let region = Region {
+            plan: self.plan,
+            program: self.program,
+            partition,
+            element_sums: env.get(layout.element_sums()),
+            element_start,
+            phases: phases.clone(),
+        };
+        let values = &mut *self.values;
+        within(self.pool, || match ranges {
+            Some(ranges) => region.run_zeroing(owners, values, 0, ranges),
+            None => owners.par_iter_mut().with_max_len(1).for_each(|owner| region.run(owner)),
+        });
+        for phase in phases {
+            collect_sums(self.plan, workspace, phase);
+        }
+    }
+}
+
+/// Block sums of a phase from what owners left.
+fn collect_sums(plan: &Plan, workspace: &mut Workspace, phase: usize) {
+    let width = plan.info.phases[phase].sums.len();
+    let trip = plan.trips[phase] as usize;
+    let blocks = trip.div_ceil(SUM_BLOCK);
+    let Some(partition) = workspace.partition.as_deref().filter(|_| width > 0) else { return };
+    let target = &mut workspace.block_sums[phase];
+    for owner in &workspace.owners {
+        let own = own_blocks(&partition.shares[owner.me][phase]);
+        for (block, sums) in own.zip(owner.sums[phase].chunks_exact(width)) {
+            for (k, &sum) in sums.iter().enumerate() {
+                target[k * blocks + block] = sum;
+            }
+        }
+    }
+    let elements = &workspace.element_sums[workspace.element_start[phase]..];
+    for &block in &partition.listed[phase] {
+        let start = block as usize * SUM_BLOCK;
+        let end = (start + SUM_BLOCK).min(trip);
+        for k in 0..width {
+            target[k * blocks + block as usize] = in_order(&elements[k * trip + start..k * trip + end]);
+        }
+    }
+}
+
+/// The blocks that an owner runs alone, in order.
+fn own_blocks(share: &Share) -> impl Iterator<Item = usize> + '_ {
+    share.segments.iter().flat_map(|segment| match segment {
+        Segment::Blocks(range) => range.start as usize..range.end as usize,
+        Segment::List(_) => 0..0,
+    })
+}
+
+fn block_range(block: usize, trip: i64) -> Range<i64> {
+    let start = (block * SUM_BLOCK) as i64;
+    start..(start + SUM_BLOCK as i64).min(trip)
+}
+
+/// Runs something in the caller's pool or the global one.
+fn within(pool: Option<&ThreadPool>, work: impl FnOnce() + Send) {
+    match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
+    }
+}
+
+/// Consecutive phases that owners run side by side.
+struct Region<'a> {
+    plan: &'a Plan,
+    program: &'a dyn EvalProgram,
+    partition: &'a Partition,
+    element_sums: u64,
+    element_start: &'a [usize],
+    phases: Range<usize>,
+}
+
+impl Region<'_> {
+    /// Runs all owners, each after zeroing its values, which start at entry `start` of the matrix.
+    fn run_zeroing(&self, owners: &mut [OwnerState], values: &mut [f64], start: usize, ranges: &[usize]) {
+        match owners {
+            [] => {}
+            [owner] => {
+                values.fill(0.0);
+                // Compiled code writes here through the address in the environment.
+                values.as_mut_ptr().expose_provenance();
+                self.run(owner);
+            }
+            _ => {
+                let half = owners.len() / 2;
+                let middle = self.plan.pattern.row_ptr()[ranges[half]] as usize;
+                let (left, right) = owners.split_at_mut(half);
+                let (low, high) = values.split_at_mut(middle - start);
+                rayon::join(
+                    || self.run_zeroing(left, low, start, &ranges[..=half]),
+                    || self.run_zeroing(right, high, middle, &ranges[half..]),
+                );
+            }
+        }
+    }
+
+    fn run(&self, owner: &mut OwnerState) {
+        let OwnerState { me, env, sums } = owner;
+        for phase in self.phases.clone() {
+            let share = &self.partition.shares[*me][phase];
+            let address = self.element_sums + 8 * self.element_start[phase] as u64;
+            env.set(self.plan.env_layout.element_sums(), address);
+            self.run_share(phase, share, env, &mut sums[phase]);
+        }
+    }
+
+    fn run_share(&self, phase: usize, share: &Share, env: &Env, mut sums: &mut [f64]) {
+        let width = self.plan.info.phases[phase].sums.len();
+        let trip = self.plan.trips[phase];
+        for segment in &share.segments {
+            match segment {
+                Segment::List(range) => self.program.eval_owned(phase, env, &share.elements[range.clone()]),
+                Segment::Blocks(range) if width == 0 => {
+                    let start = range.start as usize * SUM_BLOCK;
+                    let end = block_range(range.end as usize - 1, trip).end;
+                    self.program.eval(phase, env, start as i64..end, &mut []);
+                }
+                Segment::Blocks(range) => {
+                    for block in range.clone() {
+                        let (here, rest) = std::mem::take(&mut sums).split_at_mut(width);
+                        self.program.eval(phase, env, block_range(block as usize, trip), here);
+                        sums = rest;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Workspace {
+    /// The sum of all blocks of all phases of a rank-0 output.
+    fn total(&mut self, plan: &Plan, output: u32) -> f64 {
+        let mut len = 0;
+        for (phase, info) in plan.info.phases.iter().enumerate() {
+            let blocks = (plan.trips[phase] as usize).div_ceil(SUM_BLOCK);
+            if let Some(k) = info.sums.iter().position(|&s| s == output) {
+                let from = &self.block_sums[phase][k * blocks..(k + 1) * blocks];
+                self.tree[len..len + blocks].copy_from_slice(from);
+                len += blocks;
+            }
+        }
+        pairwise(&mut self.tree[..len])
+    }
+}

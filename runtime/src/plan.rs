@@ -1,0 +1,191 @@
+//! What prepare leaves behind: sizes, frozen arrays, the pattern, slot records. Read-only from then on.
+
+use crate::array::OwnedArray;
+use crate::assemble::Slots;
+use crate::buffer::{BufferSpec, BufferUse};
+use crate::csr::{Csr, Pattern};
+use crate::error::RuntimeError;
+use crate::partition::Partition;
+use crate::program::IndexProgram;
+use crate::streams::run_index;
+use spadina_layout::abi::EnvLayout;
+use spadina_layout::env::Env;
+use spadina_layout::program::ProgramInfo;
+use spadina_layout::site::SlotLayout;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+static PLANS: AtomicU64 = AtomicU64::new(0);
+
+/// A number that no other plan has.
+pub(crate) fn next_serial() -> u64 {
+    PLANS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The records of one site.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PlanSite {
+    /// The number of the site.
+    pub site: u32,
+    /// Slot records.
+    pub slots: Slots,
+    /// First emission of each iteration (and the end), where the count per iteration is not fixed.
+    pub first: Vec<u32>,
+}
+
+/// A prepared program: everything that evaluation needs besides float data and results.
+#[derive(Debug)]
+pub struct Plan {
+    /// Unlike that of any other plan of the process: workspaces belong to one plan.
+    pub(crate) serial: u64,
+    pub(crate) info: ProgramInfo,
+    pub(crate) env_layout: EnvLayout,
+    pub(crate) sizes: Vec<i64>,
+    pub(crate) buffers: Vec<BufferSpec>,
+    pub(crate) frozen: Vec<Option<OwnedArray>>,
+    pub(crate) trips: Vec<i64>,
+    pub(crate) row_positions: usize,
+    pub(crate) pattern: Arc<Pattern>,
+    /// Start of each row by position; empty where positions are row numbers.
+    pub(crate) row_start: Vec<u32>,
+    /// Values that are one.
+    pub(crate) identity: Vec<u32>,
+    pub(crate) sites: Vec<PlanSite>,
+    pub(crate) layout: SlotLayout,
+    pub(crate) partitions: Mutex<BTreeMap<usize, Arc<Partition>>>,
+}
+
+impl Plan {
+    /// The pattern of the matrix.
+    pub fn pattern(&self) -> &Arc<Pattern> {
+        &self.pattern
+    }
+
+    /// A matrix of zeros in the pattern.
+    pub fn matrix(&self) -> Csr {
+        Csr::zeros(Arc::clone(&self.pattern))
+    }
+
+    /// The slot records' layout: what evaluation code must be compiled for.
+    pub fn slot_layout(&self) -> SlotLayout {
+        self.layout
+    }
+
+    /// Phases and sites.
+    pub fn info(&self) -> &ProgramInfo {
+        &self.info
+    }
+
+    /// Outer iterations of each phase.
+    pub fn trips(&self) -> &[i64] {
+        &self.trips
+    }
+
+    /// Values of the symbolic sizes.
+    pub fn sizes(&self) -> &[i64] {
+        &self.sizes
+    }
+
+    /// Buffers with their dimensions.
+    pub fn buffers(&self) -> &[BufferSpec] {
+        &self.buffers
+    }
+
+    /// The plan's own copy of a frozen array.
+    pub fn frozen(&self, buffer: usize) -> Option<&OwnedArray> {
+        self.frozen.get(buffer)?.as_ref()
+    }
+
+    /// Records of the matrix sites, by phase.
+    pub fn sites(&self) -> &[PlanSite] {
+        &self.sites
+    }
+
+    /// Start of each row in the values, by position.
+    pub fn row_start(&self) -> &[u32] {
+        if self.row_start.is_empty() { self.pattern.row_ptr() } else { &self.row_start }
+    }
+
+    /// Bytes of slot records and of what belongs to them.
+    pub fn slot_bytes(&self) -> usize {
+        self.sites.iter().map(|s| s.slots.bytes() + 4 * s.first.len()).sum()
+    }
+
+    /// Bytes of the plan's own copies of index arrays.
+    pub fn frozen_bytes(&self) -> usize {
+        self.frozen.iter().flatten().map(OwnedArray::bytes).sum()
+    }
+
+    /// How rows and iterations are shared by so many threads; made on first use by running the index program again.
+    pub fn partition(
+        &self,
+        program: &dyn IndexProgram,
+        threads: usize,
+    ) -> Result<Arc<Partition>, RuntimeError> {
+        if let Some(found) = self.cached_partition(threads) {
+            return Ok(found);
+        }
+        self.check_program(program)?;
+        let mut env = Env::new(self.env_layout);
+        let _scratch = self.fill_index_env(&mut env)?;
+        let streams = run_index(program, &self.buffers, &mut env, &self.trips)?;
+        let made = Arc::new(Partition::new(&self.info, &self.trips, &streams, self.row_positions, threads)?);
+        if let Ok(mut cache) = self.partitions.lock() {
+            cache.insert(threads, Arc::clone(&made));
+        }
+        Ok(made)
+    }
+
+    fn cached_partition(&self, threads: usize) -> Option<Arc<Partition>> {
+        self.partitions.lock().ok()?.get(&threads).cloned()
+    }
+
+    fn check_program(&self, program: &dyn IndexProgram) -> Result<(), RuntimeError> {
+        if program.env_layout() == self.env_layout && *program.info() == self.info {
+            Ok(())
+        } else {
+            Err(RuntimeError::Mismatch("index program and plan"))
+        }
+    }
+
+    /// Sizes and frozen arrays.
+    pub(crate) fn fill_env(&self, env: &mut Env) {
+        for (n, &size) in self.sizes.iter().enumerate() {
+            env.set(self.env_layout.size(n), size as u64);
+        }
+        for (n, array) in self.frozen.iter().enumerate() {
+            if let Some(array) = array {
+                env.set(self.env_layout.buffer(n), array.view().address());
+            }
+        }
+    }
+
+    /// [`Plan::fill_env`], and scratch buffers, which the caller keeps as long as the environment is used.
+    pub(crate) fn fill_index_env(&self, env: &mut Env) -> Result<Vec<OwnedArray>, RuntimeError> {
+        self.fill_env(env);
+        let mut scratch = make_scratch(&self.buffers)?;
+        zero_scratch(&self.buffers, &mut scratch, env);
+        Ok(scratch)
+    }
+}
+
+/// Zeroed memory for every scratch buffer, in order.
+pub(crate) fn make_scratch(buffers: &[BufferSpec]) -> Result<Vec<OwnedArray>, RuntimeError> {
+    let scratch = buffers.iter().filter(|b| b.usage == BufferUse::Scratch);
+    scratch
+        .map(|spec| {
+            let made = OwnedArray::zeros(spec.element, spec.elements()?);
+            made.ok_or_else(|| RuntimeError::Memory { buffer: spec.name.clone() })
+        })
+        .collect()
+}
+
+/// Zeroes every scratch buffer and puts its address into the environment.
+pub(crate) fn zero_scratch(buffers: &[BufferSpec], scratch: &mut [OwnedArray], env: &mut Env) {
+    let layout = env.layout();
+    let numbers = (0..).zip(buffers).filter(|(_, b)| b.usage == BufferUse::Scratch);
+    for ((n, _), array) in numbers.zip(scratch) {
+        env.set(layout.buffer(n), array.zero());
+    }
+}

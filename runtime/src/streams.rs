@@ -1,0 +1,157 @@
+//! Running the index program: trips, counts, and the streams of all sites.
+
+use crate::buffer::BufferSpec;
+use crate::error::RuntimeError;
+use crate::program::IndexProgram;
+use spadina_layout::abi::ErrorRecord;
+use spadina_layout::blocks::Stream;
+use spadina_layout::env::Env;
+use spadina_layout::program::SiteInfo;
+use spadina_layout::site::SiteShape;
+use std::ops::Range;
+
+/// What one site emits.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SiteStream {
+    /// The number of the site.
+    pub site: u32,
+    /// The phase it stands in.
+    pub phase: usize,
+    /// Whether it carries matrix entries (else it only names rows).
+    pub matrix: bool,
+    /// The shape of an emission.
+    pub shape: SiteShape,
+    /// Base positions, [`SiteShape::stream_width`] per emission.
+    pub bases: Vec<u32>,
+    /// Number of emissions.
+    pub emissions: usize,
+    /// Emissions per iteration where that is fixed.
+    pub per_iteration: Option<u32>,
+    /// First emission of each iteration (and the end) where it is not.
+    pub first: Vec<u32>,
+}
+
+impl SiteStream {
+    /// The emissions of an iteration.
+    #[inline]
+    pub fn emissions_of(&self, iteration: usize) -> Range<usize> {
+        match self.per_iteration {
+            Some(count) => iteration * count as usize..(iteration + 1) * count as usize,
+            None => self.first[iteration] as usize..self.first[iteration + 1] as usize,
+        }
+    }
+
+    /// The stream as the sorting routines take it.
+    pub fn view(&self) -> Stream<'_> {
+        Stream { shape: &self.shape, bases: &self.bases, emissions: self.emissions }
+    }
+}
+
+/// Outer iterations of every phase; negative trips count as none.
+pub fn run_trips(program: &dyn IndexProgram, env: &Env) -> Result<Vec<i64>, RuntimeError> {
+    let mut trips = vec![0; program.info().phases.len()];
+    program.trips(env, &mut trips);
+    for (phase, trip) in trips.iter_mut().enumerate() {
+        *trip = (*trip).max(0);
+        if *trip >= 1 << 31 {
+            return Err(RuntimeError::Trip { phase, trip: *trip });
+        }
+    }
+    Ok(trips)
+}
+
+/// The streams of all sites, by phase, matrix sites before row sites. Checks every subscript on the way.
+pub fn run_index(
+    program: &dyn IndexProgram,
+    buffers: &[BufferSpec],
+    env: &mut Env,
+    trips: &[i64],
+) -> Result<Vec<SiteStream>, RuntimeError> {
+    let layout = env.layout();
+    let mut record = [ErrorRecord::default()];
+    let mut streams = Vec::new();
+    for (phase, info) in program.info().phases.iter().enumerate() {
+        let trip = trips[phase];
+        let sites = || info.sites.iter().map(|s| (s, true)).chain(info.row_sites.iter().map(|s| (s, false)));
+        let unknown = sites().any(|(s, _)| s.per_iteration.is_none());
+        let counts = if unknown {
+            let len = sites().count().checked_mul(trip as usize).ok_or(TOO_MANY)?;
+            let mut counts = vec![0; len];
+            env.set_slice_mut(layout.error(), &mut record);
+            if !program.count(phase, env, 0..trip, &mut counts) {
+                return Err(refused(&record[0], buffers));
+            }
+            counts
+        } else {
+            Vec::new()
+        };
+        let start = streams.len();
+        for (k, (site, matrix)) in sites().enumerate() {
+            let counts = counts.get(k * trip as usize..(k + 1) * trip as usize).unwrap_or(&[]);
+            streams.push(allocate(site, phase, matrix, trip, counts)?);
+        }
+        for stream in &mut streams[start..] {
+            env.set_slice_mut(layout.site_data(stream.site as usize), &mut stream.bases);
+            let first = if stream.per_iteration.is_none() { &stream.first[..] } else { &[] };
+            match first {
+                [] => env.set(layout.site_first(stream.site as usize), 0),
+                first => env.set_slice(layout.site_first(stream.site as usize), first),
+            }
+        }
+        env.set_slice_mut(layout.error(), &mut record);
+        if !program.index(phase, env, 0..trip) {
+            return Err(refused(&record[0], buffers));
+        }
+    }
+    Ok(streams)
+}
+
+const TOO_MANY: RuntimeError = RuntimeError::TooLarge { what: "emissions" };
+
+fn allocate(
+    site: &SiteInfo,
+    phase: usize,
+    matrix: bool,
+    trip: i64,
+    counts: &[u32],
+) -> Result<SiteStream, RuntimeError> {
+    let mut first = Vec::new();
+    let total = if let Some(count) = site.per_iteration {
+        trip as u64 * u64::from(count)
+    } else {
+        first.reserve_exact(counts.len() + 1);
+        first.push(0);
+        let mut total = 0_u64;
+        for &count in counts {
+            total += u64::from(count);
+            first.push(u32::try_from(total).map_err(|_| TOO_MANY)?);
+        }
+        total
+    };
+    let emissions = u32::try_from(total).map_err(|_| TOO_MANY)? as usize;
+    let len = emissions.checked_mul(site.shape.stream_width()).ok_or(TOO_MANY)?;
+    let mut bases = Vec::new();
+    bases.try_reserve_exact(len).map_err(|_| RuntimeError::Memory { buffer: "streams".into() })?;
+    bases.resize(len, 0);
+    Ok(SiteStream {
+        site: site.site,
+        phase,
+        matrix,
+        shape: site.shape.clone(),
+        bases,
+        emissions,
+        per_iteration: site.per_iteration,
+        first,
+    })
+}
+
+fn refused(record: &ErrorRecord, buffers: &[BufferSpec]) -> RuntimeError {
+    let named = usize::try_from(record.buffer).ok().and_then(|n| buffers.get(n));
+    RuntimeError::Subscript {
+        buffer: named.map_or_else(|| format!("buffer {}", record.buffer), |b| b.name.clone()),
+        axis: record.axis,
+        index: record.index,
+        bound: record.bound,
+        span: (record.span_start, record.span_end),
+    }
+}
