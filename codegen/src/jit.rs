@@ -1,0 +1,274 @@
+//! The JIT: compiled programs that own their code, and the calls into it. The only file of this crate with unsafe code.
+#![allow(unsafe_code)]
+
+use crate::error::{CodegenError, Result};
+use crate::options::Options;
+use crate::program::{env_layout, program_info};
+use crate::symbols::{Host, symbol};
+use crate::unit::{FunctionText, Unit};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{FuncId, Linkage, default_libcall_names};
+use spadina_ir::func::Func;
+use spadina_ir::op::Op;
+use spadina_layout::abi::EnvLayout;
+use spadina_layout::program::ProgramInfo;
+use spadina_layout::site::SlotLayout;
+use std::mem::ManuallyDrop;
+
+type TripsFn = unsafe extern "C" fn(*const u64, *mut i64) -> i64;
+type EvalFn = unsafe extern "C" fn(*const u64, i64, i64, *mut f64);
+type OwnedFn = unsafe extern "C" fn(*const u64, *const u32, i64);
+type CountFn = unsafe extern "C" fn(*const u64, i64, i64, *mut u32) -> i64;
+type IndexFn = unsafe extern "C" fn(*const u64, i64, i64) -> i64;
+
+/// The memory of compiled code; freed on drop.
+struct Code {
+    module: ManuallyDrop<JITModule>,
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        // SAFETY: `module` is taken once, here, and never used again.
+        let module = unsafe { ManuallyDrop::take(&mut self.module) };
+        // SAFETY: the function pointers into this memory live in the program that owns this value and are private to it; calls
+        // borrow the program, so none is under way.
+        unsafe { module.free_memory() };
+    }
+}
+
+// SAFETY: after `finalize_definitions` the module is only kept for its memory, which is executable and read-only; nothing
+// reads or writes the module itself until it is dropped, by one thread.
+unsafe impl Send for Code {}
+// SAFETY: as above: a shared reference gives access to nothing but finished code.
+unsafe impl Sync for Code {}
+
+/// What every compiled program tells about itself.
+pub struct Summary {
+    /// Phases, sites and sums.
+    pub info: ProgramInfo,
+    /// Where the words of its environment are.
+    pub env: EnvLayout,
+    /// Bytes of machine code.
+    pub code_bytes: usize,
+    /// Texts of its functions, if [`Options::texts`] was set.
+    pub texts: Vec<FunctionText>,
+}
+
+/// A derivative program (or the program itself) in machine code.
+pub struct JitEval {
+    /// What it tells about itself.
+    pub summary: Summary,
+    /// The slot layout it reads.
+    pub slots: SlotLayout,
+    trips: TripsFn,
+    eval: Vec<EvalFn>,
+    eval_owned: Vec<OwnedFn>,
+    _code: Code,
+}
+
+/// An index program in machine code.
+pub struct JitIndex {
+    /// What it tells about itself.
+    pub summary: Summary,
+    trips: TripsFn,
+    count: Vec<Option<CountFn>>,
+    index: Vec<IndexFn>,
+    _code: Code,
+}
+
+fn module(options: &Options) -> Result<JITModule> {
+    let isa = cranelift_native::builder()
+        .map_err(|e| CodegenError::Target(e.to_string()))?
+        .finish(options.flags(false)?)
+        .map_err(|e| CodegenError::Target(e.to_string()))?;
+    let mut builder = JITBuilder::with_isa(isa, default_libcall_names());
+    for symbol in Op::ALL.iter().filter_map(|&op| symbol(op)) {
+        let address = match symbol.host {
+            Host::Unary(f) => f as *const u8,
+            Host::Binary(f) => f as *const u8,
+        };
+        builder.symbol(symbol.name, address);
+    }
+    Ok(JITModule::new(builder))
+}
+
+/// Compiles a program for evaluation, described by [`program_info`].
+pub fn compile_eval(func: &Func, slots: SlotLayout, options: &Options) -> Result<JitEval> {
+    compile_eval_as(func, &program_info(func)?, slots, options)
+}
+
+/// Compiles a program for evaluation whose sites are described by `info`: that of its index program, so that both agree on
+/// blocks and counts. The phases of `info` must be those of `func`, and its sums are replaced by those of `func`.
+pub fn compile_eval_as(
+    func: &Func,
+    info: &ProgramInfo,
+    slots: SlotLayout,
+    options: &Options,
+) -> Result<JitEval> {
+    let mut module = module(options)?;
+    let mut unit = Unit::new(&mut module, "", Linkage::Export, options);
+    let info = merge(func, info)?;
+    let functions = unit.eval_program(func, &info, slots, options.owned)?;
+    let (texts, code_bytes) = (std::mem::take(&mut unit.texts), unit.code_bytes);
+    module.finalize_definitions().map_err(CodegenError::backend)?;
+    let address = |id: FuncId| module.get_finalized_function(id);
+    // SAFETY: `Unit` declared `trips` with this signature and the default calling convention of the host.
+    let trips = unsafe { std::mem::transmute::<*const u8, TripsFn>(address(functions.trips)) };
+    // SAFETY: as above, for `eval_P`.
+    let eval = |&id: &FuncId| unsafe { std::mem::transmute::<*const u8, EvalFn>(address(id)) };
+    let eval = functions.eval.iter().map(eval).collect();
+    // SAFETY: as above, for `eval_owned_P`.
+    let eval_owned = |&id: &FuncId| unsafe { std::mem::transmute::<*const u8, OwnedFn>(address(id)) };
+    let eval_owned = functions.eval_owned.iter().map(eval_owned).collect();
+    let env = env_layout(func, &info);
+    let summary = Summary { info, env, code_bytes, texts };
+    Ok(JitEval { summary, slots, trips, eval, eval_owned, _code: Code { module: ManuallyDrop::new(module) } })
+}
+
+/// The description `info` of the sites with what evaluation alone knows: sums and scratch arrays.
+fn merge(func: &Func, info: &ProgramInfo) -> Result<ProgramInfo> {
+    let own = program_info(func)?;
+    if own.phases.len() != info.phases.len() {
+        return Err(CodegenError::Malformed(format!(
+            "the program has {} phases, its index program {}",
+            own.phases.len(),
+            info.phases.len()
+        )));
+    }
+    let mut merged = info.clone();
+    merged.scalar_outputs = own.scalar_outputs;
+    merged.sites = info.sites.max(own.sites);
+    for (phase, own) in merged.phases.iter_mut().zip(own.phases) {
+        phase.sums = own.sums;
+        phase.serial |= own.serial;
+    }
+    Ok(merged)
+}
+
+/// Compiles an index program.
+pub fn compile_index(func: &Func, options: &Options) -> Result<JitIndex> {
+    let info = program_info(func)?;
+    let mut module = module(options)?;
+    let mut unit = Unit::new(&mut module, "", Linkage::Export, options);
+    let functions = unit.index_program(func, &info)?;
+    let (texts, code_bytes) = (std::mem::take(&mut unit.texts), unit.code_bytes);
+    module.finalize_definitions().map_err(CodegenError::backend)?;
+    let address = |id: FuncId| module.get_finalized_function(id);
+    // SAFETY: `Unit` declared `index_trips` with this signature and the default calling convention of the host.
+    let trips = unsafe { std::mem::transmute::<*const u8, TripsFn>(address(functions.trips)) };
+    // SAFETY: as above, for `count_P`.
+    let count =
+        |id: &Option<FuncId>| id.map(|id| unsafe { std::mem::transmute::<*const u8, CountFn>(address(id)) });
+    let count = functions.count.iter().map(count).collect();
+    // SAFETY: as above, for `index_P`.
+    let index = |&id: &FuncId| unsafe { std::mem::transmute::<*const u8, IndexFn>(address(id)) };
+    let index = functions.index.iter().map(index).collect();
+    let env = env_layout(func, &info);
+    let summary = Summary { info, env, code_bytes, texts };
+    Ok(JitIndex { summary, trips, count, index, _code: Code { module: ManuallyDrop::new(module) } })
+}
+
+impl JitEval {
+    /// Number of phases.
+    pub fn phases(&self) -> usize {
+        self.eval.len()
+    }
+
+    /// Outer iterations of every phase.
+    ///
+    /// # Safety
+    /// `env` must point to an environment of [`Summary::env`] whose sizes are set and whose structural buffers are bound to
+    /// arrays of the declared dimensions.
+    pub unsafe fn trips(&self, env: *const u64) -> Vec<i64> {
+        let mut trips = vec![0; self.phases()];
+        // SAFETY: the caller vouches for `env`; `trips` has one word a phase.
+        unsafe { (self.trips)(env, trips.as_mut_ptr()) };
+        trips
+    }
+
+    /// Iterations `begin..end` of a phase; the sums of its rank-0 outputs over the range are stored to `sums`. No phase of
+    /// that number: nothing happens.
+    ///
+    /// # Safety
+    /// `env` must point to a complete environment: sizes set, every buffer bound to an array of the declared dimensions,
+    /// integer entries as the index program accepted them, values, row starts, slot records and first emissions as
+    /// prepared for the slot layout [`JitEval::slots`]. `0 <= begin`, `end` at most the phase's iterations, `sums` points to a
+    /// word for each of the phase's sums. No other thread may write what this call reads or writes.
+    pub unsafe fn eval(&self, phase: usize, env: *const u64, begin: i64, end: i64, sums: *mut f64) {
+        if let Some(eval) = self.eval.get(phase) {
+            // SAFETY: the caller vouches for the arguments.
+            unsafe { eval(env, begin, end, sums) };
+        }
+    }
+
+    /// The listed iterations of a phase; only rows whose owner is the environment's `me` are written. False where these
+    /// functions were not compiled ([`Options::owned`]).
+    ///
+    /// # Safety
+    /// As [`JitEval::eval`]; also owners are set for every row, `elements` points to `count` iteration numbers of the phase
+    /// (with or without [`spadina_layout::abi::COUNTED`]) and the per-iteration sums are bound if any is counted. Other threads may
+    /// run the same phase at the same time for other owners, if no iteration is counted twice.
+    pub unsafe fn eval_owned(&self, phase: usize, env: *const u64, elements: *const u32, count: i64) -> bool {
+        let Some(eval) = self.eval_owned.get(phase) else { return false };
+        // SAFETY: the caller vouches for the arguments.
+        unsafe { eval(env, elements, count) };
+        true
+    }
+}
+
+impl JitIndex {
+    /// Number of phases.
+    pub fn phases(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Outer iterations of every phase, or `None` after a wrong subscript was written to the error record.
+    ///
+    /// # Safety
+    /// `env` must point to an environment of [`Summary::env`] whose sizes are set, whose structural buffers are bound to arrays of
+    /// the declared dimensions and whose error word is the address of an error record.
+    pub unsafe fn trips(&self, env: *const u64) -> Option<Vec<i64>> {
+        let mut trips = vec![0; self.phases()];
+        // SAFETY: the caller vouches for `env`; `trips` has one word a phase.
+        let status = unsafe { (self.trips)(env, trips.as_mut_ptr()) };
+        (status == 0).then_some(trips)
+    }
+
+    /// True where a phase has a site whose emissions per iteration vary, so that [`JitIndex::count`] is needed.
+    pub fn counts(&self, phase: usize) -> bool {
+        self.count.get(phase).is_some_and(Option::is_some)
+    }
+
+    /// Emissions of each site in iterations `begin..end` of a phase; true if all went well. Nothing is written for a phase
+    /// without such a function.
+    ///
+    /// # Safety
+    /// As [`JitIndex::trips`]; `counts` points to `end - begin` words (`u32`) for each matrix site and row site of the phase.
+    pub unsafe fn count(
+        &self,
+        phase: usize,
+        env: *const u64,
+        begin: i64,
+        end: i64,
+        counts: *mut u32,
+    ) -> bool {
+        match self.count.get(phase) {
+            // SAFETY: the caller vouches for the arguments.
+            Some(Some(count)) => unsafe { count(env, begin, end, counts) == 0 },
+            Some(None) | None => true,
+        }
+    }
+
+    /// Writes the streams of iterations `begin..end` of a phase; true if every subscript was right.
+    ///
+    /// # Safety
+    /// As [`JitIndex::trips`]; the stream of each site has room for all its emissions, and the first emission of each iteration
+    /// is set where counts vary.
+    pub unsafe fn index(&self, phase: usize, env: *const u64, begin: i64, end: i64) -> bool {
+        match self.index.get(phase) {
+            // SAFETY: the caller vouches for the arguments.
+            Some(index) => unsafe { index(env, begin, end) == 0 },
+            None => true,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Bounds checks of index programs: every subscript that is not known to be right is compared, a wrong one is recorded.
+
+use crate::error::Result;
+use crate::lower::context::Lower;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, types};
+use spadina_ir::func::{Buffer, Inst, InstData, Value};
+use spadina_ir::types::SizeExpr;
+
+/// The state of checking.
+pub(crate) struct Checks {
+    /// Writes the error record and returns 1.
+    pub(crate) fail: Block,
+    /// Values known to lie in `0..bound` from here on.
+    pub(crate) proven: Vec<(Value, SizeExpr)>,
+}
+
+/// Words of an error record.
+const RECORD_WORDS: usize = 6;
+
+impl Lower<'_, '_> {
+    /// Starts checking: makes the block that failures jump to.
+    pub(crate) fn start_checks(&mut self) {
+        let fail = self.b.create_block();
+        for _ in 0..RECORD_WORDS {
+            self.b.append_block_param(fail, types::I64);
+        }
+        self.b.set_cold_block(fail);
+        self.checks = Some(Checks { fail, proven: Vec::new() });
+    }
+
+    /// Fills the failure block and ends the function's other path with `return 0`.
+    pub(crate) fn finish_checks(&mut self) {
+        let zero = self.int(0);
+        self.b.ins().return_(&[zero]);
+        if let Some(checks) = self.checks.take() {
+            self.b.seal_block(checks.fail);
+            self.b.switch_to_block(checks.fail);
+            let record = self.word(self.program.env.error());
+            let words = self.b.block_params(checks.fail).to_vec();
+            for (n, word) in (0..).zip(words) {
+                self.b.ins().store(MemFlagsData::trusted(), word, record, 8 * n);
+            }
+            let one = self.int(1);
+            self.b.ins().return_(&[one]);
+        }
+    }
+
+    /// Refuses to go on unless every subscript lies inside the buffer.
+    pub(crate) fn check(&mut self, inst: Inst, buffer: Buffer, index: &[Value]) -> Result<()> {
+        let func = self.func;
+        let dims = &func.buffers[buffer].dims;
+        for ((axis, &subscript), dim) in (0..).zip(index).zip(dims) {
+            if self.is_proven(subscript, dim) {
+                continue;
+            }
+            let Some(checks) = &mut self.checks else { return Ok(()) };
+            checks.proven.push((subscript, dim.clone()));
+            let fail = checks.fail;
+            let value = self.get(subscript)?;
+            let bound = self.size_expr(dim);
+            // A negative subscript is a large unsigned one; sizes are never negative.
+            let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, value, bound);
+            let (start, end) = func.spans[inst];
+            let facts = [i64::from(buffer.as_u32()), axis];
+            let mut record: Vec<_> = facts.iter().map(|&n| self.int(n)).collect();
+            record.extend([value, bound, self.int(i64::from(start)), self.int(i64::from(end))]);
+            let record: Vec<_> = record.into_iter().map(Into::into).collect();
+            let inside = self.b.create_block();
+            self.b.ins().brif(outside, fail, &record, inside, &[]);
+            self.b.seal_block(inside);
+            self.b.switch_to_block(inside);
+        }
+        Ok(())
+    }
+
+    fn is_proven(&self, subscript: Value, dim: &SizeExpr) -> bool {
+        if let (Some(n), Some(bound)) = (self.func.as_int(subscript), dim.as_constant()) {
+            return (0..bound).contains(&n);
+        }
+        let known = |(value, bound): &(Value, SizeExpr)| *value == subscript && covers(dim, bound);
+        self.checks.as_ref().is_some_and(|checks| checks.proven.iter().any(known))
+    }
+
+    /// Notes that an induction variable stays inside its loop's bounds; [`Lower::forget_range`] takes it back.
+    pub(crate) fn note_range(&mut self, iv: Value, lo: Value, hi: Value) -> Option<usize> {
+        let bound = match (self.func.def(hi), self.func.as_int(hi)) {
+            (_, Some(n)) => SizeExpr::constant(n),
+            (Some(InstData::Size(expr)), None) => expr.clone(),
+            _ => return None,
+        };
+        if self.func.as_int(lo).is_none_or(|lo| lo < 0) {
+            return None;
+        }
+        let checks = self.checks.as_mut()?;
+        checks.proven.push((iv, bound));
+        Some(checks.proven.len() - 1)
+    }
+
+    pub(crate) fn forget_range(&mut self, mark: Option<usize>) {
+        if let (Some(mark), Some(checks)) = (mark, &mut self.checks) {
+            checks.proven.truncate(mark);
+        }
+    }
+}
+
+/// True where `0..bound` surely lies inside `0..dim`: sizes are never negative.
+fn covers(dim: &SizeExpr, bound: &SizeExpr) -> bool {
+    dim.checked_sub(bound).is_some_and(|rest| rest.constant >= 0 && rest.terms.iter().all(|&(_, c)| c >= 0))
+}

@@ -1,0 +1,334 @@
+//! The state of lowering one function: value maps, environment words, what kind of function it is.
+
+use crate::error::{CodegenError, Result};
+use crate::lower::check::Checks;
+use crate::program::{Phase, position_base, row_buffer, scalar_outputs, visit};
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::entity::packed_option::PackedOption;
+use cranelift_codegen::ir::{
+    FuncRef, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Type, Value as Clif, types,
+};
+use cranelift_codegen::isa::TargetFrontendConfig;
+use cranelift_frontend::{FunctionBuilder, Variable};
+use spadina_ir::func::{Buffer, Func, Inst, InstData, Role, Value};
+use spadina_ir::types::{Size, SizeExpr, Ty};
+use spadina_layout::abi::EnvLayout;
+use spadina_layout::program::PhaseInfo;
+use spadina_layout::site::SlotLayout;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is known before a function is lowered.
+#[derive(Clone, Copy)]
+pub(crate) struct Program<'a> {
+    pub(crate) func: &'a Func,
+    pub(crate) env: EnvLayout,
+    /// Function references of the math functions, by name.
+    pub(crate) math: &'a BTreeMap<&'static str, FuncRef>,
+    /// Facts of the target.
+    pub(crate) frontend: TargetFrontendConfig,
+}
+
+/// The kind of function, which decides what effects become.
+pub(crate) enum Mode {
+    /// Nothing but pure code: iteration counts.
+    Pure,
+    /// Read-modify-write of matrix values and outputs.
+    Eval(Eval),
+    /// Counting emissions.
+    Count,
+    /// Writing streams.
+    Index,
+}
+
+/// What evaluation needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Eval {
+    pub(crate) slots: SlotLayout,
+    pub(crate) values: Clif,
+    pub(crate) row_start: Clif,
+    pub(crate) filter: Option<Filter>,
+    /// A word on the stack that sums nobody wants go to.
+    pub(crate) junk: Clif,
+}
+
+/// Writes only rows of one owner.
+#[derive(Clone, Copy)]
+pub(crate) struct Filter {
+    pub(crate) owner: Clif,
+    pub(crate) me: Clif,
+}
+
+/// Where the next emission of a site is recorded.
+#[derive(Clone, Copy)]
+pub(crate) enum Cursor {
+    /// One emission an iteration: found from the number of the iteration.
+    Fixed(Clif),
+    /// An address (or, when counting, a number) that moves with each emission.
+    Moving(Variable),
+}
+
+/// `dynamic + constant`, in elements.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Linear {
+    pub(crate) dynamic: Option<Clif>,
+    pub(crate) constant: i64,
+}
+
+/// Lowers one function.
+pub(crate) struct Lower<'a, 'b> {
+    pub(crate) program: Program<'a>,
+    pub(crate) func: &'a Func,
+    pub(crate) info: Option<&'a PhaseInfo>,
+    pub(crate) b: FunctionBuilder<'b>,
+    pub(crate) env: Clif,
+    pub(crate) mode: Mode,
+    /// Bounds checks, in index programs.
+    pub(crate) checks: Option<Checks>,
+    /// True while a prologue is copied without its effects.
+    pub(crate) pure: bool,
+    /// Number of enclosing constructs that may not run: loads under them must not move out.
+    pub(crate) conditional: u32,
+    /// When set, only these instructions are lowered.
+    pub(crate) live: Option<BTreeSet<Inst>>,
+    /// Subtotals of the rank-0 outputs of the phase.
+    pub(crate) sums: Vec<(Buffer, Variable)>,
+    pub(crate) cursors: BTreeMap<u32, Cursor>,
+    values: SecondaryMap<Value, PackedOption<Clif>>,
+    positions: SecondaryMap<Value, Option<Linear>>,
+    sizes: Vec<Clif>,
+    bases: SecondaryMap<Buffer, PackedOption<Clif>>,
+    position_bases: SecondaryMap<Buffer, Option<Linear>>,
+}
+
+/// The Cranelift type of a scalar; truth values are bytes, 0 or 1.
+pub(crate) fn clif_type(ty: Ty) -> Type {
+    match ty {
+        Ty::F64 => types::F64,
+        Ty::F32 => types::F32,
+        Ty::Int => types::I64,
+        Ty::Bool => types::I8,
+    }
+}
+
+/// Reads of words that never change during a call and may always be read.
+pub(crate) fn env_flags() -> MemFlagsData {
+    MemFlagsData::trusted().with_readonly().with_can_move()
+}
+
+impl<'a, 'b> Lower<'a, 'b> {
+    pub(crate) fn new(
+        program: Program<'a>,
+        info: Option<&'a PhaseInfo>,
+        b: FunctionBuilder<'b>,
+        env: Clif,
+    ) -> Self {
+        Lower {
+            program,
+            func: program.func,
+            info,
+            b,
+            env,
+            mode: Mode::Pure,
+            checks: None,
+            pure: false,
+            conditional: 0,
+            live: None,
+            sums: Vec::new(),
+            cursors: BTreeMap::new(),
+            values: SecondaryMap::new(),
+            positions: SecondaryMap::new(),
+            sizes: Vec::new(),
+            bases: SecondaryMap::new(),
+            position_bases: SecondaryMap::new(),
+        }
+    }
+
+    /// Word `n` of the environment.
+    pub(crate) fn word(&mut self, n: usize) -> Clif {
+        let offset = i32::try_from(8 * n).unwrap_or(i32::MAX);
+        self.b.ins().load(types::I64, env_flags(), self.env, offset)
+    }
+
+    /// Reads sizes and the addresses of the buffers that `insts` touch; finds where their positions start.
+    pub(crate) fn read_environment(&mut self, insts: &[Inst]) -> Result<()> {
+        for n in 0..self.func.sizes.len() {
+            let word = self.word(self.program.env.size(n));
+            self.sizes.push(word);
+        }
+        let (mut touched, mut positioned) = (BTreeSet::new(), BTreeSet::new());
+        let filtered = matches!(&self.mode, Mode::Eval(Eval { filter: Some(_), .. }));
+        for &inst in insts {
+            visit(self.func, inst, &mut |data| match data {
+                InstData::Load(b, _) | InstData::Reset(b) => {
+                    touched.insert(*b);
+                }
+                InstData::Accum(b, ..) => {
+                    touched.insert(*b);
+                    if filtered && self.is_filtered(*b) {
+                        positioned.insert(row_buffer(self.func, *b).0);
+                    }
+                }
+                InstData::Position(b, _) => {
+                    positioned.insert(*b);
+                }
+                _ => {}
+            });
+        }
+        for buffer in touched {
+            let word = self.word(self.program.env.buffer(buffer.as_u32() as usize));
+            self.bases[buffer] = word.into();
+        }
+        for buffer in positioned {
+            let mut base = Linear::default();
+            for before in position_base(self.func, buffer)? {
+                let dims = self.func.buffers[before].dims.clone();
+                let count = self.product(&dims);
+                base = self.linear_add(base, count);
+            }
+            self.position_bases[buffer] = Some(base);
+        }
+        Ok(())
+    }
+
+    /// True for the buffers whose accumulations are filtered by owner: outputs with rows.
+    pub(crate) fn is_filtered(&self, buffer: Buffer) -> bool {
+        let data = &self.func.buffers[buffer];
+        data.role == Role::Output && !data.dims.is_empty()
+    }
+
+    /// Declares the subtotals of the phase's rank-0 outputs.
+    pub(crate) fn declare_sums(&mut self) {
+        let outputs = scalar_outputs(self.func);
+        let sums = self.info.map(|info| info.sums.clone()).unwrap_or_default();
+        for n in sums {
+            if let Some(&buffer) = outputs.get(n as usize) {
+                let variable = self.b.declare_var(types::F64);
+                self.sums.push((buffer, variable));
+            }
+        }
+    }
+
+    /// A word on the stack that unwanted sums go to.
+    pub(crate) fn junk(&mut self) -> Clif {
+        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 8, 3));
+        self.b.ins().stack_addr(types::I64, slot, 0)
+    }
+
+    // ---- maps -------------------------------------------------------------------------------------------------
+
+    pub(crate) fn set(&mut self, value: Value, clif: Clif) {
+        self.values[value] = clif.into();
+    }
+
+    pub(crate) fn get(&self, value: Value) -> Result<Clif> {
+        let found = self.values[value].expand();
+        found.ok_or_else(|| CodegenError::malformed(format!("{value} is used where it is not visible")))
+    }
+
+    pub(crate) fn get_all(&self, values: &[Value]) -> Result<Vec<Clif>> {
+        values.iter().map(|&v| self.get(v)).collect()
+    }
+
+    pub(crate) fn set_position(&mut self, value: Value, linear: Linear) {
+        self.positions[value] = Some(linear);
+    }
+
+    pub(crate) fn position(&self, value: Value) -> Result<Linear> {
+        self.positions[value].ok_or_else(|| CodegenError::malformed(format!("{value} is not a position")))
+    }
+
+    pub(crate) fn base(&self, buffer: Buffer) -> Result<Clif> {
+        let found = self.bases[buffer].expand();
+        found.ok_or_else(|| CodegenError::malformed(format!("{buffer} was not announced")))
+    }
+
+    pub(crate) fn position_base(&self, buffer: Buffer) -> Result<Linear> {
+        self.position_bases[buffer]
+            .ok_or_else(|| CodegenError::malformed(format!("{buffer} has no positions")))
+    }
+
+    // ---- sizes and offsets ----------------------------------------------------------------------------------------
+
+    pub(crate) fn int(&mut self, n: i64) -> Clif {
+        self.b.ins().iconst(types::I64, n)
+    }
+
+    fn size_word(&mut self, size: Size) -> Clif {
+        self.sizes[size.as_u32() as usize]
+    }
+
+    /// The run-time value of a size expression.
+    pub(crate) fn size_expr(&mut self, expr: &SizeExpr) -> Clif {
+        let mut sum = None;
+        for &(size, factor) in &expr.terms {
+            let word = self.size_word(size);
+            let term = self.scale(word, factor);
+            sum = Some(match sum {
+                Some(sum) => self.b.ins().iadd(sum, term),
+                None => term,
+            });
+        }
+        match sum {
+            Some(sum) => self.offset(sum, expr.constant),
+            None => self.int(expr.constant),
+        }
+    }
+
+    /// `factor * value`.
+    pub(crate) fn scale(&mut self, value: Clif, factor: i64) -> Clif {
+        match factor {
+            1 => value,
+            _ => self.b.ins().imul_imm_s(value, factor),
+        }
+    }
+
+    /// `value + constant`.
+    pub(crate) fn offset(&mut self, value: Clif, constant: i64) -> Clif {
+        match constant {
+            0 => value,
+            _ => self.b.ins().iadd_imm_s(value, constant),
+        }
+    }
+
+    /// `value * dim`.
+    pub(crate) fn scale_by(&mut self, value: Clif, dim: &SizeExpr) -> Clif {
+        if let Some(n) = dim.as_constant() {
+            return self.scale(value, n);
+        }
+        let dim = self.size_expr(dim);
+        self.b.ins().imul(value, dim)
+    }
+
+    /// The number of elements of an array.
+    pub(crate) fn product(&mut self, dims: &[SizeExpr]) -> Linear {
+        if let Some(constant) = crate::program::literal_product(dims) {
+            return Linear { dynamic: None, constant };
+        }
+        let mut product = self.int(1);
+        for dim in dims {
+            product = self.scale_by(product, dim);
+        }
+        Linear { dynamic: Some(product), constant: 0 }
+    }
+
+    pub(crate) fn linear_add(&mut self, a: Linear, b: Linear) -> Linear {
+        let dynamic = match (a.dynamic, b.dynamic) {
+            (Some(x), Some(y)) => Some(self.b.ins().iadd(x, y)),
+            (x, y) => x.or(y),
+        };
+        Linear { dynamic, constant: a.constant.wrapping_add(b.constant) }
+    }
+
+    /// The linear form as one value.
+    pub(crate) fn linear_value(&mut self, linear: Linear) -> Clif {
+        match linear.dynamic {
+            Some(value) => self.offset(value, linear.constant),
+            None => self.int(linear.constant),
+        }
+    }
+
+    /// Everything the functions of a phase touch.
+    pub(crate) fn insts_of(phase: &Phase) -> Vec<Inst> {
+        phase.prologue.iter().copied().chain([phase.root]).collect()
+    }
+}

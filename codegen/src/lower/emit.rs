@@ -1,0 +1,199 @@
+//! Emissions: values into the matrix through slot records, positions into streams, counts.
+
+use crate::error::{CodegenError, Result};
+use crate::lower::context::{Cursor, Eval, Linear, Lower, Mode};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
+use spadina_ir::func::EmitData;
+use spadina_ir::types::Ty;
+use spadina_layout::program::SiteInfo;
+use spadina_layout::site::{Block, SiteShape, SlotLayout, SlotMode, SlotWidth};
+use std::collections::BTreeMap;
+
+/// Slot records never change during a call.
+fn slot_flags() -> MemFlagsData {
+    MemFlagsData::trusted().with_readonly()
+}
+
+impl Lower<'_, '_> {
+    /// Bytes of one record of a site: slots in evaluation, positions in index programs.
+    fn record_bytes(&self, site: &SiteInfo) -> i64 {
+        match &self.mode {
+            Mode::Eval(eval) => (eval.slots.record_len(&site.shape) * eval.slots.width.bytes()) as i64,
+            Mode::Index => 4 * site.shape.stream_width() as i64,
+            Mode::Count | Mode::Pure => 1,
+        }
+    }
+
+    /// The sites of the phase that this kind of function deals with.
+    fn sites(&self) -> Vec<SiteInfo> {
+        let Some(info) = self.info else { return Vec::new() };
+        match self.mode {
+            Mode::Eval(_) => info.sites.clone(),
+            Mode::Count | Mode::Index => info.sites.iter().chain(&info.row_sites).cloned().collect(),
+            Mode::Pure => Vec::new(),
+        }
+    }
+
+    /// Declares the variables of sites whose emissions per iteration are not exactly one.
+    pub(crate) fn declare_cursors(&mut self) {
+        for site in self.sites() {
+            if matches!(self.mode, Mode::Count) || site.per_iteration != Some(1) {
+                let variable = self.b.declare_var(types::I64);
+                self.cursors.insert(site.site, Cursor::Moving(variable));
+            }
+        }
+    }
+
+    /// Sets the cursors to the first emission of iteration `i`.
+    pub(crate) fn start_cursors(&mut self, i: Clif) {
+        for site in self.sites() {
+            if matches!(self.mode, Mode::Count) {
+                let zero = self.int(0);
+                if let Some(Cursor::Moving(variable)) = self.cursors.get(&site.site).copied() {
+                    self.b.def_var(variable, zero);
+                }
+                continue;
+            }
+            let data = self.word(self.program.env.site_data(site.site as usize));
+            let first = if let Some(n) = site.per_iteration {
+                self.scale(i, i64::from(n))
+            } else {
+                let starts = self.word(self.program.env.site_first(site.site as usize));
+                let (address, offset) = self.element(starts, Linear { dynamic: Some(i), constant: 0 }, 2);
+                self.b.ins().uload32(slot_flags(), address, offset)
+            };
+            let bytes = self.record_bytes(&site);
+            let skipped = self.scale(first, bytes);
+            let record = self.b.ins().iadd(data, skipped);
+            match self.cursors.get(&site.site).copied() {
+                Some(Cursor::Moving(variable)) => self.b.def_var(variable, record),
+                Some(Cursor::Fixed(_)) | None => {
+                    self.cursors.insert(site.site, Cursor::Fixed(record));
+                }
+            }
+        }
+    }
+
+    /// The address of the record of this emission; moves on.
+    fn next_record(&mut self, site: &SiteInfo) -> Result<Clif> {
+        match self.cursors.get(&site.site).copied() {
+            Some(Cursor::Fixed(record)) => Ok(record),
+            Some(Cursor::Moving(variable)) => {
+                let record = self.b.use_var(variable);
+                let bytes = self.record_bytes(site);
+                let after = self.offset(record, bytes);
+                self.b.def_var(variable, after);
+                Ok(record)
+            }
+            None => Err(CodegenError::malformed(format!("emission site {} is not of this phase", site.site))),
+        }
+    }
+
+    /// An emission, in whatever this function makes of it.
+    pub(crate) fn emission(&mut self, emit: &EmitData) -> Result<()> {
+        let site = self.sites().into_iter().find(|s| s.site == emit.site);
+        let Some(site) = site else {
+            return match self.mode {
+                Mode::Pure => Ok(()),
+                _ => {
+                    Err(CodegenError::malformed(format!("emission site {} is not of this phase", emit.site)))
+                }
+            };
+        };
+        match self.mode {
+            Mode::Pure => Ok(()),
+            Mode::Count => self.next_record(&site).map(|_| ()),
+            Mode::Index => self.write_stream(emit, &site),
+            Mode::Eval(eval) => {
+                let record = self.next_record(&site)?;
+                self.scatter(emit, &site.shape, record, eval)
+            }
+        }
+    }
+
+    fn write_stream(&mut self, emit: &EmitData, site: &SiteInfo) -> Result<()> {
+        let record = self.next_record(site)?;
+        let columns: &[Block] = if site.shape.symmetric { &[] } else { &site.shape.col_blocks };
+        let rows = site.shape.row_blocks.iter().map(|block| (&emit.rows, block));
+        let bases = rows.chain(columns.iter().map(|block| (&emit.cols, block)));
+        for (offset, (positions, block)) in (0..).step_by(4).zip(bases) {
+            let base = positions.get(block.start as usize).copied();
+            let base = base.ok_or_else(|| CodegenError::malformed("an emission smaller than its shape"))?;
+            let position = self.get(base)?;
+            self.b.ins().istore32(MemFlagsData::trusted(), position, record, offset);
+        }
+        Ok(())
+    }
+
+    /// Adds the values of an emission to the matrix, in the order of [`SiteShape::expanded`].
+    fn scatter(&mut self, emit: &EmitData, shape: &SiteShape, record: Clif, eval: Eval) -> Result<()> {
+        let Eval { slots, values, row_start, filter, junk } = eval;
+        let mode = slots.mode_of(shape);
+        let mut rows: BTreeMap<u32, (Clif, Option<Clif>)> = BTreeMap::new();
+        let mut offsets: BTreeMap<usize, Clif> = BTreeMap::new();
+        for (n, (a, b, k)) in shape.expanded().enumerate() {
+            let (Some(&row), Some(&value)) = (emit.rows.get(a as usize), emit.values.get(k)) else {
+                return Err(CodegenError::malformed("an emission smaller than its shape"));
+            };
+            let (start, owned) = if let Some(&known) = rows.get(&a) {
+                known
+            } else {
+                let position = self.position(row)?;
+                let (address, offset) = self.element(row_start, position, 2);
+                let first = self.b.ins().uload32(slot_flags(), address, offset);
+                let (start, _) = self.element(values, Linear { dynamic: Some(first), constant: 0 }, 3);
+                let known = (start, filter.map(|filter| self.owned(filter, position)));
+                rows.insert(a, known);
+                known
+            };
+            let (number, inside) = match mode {
+                SlotMode::Entry => (n, 0),
+                SlotMode::Block => {
+                    let located =
+                        SiteShape::locate(&shape.row_blocks, a).zip(SiteShape::locate(&shape.col_blocks, b));
+                    let ((p, _), (q, c)) = located
+                        .ok_or_else(|| CodegenError::malformed("an entry outside the blocks of its site"))?;
+                    (p * shape.col_blocks.len() + q, c)
+                }
+            };
+            let offset = if let Some(&known) = offsets.get(&number) {
+                known
+            } else {
+                let loaded = self.load_offset(record, number, slots.width);
+                offsets.insert(number, loaded);
+                loaded
+            };
+            let linear = Linear { dynamic: Some(offset), constant: i64::from(inside) };
+            let (mut address, mut bytes) = self.element(start, linear, 3);
+            if let Some(wanted) = self.wanted(owned, offset, slots) {
+                let target = self.offset(address, i64::from(bytes));
+                (address, bytes) = (self.b.ins().select(wanted, target, junk), 0);
+            }
+            self.add_to_memory(address, bytes, value, Ty::F64)?;
+        }
+        Ok(())
+    }
+
+    fn load_offset(&mut self, record: Clif, number: usize, width: SlotWidth) -> Clif {
+        let flags = slot_flags().with_can_move();
+        let at = i32::try_from(number * width.bytes()).unwrap_or(i32::MAX);
+        match width {
+            SlotWidth::U8 => self.b.ins().uload8(types::I64, flags, record, at),
+            SlotWidth::U16 => self.b.ins().uload16(types::I64, flags, record, at),
+            SlotWidth::U32 => self.b.ins().uload32(flags, record, at),
+        }
+    }
+
+    /// Whether an entry is neither another owner's nor dropped; `None` where it always is wanted.
+    fn wanted(&mut self, owned: Option<Clif>, offset: Clif, slots: SlotLayout) -> Option<Clif> {
+        if !slots.drops {
+            return owned;
+        }
+        let kept = self.b.ins().icmp_imm_u(IntCC::NotEqual, offset, i64::from(slots.width.dropped()));
+        Some(match owned {
+            Some(owned) => self.b.ins().band(owned, kept),
+            None => kept,
+        })
+    }
+}

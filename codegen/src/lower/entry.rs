@@ -1,0 +1,287 @@
+//! The functions of a program: `trips`, `eval`, `eval_owned`, `count`, `index`. Their arguments are in [`spadina_layout::abi`].
+
+use crate::error::{CodegenError, Result};
+use crate::lower::context::{Cursor, Eval, Filter, Lower, Mode, Program};
+use crate::lower::live;
+use crate::program::{Phase, Split};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Value as Clif, types};
+use cranelift_frontend::FunctionBuilder;
+use spadina_layout::abi::COUNTED;
+use spadina_layout::program::PhaseInfo;
+use spadina_layout::site::SlotLayout;
+
+fn start<'a, 'b>(
+    program: Program<'a>,
+    info: Option<&'a PhaseInfo>,
+    mut b: FunctionBuilder<'b>,
+) -> (Lower<'a, 'b>, Vec<Clif>) {
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    b.seal_block(entry);
+    let params = b.block_params(entry).to_vec();
+    let env = params[0];
+    (Lower::new(program, info, b, env), params)
+}
+
+/// A loop over `begin..end` that is entered only if it has iterations.
+struct Range {
+    header: Block,
+    exit: Block,
+    end: Clif,
+    i: Clif,
+}
+
+impl Lower<'_, '_> {
+    fn begin_range(&mut self, begin: Clif, end: Clif) -> Range {
+        let (preheader, header, exit) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let some = self.b.ins().icmp(IntCC::SignedLessThan, begin, end);
+        self.b.ins().brif(some, preheader, &[], exit, &[]);
+        self.b.seal_block(preheader);
+        self.b.switch_to_block(preheader);
+        let i = self.b.append_block_param(header, types::I64);
+        self.b.ins().jump(header, &[begin.into()]);
+        self.b.switch_to_block(header);
+        Range { header, exit, end, i }
+    }
+
+    fn end_range(&mut self, range: &Range) {
+        let next = self.offset(range.i, 1);
+        let more = self.b.ins().icmp(IntCC::SignedLessThan, next, range.end);
+        self.b.ins().brif(more, range.header, &[next.into()], range.exit, &[]);
+        self.b.seal_block(range.header);
+        self.b.seal_block(range.exit);
+        self.b.switch_to_block(range.exit);
+    }
+
+    fn prologue(&mut self, insts: &[spadina_ir::func::Inst]) -> Result<()> {
+        self.pure = true;
+        for &inst in insts {
+            self.inst(inst)?;
+        }
+        self.pure = false;
+        Ok(())
+    }
+
+    /// Iteration `i` of a phase.
+    fn iteration(&mut self, phase: &Phase, i: Clif) -> Result<()> {
+        for n in 0..self.sums.len() {
+            let zero = self.b.ins().f64const(0.0);
+            self.b.def_var(self.sums[n].1, zero);
+        }
+        self.start_cursors(i);
+        let Some(Split { lo, hi, step, body }) = phase.split else { return self.inst(phase.root) };
+        let iv = self.func.regions[body].params.first().copied();
+        let iv = iv.ok_or_else(|| CodegenError::malformed("a loop without induction variable"))?;
+        let mut value = self.scale(i, step);
+        if self.func.as_int(lo) != Some(0) {
+            let first = self.get(lo)?;
+            value = self.b.ins().iadd(first, value);
+        }
+        self.set(iv, value);
+        let known = self.note_range(iv, lo, hi);
+        self.region(body)?;
+        self.forget_range(known);
+        Ok(())
+    }
+
+    /// The number of iterations of a phase.
+    fn trip_value(&mut self, phase: &Phase) -> Result<Clif> {
+        let Some(Split { lo, hi, step, .. }) = phase.split else { return Ok(self.int(1)) };
+        let (lo, hi) = (self.get(lo)?, self.get(hi)?);
+        let some = self.b.ins().icmp(IntCC::SignedLessThan, lo, hi);
+        let mut trips = self.b.ins().isub(hi, lo);
+        if step != 1 {
+            let last = self.offset(trips, -1);
+            let divisor = self.int(step);
+            let whole = self.b.ins().udiv(last, divisor);
+            trips = self.offset(whole, 1);
+        }
+        let none = self.int(0);
+        Ok(self.b.ins().select(some, trips, none))
+    }
+
+    fn eval_mode(&mut self, slots: SlotLayout, owned: bool) -> Mode {
+        let values = self.word(self.program.env.values());
+        let row_start = self.word(self.program.env.row_start());
+        let junk = self.junk();
+        let filter = owned.then(|| {
+            let owner = self.word(self.program.env.owner());
+            let me = self.word(self.program.env.me());
+            Filter { owner, me: self.b.ins().ireduce(types::I8, me) }
+        });
+        Mode::Eval(Eval { slots, values, row_start, filter, junk })
+    }
+}
+
+/// `trips(env, out)`; with `checked`, loads are checked as in `count` and `index`. Returns 0 or 1 likewise.
+pub(crate) fn trips(
+    program: Program<'_>,
+    phases: &[Phase],
+    checked: bool,
+    b: FunctionBuilder<'_>,
+) -> Result<()> {
+    let (mut lower, params) = start(program, None, b);
+    let mut bounds = Vec::new();
+    for phase in phases {
+        for &inst in &phase.bounds {
+            if !bounds.contains(&inst) {
+                bounds.push(inst);
+            }
+        }
+    }
+    lower.read_environment(&bounds)?;
+    if checked {
+        lower.start_checks();
+    }
+    lower.prologue(&bounds)?;
+    for (n, phase) in (0..).zip(phases) {
+        let trips = lower.trip_value(phase)?;
+        lower.b.ins().store(MemFlagsData::trusted(), trips, params[1], 8 * n);
+    }
+    lower.finish_checks();
+    lower.b.finalize(program.frontend);
+    Ok(())
+}
+
+/// `eval_P(env, begin, end, sums)`
+pub(crate) fn eval(
+    program: Program<'_>,
+    phase: &Phase,
+    info: &PhaseInfo,
+    slots: SlotLayout,
+    b: FunctionBuilder<'_>,
+) -> Result<()> {
+    let (mut lower, params) = start(program, Some(info), b);
+    lower.mode = lower.eval_mode(slots, false);
+    lower.read_environment(&Lower::insts_of(phase))?;
+    lower.prologue(&phase.prologue)?;
+    lower.declare_sums();
+    lower.declare_cursors();
+    let totals: Vec<_> = (0..lower.sums.len()).map(|_| lower.b.declare_var(types::F64)).collect();
+    for &total in &totals {
+        let zero = lower.b.ins().f64const(0.0);
+        lower.b.def_var(total, zero);
+    }
+    let range = lower.begin_range(params[1], params[2]);
+    lower.iteration(phase, range.i)?;
+    for (n, &total) in totals.iter().enumerate() {
+        let (before, subtotal) = (lower.b.use_var(total), lower.b.use_var(lower.sums[n].1));
+        let after = lower.float_add(before, subtotal);
+        lower.b.def_var(total, after);
+    }
+    lower.end_range(&range);
+    for (n, &total) in (0..).zip(&totals) {
+        let sum = lower.b.use_var(total);
+        lower.b.ins().store(MemFlagsData::trusted(), sum, params[3], 8 * n);
+    }
+    lower.b.ins().return_(&[]);
+    lower.b.finalize(program.frontend);
+    Ok(())
+}
+
+/// `eval_owned_P(env, elements, count)`
+pub(crate) fn eval_owned(
+    program: Program<'_>,
+    phase: &Phase,
+    info: &PhaseInfo,
+    slots: SlotLayout,
+    b: FunctionBuilder<'_>,
+) -> Result<()> {
+    let (mut lower, params) = start(program, Some(info), b);
+    lower.mode = lower.eval_mode(slots, true);
+    lower.read_environment(&Lower::insts_of(phase))?;
+    lower.prologue(&phase.prologue)?;
+    lower.declare_sums();
+    lower.declare_cursors();
+    let summed = !lower.sums.is_empty();
+    let trips = if summed { Some(lower.trip_value(phase)?) } else { None };
+    let zero = lower.int(0);
+    let range = lower.begin_range(zero, params[2]);
+    let scaled = lower.b.ins().ishl_imm_u(range.i, 2);
+    let address = lower.b.ins().iadd(params[1], scaled);
+    let flags = MemFlagsData::trusted().with_readonly();
+    let element = lower.b.ins().uload32(flags, address, 0);
+    let number = lower.b.ins().band_imm_u(element, i64::from(COUNTED - 1));
+    lower.iteration(phase, number)?;
+    if let Some(trips) = trips {
+        let (store, next) = (lower.b.create_block(), lower.b.create_block());
+        let counted = lower.b.ins().band_imm_u(element, i64::from(COUNTED));
+        lower.b.ins().brif(counted, store, &[], next, &[]);
+        lower.b.seal_block(store);
+        lower.b.switch_to_block(store);
+        let sums = lower.word(program.env.element_sums());
+        for n in 0..lower.sums.len() {
+            let row = lower.scale(trips, n as i64);
+            let at = lower.b.ins().iadd(row, number);
+            let scaled = lower.b.ins().ishl_imm_u(at, 3);
+            let address = lower.b.ins().iadd(sums, scaled);
+            let subtotal = lower.b.use_var(lower.sums[n].1);
+            lower.b.ins().store(MemFlagsData::trusted(), subtotal, address, 0);
+        }
+        lower.b.ins().jump(next, &[]);
+        lower.b.seal_block(next);
+        lower.b.switch_to_block(next);
+    }
+    lower.end_range(&range);
+    lower.b.ins().return_(&[]);
+    lower.b.finalize(program.frontend);
+    Ok(())
+}
+
+/// `count_P(env, begin, end, counts)`
+pub(crate) fn count(
+    program: Program<'_>,
+    phase: &Phase,
+    info: &PhaseInfo,
+    b: FunctionBuilder<'_>,
+) -> Result<()> {
+    let (mut lower, params) = start(program, Some(info), b);
+    lower.mode = Mode::Count;
+    let bounds: Vec<_> = phase.split.iter().flat_map(|split| [split.lo, split.hi]).collect();
+    lower.live = Some(live::control(program.func, phase.root, &bounds));
+    lower.read_environment(&Lower::insts_of(phase))?;
+    lower.start_checks();
+    lower.prologue(&phase.prologue)?;
+    lower.declare_cursors();
+    let (begin, end) = (params[1], params[2]);
+    let length = lower.b.ins().isub(end, begin);
+    let range = lower.begin_range(begin, end);
+    lower.iteration(phase, range.i)?;
+    let nth = lower.b.ins().isub(range.i, begin);
+    for (n, site) in (0..).zip(info.sites.iter().chain(&info.row_sites)) {
+        let Some(Cursor::Moving(variable)) = lower.cursors.get(&site.site).copied() else { continue };
+        let count = lower.b.use_var(variable);
+        let row = lower.scale(length, n);
+        let at = lower.b.ins().iadd(row, nth);
+        let scaled = lower.b.ins().ishl_imm_u(at, 2);
+        let address = lower.b.ins().iadd(params[3], scaled);
+        lower.b.ins().istore32(MemFlagsData::trusted(), count, address, 0);
+    }
+    lower.end_range(&range);
+    lower.finish_checks();
+    lower.b.finalize(program.frontend);
+    Ok(())
+}
+
+/// `index_P(env, begin, end)`
+pub(crate) fn index(
+    program: Program<'_>,
+    phase: &Phase,
+    info: &PhaseInfo,
+    b: FunctionBuilder<'_>,
+) -> Result<()> {
+    let (mut lower, params) = start(program, Some(info), b);
+    lower.mode = Mode::Index;
+    lower.read_environment(&Lower::insts_of(phase))?;
+    lower.start_checks();
+    lower.prologue(&phase.prologue)?;
+    lower.declare_cursors();
+    let range = lower.begin_range(params[1], params[2]);
+    lower.iteration(phase, range.i)?;
+    lower.end_range(&range);
+    lower.finish_checks();
+    lower.b.finalize(program.frontend);
+    Ok(())
+}

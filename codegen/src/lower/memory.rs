@@ -1,0 +1,209 @@
+//! Loads, accumulations, clearing and positions: row-major addresses with literal parts folded into the offset.
+
+use crate::error::Result;
+use crate::lower::context::{Eval, Filter, Linear, Lower, Mode, clif_type};
+use crate::program::{literal_product, row_buffer};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
+use spadina_ir::func::{Buffer, InstData, Role, Value};
+use spadina_ir::op::Op;
+use spadina_ir::types::Ty;
+
+/// Flags of memory that the function also writes.
+pub(crate) fn shared_flags() -> MemFlagsData {
+    MemFlagsData::trusted()
+}
+
+impl Lower<'_, '_> {
+    /// Splits a subscript into a run-time part and a literal.
+    fn split_subscript(&self, value: Value) -> Result<(Option<Clif>, i64)> {
+        if let Some(n) = self.func.as_int(value) {
+            return Ok((None, n));
+        }
+        if let Some(InstData::Op(Op::IntAdd, args)) = self.func.def(value) {
+            for (a, b) in [(args[0], args[1]), (args[1], args[0])] {
+                if let Some(n) = self.func.as_int(b) {
+                    return Ok((Some(self.get(a)?), n));
+                }
+            }
+        }
+        Ok((Some(self.get(value)?), 0))
+    }
+
+    /// The row-major offset of an element.
+    pub(crate) fn flatten(&mut self, buffer: Buffer, index: &[Value]) -> Result<Linear> {
+        let func = self.func;
+        let dims = &func.buffers[buffer].dims;
+        let mut sum = Linear::default();
+        let mut pending = 1i64;
+        for (axis, &subscript) in index.iter().enumerate() {
+            if axis > 0 && sum.dynamic.is_some() {
+                if let Some(n) = dims[axis].as_constant() {
+                    pending = pending.wrapping_mul(n);
+                } else {
+                    sum.dynamic =
+                        sum.dynamic.map(|v| self.scale(v, pending)).map(|v| self.scale_by(v, &dims[axis]));
+                    pending = 1;
+                }
+            }
+            let (mut dynamic, literal) = self.split_subscript(subscript)?;
+            match literal_product(&dims[axis + 1..]) {
+                Some(stride) => sum.constant = sum.constant.wrapping_add(literal.wrapping_mul(stride)),
+                None if literal != 0 => {
+                    dynamic = Some(match dynamic {
+                        Some(value) => self.offset(value, literal),
+                        None => self.int(literal),
+                    });
+                }
+                None => {}
+            }
+            if let Some(value) = dynamic {
+                sum.dynamic = Some(match sum.dynamic {
+                    Some(before) => {
+                        let scaled = self.scale(before, pending);
+                        self.b.ins().iadd(scaled, value)
+                    }
+                    None => value,
+                });
+                pending = 1;
+            }
+        }
+        sum.dynamic = sum.dynamic.map(|v| self.scale(v, pending));
+        Ok(sum)
+    }
+
+    /// `base + linear * 2^shift`, as an address and an offset.
+    pub(crate) fn element(&mut self, base: Clif, linear: Linear, shift: i64) -> (Clif, i32) {
+        let mut address = base;
+        if let Some(value) = linear.dynamic {
+            let scaled = if shift == 0 { value } else { self.b.ins().ishl_imm_u(value, shift) };
+            address = self.b.ins().iadd(address, scaled);
+        }
+        let bytes = linear.constant.wrapping_shl(shift as u32);
+        match i32::try_from(bytes) {
+            Ok(offset) => (address, offset),
+            Err(_) => (self.offset(address, bytes), 0),
+        }
+    }
+
+    fn shift(ty: Ty) -> i64 {
+        match ty {
+            Ty::F64 | Ty::Int => 3,
+            Ty::F32 => 2,
+            Ty::Bool => 0,
+        }
+    }
+
+    /// `buffer[index]`
+    pub(crate) fn load(&mut self, buffer: Buffer, index: &[Value]) -> Result<Clif> {
+        let data = &self.func.buffers[buffer];
+        let base = self.base(buffer)?;
+        let linear = self.flatten(buffer, index)?;
+        let (address, offset) = self.element(base, linear, Self::shift(data.elem));
+        let flags = match data.role {
+            Role::Var | Role::Data | Role::Structural => {
+                let still = self.conditional > 0 || self.checks.is_some();
+                let flags = MemFlagsData::trusted().with_readonly();
+                if still { flags } else { flags.with_can_move() }
+            }
+            Role::Scratch | Role::Output => shared_flags(),
+        };
+        let value = self.b.ins().load(clif_type(data.elem), flags, address, offset);
+        Ok(match data.elem {
+            Ty::Bool => self.b.ins().icmp_imm_s(IntCC::NotEqual, value, 0),
+            Ty::F64 | Ty::F32 | Ty::Int => value,
+        })
+    }
+
+    /// The position of `buffer[index]` among the rows or columns.
+    pub(crate) fn position_of(&mut self, buffer: Buffer, index: &[Value]) -> Result<Linear> {
+        let linear = self.flatten(buffer, index)?;
+        let base = self.position_base(buffer)?;
+        Ok(self.linear_add(base, linear))
+    }
+
+    /// `buffer[index] += value`
+    pub(crate) fn accum(&mut self, buffer: Buffer, index: &[Value], value: Value) -> Result<()> {
+        if let Some(&(_, variable)) = self.sums.iter().find(|&&(b, _)| b == buffer) {
+            let before = self.b.use_var(variable);
+            let after = self.add_signed(before, value, types::F64)?;
+            self.b.def_var(variable, after);
+            return Ok(());
+        }
+        let elem = self.func.buffers[buffer].elem;
+        let base = self.base(buffer)?;
+        let linear = self.flatten(buffer, index)?;
+        let (mut address, mut offset) = self.element(base, linear, Self::shift(elem));
+        if let Mode::Eval(Eval { filter: Some(filter), junk, .. }) = self.mode
+            && self.is_filtered(buffer)
+        {
+            let (rows, rank) = row_buffer(self.func, buffer);
+            let position = self.position_of(rows, &index[..rank.min(index.len())])?;
+            let owned = self.owned(filter, position);
+            let target = self.offset(address, i64::from(offset));
+            (address, offset) = (self.b.ins().select(owned, target, junk), 0);
+        }
+        self.add_to_memory(address, offset, value, elem)
+    }
+
+    /// Whether the row at a position belongs to the caller.
+    pub(crate) fn owned(&mut self, filter: Filter, position: Linear) -> Clif {
+        let (address, offset) = self.element(filter.owner, position, 0);
+        let owner = self.b.ins().load(types::I8, MemFlagsData::trusted().with_readonly(), address, offset);
+        self.b.ins().icmp(IntCC::Equal, owner, filter.me)
+    }
+
+    /// `*address += value`
+    pub(crate) fn add_to_memory(&mut self, address: Clif, offset: i32, value: Value, elem: Ty) -> Result<()> {
+        let ty = clif_type(elem);
+        let before = self.b.ins().load(ty, shared_flags(), address, offset);
+        let after = match elem {
+            Ty::F64 | Ty::F32 => self.add_signed(before, value, ty)?,
+            Ty::Int => {
+                let value = self.get(value)?;
+                self.b.ins().iadd(before, value)
+            }
+            Ty::Bool => {
+                let value = self.get(value)?;
+                self.b.ins().bor(before, value)
+            }
+        };
+        self.b.ins().store(shared_flags(), after, address, offset);
+        Ok(())
+    }
+
+    /// Every entry of a buffer becomes zero.
+    pub(crate) fn reset(&mut self, buffer: Buffer) -> Result<()> {
+        let data = &self.func.buffers[buffer];
+        let (ty, bytes) = (clif_type(data.elem), data.elem.bytes() as i64);
+        let base = self.base(buffer)?;
+        let zero = match data.elem {
+            Ty::F64 => self.b.ins().f64const(0.0),
+            Ty::F32 => self.b.ins().f32const(0.0),
+            Ty::Int | Ty::Bool => self.b.ins().iconst(ty, 0),
+        };
+        let count = self.product(&data.dims);
+        if let (None, 0..=16) = (count.dynamic, count.constant) {
+            for n in 0..count.constant {
+                self.b.ins().store(shared_flags(), zero, base, (n * bytes) as i32);
+            }
+            return Ok(());
+        }
+        let count = self.linear_value(count);
+        let length = self.scale(count, bytes);
+        let end = self.b.ins().iadd(base, length);
+        let (body, exit) = (self.b.create_block(), self.b.create_block());
+        let at = self.b.append_block_param(body, types::I64);
+        let some = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThan, count, 0);
+        self.b.ins().brif(some, body, &[base.into()], exit, &[]);
+        self.b.switch_to_block(body);
+        self.b.ins().store(shared_flags(), zero, at, 0);
+        let next = self.offset(at, bytes);
+        let more = self.b.ins().icmp(IntCC::UnsignedLessThan, next, end);
+        self.b.ins().brif(more, body, &[next.into()], exit, &[]);
+        self.b.seal_block(body);
+        self.b.seal_block(exit);
+        self.b.switch_to_block(exit);
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! From a structured function to Cranelift: one file a concern, [`entry`] puts them together.
+
+pub(crate) mod check;
+pub(crate) mod context;
+pub(crate) mod emit;
+pub(crate) mod entry;
+pub(crate) mod live;
+pub(crate) mod memory;
+pub(crate) mod region;
+pub(crate) mod scalar;

@@ -1,0 +1,203 @@
+//! One compilation: declares the functions of a program in a Cranelift module and defines them one after the other.
+
+use crate::error::{CodegenError, Result};
+use crate::lower::context::Program;
+use crate::lower::entry;
+use crate::options::Options;
+use crate::program::{Phase, env_layout, phases};
+use crate::symbols::{called, symbol};
+use cranelift_codegen::Context;
+use cranelift_codegen::ir::{AbiParam, Function, UserFuncName, types};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_module::{FuncId, Linkage, Module};
+use spadina_ir::func::{Func, InstData};
+use spadina_ir::walk;
+use spadina_layout::program::ProgramInfo;
+use spadina_layout::site::SlotLayout;
+use std::collections::BTreeMap;
+
+/// The texts of one compiled function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FunctionText {
+    /// Its symbol.
+    pub name: String,
+    /// Cranelift IR before optimization.
+    pub clif: String,
+    /// Machine code, disassembled.
+    pub asm: String,
+}
+
+/// A function that was compiled.
+pub(crate) type Defined = FuncId;
+
+/// Compiles functions into a module.
+pub(crate) struct Unit<'m, M: Module> {
+    pub(crate) module: &'m mut M,
+    pub(crate) texts: Vec<FunctionText>,
+    pub(crate) code_bytes: usize,
+    context: Context,
+    builder: FunctionBuilderContext,
+    prefix: String,
+    linkage: Linkage,
+    keep_texts: bool,
+}
+
+/// The functions of an evaluation program.
+pub(crate) struct EvalFunctions {
+    pub(crate) trips: Defined,
+    pub(crate) eval: Vec<Defined>,
+    pub(crate) eval_owned: Vec<Defined>,
+}
+
+/// The functions of an index program.
+pub(crate) struct IndexFunctions {
+    pub(crate) trips: Defined,
+    pub(crate) count: Vec<Option<Defined>>,
+    pub(crate) index: Vec<Defined>,
+}
+
+impl<'m, M: Module> Unit<'m, M> {
+    pub(crate) fn new(module: &'m mut M, prefix: &str, linkage: Linkage, options: &Options) -> Unit<'m, M> {
+        let context = module.make_context();
+        Unit {
+            module,
+            texts: Vec::new(),
+            code_bytes: 0,
+            context,
+            builder: FunctionBuilderContext::new(),
+            prefix: prefix.to_owned(),
+            linkage,
+            keep_texts: options.texts,
+        }
+    }
+
+    /// `trips`, `eval_P` and, if wanted, `eval_owned_P`.
+    pub(crate) fn eval_program(
+        &mut self,
+        func: &Func,
+        info: &ProgramInfo,
+        slots: SlotLayout,
+        owned: bool,
+    ) -> Result<EvalFunctions> {
+        let phases = matching_phases(func, info)?;
+        let trips =
+            self.define(func, info, "trips", 2, true, |program, b| entry::trips(program, &phases, false, b))?;
+        let mut functions = EvalFunctions { trips, eval: Vec::new(), eval_owned: Vec::new() };
+        for (n, (phase, shape)) in phases.iter().zip(&info.phases).enumerate() {
+            let name = format!("eval_{n}");
+            functions.eval.push(self.define(func, info, &name, 4, false, |program, b| {
+                entry::eval(program, phase, shape, slots, b)
+            })?);
+            if owned {
+                let name = format!("eval_owned_{n}");
+                functions.eval_owned.push(self.define(func, info, &name, 3, false, |program, b| {
+                    entry::eval_owned(program, phase, shape, slots, b)
+                })?);
+            }
+        }
+        Ok(functions)
+    }
+
+    /// `trips`, `count_P` where counts vary, `index_P`.
+    pub(crate) fn index_program(&mut self, func: &Func, info: &ProgramInfo) -> Result<IndexFunctions> {
+        let phases = matching_phases(func, info)?;
+        let trips = self.define(func, info, "index_trips", 2, true, |program, b| {
+            entry::trips(program, &phases, true, b)
+        })?;
+        let mut functions = IndexFunctions { trips, count: Vec::new(), index: Vec::new() };
+        for (n, (phase, shape)) in phases.iter().zip(&info.phases).enumerate() {
+            let varies = shape.sites.iter().chain(&shape.row_sites).any(|site| site.per_iteration.is_none());
+            let name = format!("count_{n}");
+            functions.count.push(if varies {
+                Some(self.define(func, info, &name, 4, true, |program, b| {
+                    entry::count(program, phase, shape, b)
+                })?)
+            } else {
+                None
+            });
+            let name = format!("index_{n}");
+            functions.index.push(
+                self.define(func, info, &name, 3, true, |program, b| entry::index(program, phase, shape, b))?,
+            );
+        }
+        Ok(functions)
+    }
+
+    /// Builds and compiles one function of `params` words.
+    fn define(
+        &mut self,
+        func: &Func,
+        info: &ProgramInfo,
+        name: &str,
+        params: usize,
+        returns: bool,
+        build: impl FnOnce(Program<'_>, FunctionBuilder<'_>) -> Result<()>,
+    ) -> Result<Defined> {
+        let name = format!("{}{name}", self.prefix);
+        let mut signature = self.module.make_signature();
+        signature.params.extend((0..params).map(|_| AbiParam::new(types::I64)));
+        if returns {
+            signature.returns.push(AbiParam::new(types::I64));
+        }
+        let id =
+            self.module.declare_function(&name, self.linkage, &signature).map_err(CodegenError::backend)?;
+        self.module.clear_context(&mut self.context);
+        self.context.set_disasm(self.keep_texts);
+        self.context.func = Function::with_name_signature(UserFuncName::user(0, id.as_u32()), signature);
+        let mut math = BTreeMap::new();
+        for symbol in called_symbols(func) {
+            let mut signature = self.module.make_signature();
+            signature.params.extend((0..symbol.arity).map(|_| AbiParam::new(types::F64)));
+            signature.returns.push(AbiParam::new(types::F64));
+            let callee = self
+                .module
+                .declare_function(symbol.name, Linkage::Import, &signature)
+                .map_err(CodegenError::backend)?;
+            math.insert(symbol.name, self.module.declare_func_in_func(callee, &mut self.context.func));
+        }
+        let frontend = self.module.target_config();
+        let program = Program { func, env: env_layout(func, info), math: &math, frontend };
+        build(program, FunctionBuilder::new(&mut self.context.func, &mut self.builder))?;
+        let clif = if self.keep_texts { self.context.func.display().to_string() } else { String::new() };
+        self.module.define_function(id, &mut self.context).map_err(|error| match error {
+            cranelift_module::ModuleError::Compilation(inner) => {
+                CodegenError::Backend(format!("{name}: {inner:?}"))
+            }
+            other => CodegenError::backend(other),
+        })?;
+        if let Some(code) = self.context.compiled_code() {
+            self.code_bytes += code.code_info().total_size as usize;
+            if self.keep_texts {
+                let asm = code.vcode.clone().unwrap_or_default();
+                self.texts.push(FunctionText { name, clif, asm });
+            }
+        }
+        Ok(id)
+    }
+}
+
+/// The phases of the function, which `info` must describe.
+fn matching_phases(func: &Func, info: &ProgramInfo) -> Result<Vec<Phase>> {
+    let phases = phases(func)?;
+    if phases.len() != info.phases.len() {
+        return Err(CodegenError::malformed(format!(
+            "the function has {} phases, its description {}",
+            phases.len(),
+            info.phases.len()
+        )));
+    }
+    Ok(phases)
+}
+
+/// The functions that the operations of a program call.
+fn called_symbols(func: &Func) -> Vec<crate::symbols::Symbol> {
+    let mut found = BTreeMap::new();
+    walk::visit_insts(func, func.body, &mut |_, inst| {
+        if let InstData::Op(op, _) = &func.insts[inst] {
+            for symbol in called(*op).iter().filter_map(|&op| symbol(op)) {
+                found.insert(symbol.name, symbol);
+            }
+        }
+    });
+    found.into_values().collect()
+}
