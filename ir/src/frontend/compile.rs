@@ -3,9 +3,10 @@
 use crate::diag::Diagnostic;
 use crate::frontend::ast::Item;
 use crate::frontend::items::Items;
-use crate::frontend::lower::lower_kernel;
+use crate::frontend::lower::{check_function, lower_kernel};
 use crate::frontend::parser::parse;
 use crate::frontend::program::Program;
+use std::collections::BTreeSet;
 
 /// Reads and lowers every kernel of a source text.
 ///
@@ -18,11 +19,17 @@ pub fn compile(text: &str) -> Program {
     }
     let items = Items::collect(&file, &mut diagnostics);
     let mut kernels = Vec::new();
+    let mut called = BTreeSet::new();
     for item in &file.items {
         if let Item::Kernel(kernel) = item {
-            let (lowered, found) = lower_kernel(kernel, &items);
+            let (lowered, found) = lower_kernel(kernel, &items, &mut called);
             diagnostics.extend(found);
             kernels.extend(lowered);
+        }
+    }
+    for (name, function) in &items.functions {
+        if !called.contains(name) {
+            diagnostics.extend(check_function(function, &items));
         }
     }
     diagnostics.sort_by_key(Diagnostic::span);

@@ -44,7 +44,10 @@ impl<'a> Items<'a> {
             }
             match item {
                 Item::Kernel(kernel) => drop(items.kernels.insert(&kernel.name.name, kernel)),
-                Item::Fn(function) => drop(items.functions.insert(&function.name.name, function)),
+                Item::Fn(function) => {
+                    function_attrs(function, diagnostics);
+                    items.functions.insert(&function.name.name, function);
+                }
                 Item::Struct(structure) => drop(items.structs.insert(&structure.name.name, structure)),
                 Item::Const(constant) => drop(items.consts.insert(&constant.name.name, constant)),
             }
@@ -58,5 +61,20 @@ impl<'a> Items<'a> {
         let constant = self.consts.get(name).map(|item| &item.name);
         let kernel = self.kernels.get(name).map(|item| &item.name);
         function.or(structure).or(constant).or(kernel)
+    }
+}
+
+/// What stands before a function is understood, or said not to be.
+fn function_attrs(function: &Function, diagnostics: &mut Vec<Diagnostic>) {
+    for attr in &function.attrs {
+        diagnostics.push(if attr.name.name == "partials" {
+            Diagnostic::warning("partials-ignored", "given derivatives are not used yet: the function is differentiated itself")
+                .label(attr.span, "has no effect")
+                .help("the result is the same where the given derivatives are right")
+        } else {
+            Diagnostic::error("unknown-attribute", format!("`#[{}]` has no meaning here", attr.name.name))
+                .label(attr.span, "not understood")
+                .help("a function takes `#[partials(..)]`")
+        });
     }
 }

@@ -33,10 +33,10 @@ mod value;
 
 use crate::builder::Builder;
 use crate::diag::Diagnostic;
-use crate::frontend::ast::{Expr, Ident, Kernel};
+use crate::frontend::ast::{Expr, Function, Ident, Kernel};
 use crate::frontend::items::Items;
 use crate::frontend::program;
-use crate::func::{Buffer, Func, Value};
+use crate::func::{Func, Value};
 use crate::span::Span;
 use crate::types::SizeExpr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,14 +51,28 @@ const MAX_INSTS: usize = 400_000;
 /// Expressions inside expressions, through calls too.
 const MAX_DEPTH: u32 = 240;
 
-/// Lowers a kernel; `None` if it has errors.
-pub(super) fn lower_kernel<'a>(kernel: &'a Kernel, items: &'a Items<'a>) -> (Option<program::Kernel>, Vec<Diagnostic>) {
+/// Lowers a kernel, noting the functions it calls; `None` if it has errors.
+pub(super) fn lower_kernel<'a>(
+    kernel: &'a Kernel,
+    items: &'a Items<'a>,
+    called: &mut BTreeSet<&'a str>,
+) -> (Option<program::Kernel>, Vec<Diagnostic>) {
     let mut lowerer = Lowerer::new(&kernel.name.name, items);
     let lowered = lowerer.kernel(kernel);
+    called.append(&mut lowerer.called);
     let mut diagnostics = lowerer.diagnostics;
     let failed = diagnostics.iter().any(Diagnostic::is_error);
     diagnostics.sort_by_key(Diagnostic::span);
     (lowered.filter(|_| !failed), diagnostics)
+}
+
+/// Checks a function by itself, for those that no kernel calls.
+pub(super) fn check_function<'a>(function: &'a Function, items: &'a Items<'a>) -> Vec<Diagnostic> {
+    let mut lowerer = Lowerer::new(&function.name.name, items);
+    lowerer.function(function);
+    let mut diagnostics = lowerer.diagnostics;
+    diagnostics.sort_by_key(Diagnostic::span);
+    diagnostics
 }
 
 /// What a name stands for.
@@ -129,6 +143,8 @@ struct Lowerer<'a> {
     accs: Vec<Acc<'a>>,
     loops: BTreeMap<Value, LoopBounds>,
     calls: Vec<&'a str>,
+    /// Every function that was inlined.
+    called: BTreeSet<&'a str>,
     level: usize,
     /// Number of enclosing conditions: what they say is not used, so under them nothing is refused for its range.
     guards: usize,
@@ -139,9 +155,6 @@ struct Lowerer<'a> {
     used: BTreeSet<Span>,
     declared: BTreeMap<Span, (&'a str, NameKind)>,
     terms: Vec<program::Term>,
-    sizes: BTreeMap<&'a str, SizeExpr>,
-    /// Buffers whose entries depend on unknowns.
-    active: BTreeSet<Buffer>,
     /// Does `f32` occur: float literals may be of either width.
     single: bool,
     /// On a copy that is thrown away: one iteration of an unrolled loop is enough.
@@ -158,6 +171,7 @@ impl<'a> Lowerer<'a> {
             accs: Vec::new(),
             loops: BTreeMap::new(),
             calls: Vec::new(),
+            called: BTreeSet::new(),
             level: 0,
             guards: 0,
             depth: 0,
@@ -167,8 +181,6 @@ impl<'a> Lowerer<'a> {
             used: BTreeSet::new(),
             declared: BTreeMap::new(),
             terms: Vec::new(),
-            sizes: BTreeMap::new(),
-            active: BTreeSet::new(),
             single: false,
             rehearsing: false,
         }
@@ -249,13 +261,12 @@ impl<'a> Lowerer<'a> {
     fn rehearse<T>(&mut self, inner: impl FnOnce(&mut Self) -> T) -> T {
         let copy = Builder::new(self.b.func().clone());
         let real = std::mem::replace(&mut self.b, copy);
-        let (accs, active, terms) = (self.accs.clone(), self.active.clone(), self.terms.clone());
+        let (accs, terms) = (self.accs.clone(), self.terms.clone());
         let outer = std::mem::replace(&mut self.rehearsing, true);
         let result = self.scoped(inner);
         self.rehearsing = outer;
         self.b = real;
         self.accs = accs;
-        self.active = active;
         self.terms = terms;
         result
     }

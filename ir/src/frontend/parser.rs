@@ -179,7 +179,7 @@ impl Parser {
         self.report(diagnostic)
     }
 
-    /// Skips to one of `stops` outside all brackets opened on the way; a closing brace also stops.
+    /// Skips to one of `stops` outside all brackets opened on the way; a closing brace, a `let` and a `for` also stop.
     fn skip_to(&mut self, stops: &[&str]) {
         let mut open = 0usize;
         loop {
@@ -196,6 +196,7 @@ impl Parser {
                     }
                 }
                 Tok::Ident(word) if matches!(word.as_str(), "kernel" | "fn" | "struct" | "const") => return,
+                Tok::Ident(word) if open == 0 && matches!(word.as_str(), "let" | "for") => return,
                 _ => {}
             }
             self.bump();

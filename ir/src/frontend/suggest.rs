@@ -2,8 +2,10 @@
 
 /// The candidate with the smallest edit distance, if it is near enough to be meant.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // One letter for another is no hint: only its other case is.
     let limit = match name.chars().count() {
-        0..=2 => 1,
+        0..=1 => 0,
+        2 => 1,
         3..=5 => 2,
         _ => 3,
     };
@@ -42,7 +44,7 @@ mod tests {
     #[test]
     fn near_names_are_found_and_far_ones_are_not() {
         assert_eq!(nearest("egdes", ["rest", "edges"]), Some("edges"));
-        assert_eq!(nearest("x", ["rest", "y"]), Some("y"));
+        assert_eq!(nearest("x", ["rest", "y", "X"]), Some("X"));
         assert_eq!(nearest("x", ["rest", "edges"]), None);
         assert_eq!(nearest("lenght", ["length", "len"]), Some("length"));
     }

@@ -425,7 +425,7 @@ impl<'a> Lowerer<'a> {
             }
         }
         let nest =
-            Nest { binders: &binders.binders, filter: binders.filter.as_ref(), block: body, carries, unroll: false };
+            Nest { binders: &binders.binders, filter: binders.filter.as_ref(), block: body, carries, unroll: false, positions: false };
         let sums = self.nest(&nest, &mut |lowerer, _, _| {
             for (number, total) in &small {
                 let zeros: Vec<Value> = lowerer.model_types(total).iter().map(|&ty| lowerer.zero(ty)).collect();

@@ -74,10 +74,10 @@ impl<'a> Lowerer<'a> {
             "vec2" | "vec3" | "vec4" | "mat2" | "mat3" | "mat4" => self.constructor(name, &vals, spans, span),
             "cols" | "rows" => self.stacked(name, &vals, spans, span),
             "identity" => self.identity(&vals[0], span),
-            "min" | "max" => self.min_max(name == "min", &vals, spans, span),
+            "min" | "max" => self.min_max(name, name == "min", &vals, spans, span),
             "clamp" => {
-                let low = self.min_max(false, &vals[..2], &spans[..2], span);
-                self.min_max(true, &[low, vals[2].clone()], &[span, spans[2]], span)
+                let low = self.min_max(name, false, &vals[..2], &spans[..2], span);
+                self.min_max(name, true, &[low, vals[2].clone()], &[span, spans[2]], span)
             }
             "abs" => self.abs(&vals[0], spans[0]),
             "pow" => match &vals[1] {
@@ -136,8 +136,7 @@ impl<'a> Lowerer<'a> {
         Val::Num(Num { value, ty, literal: false })
     }
 
-    fn min_max(&mut self, smaller: bool, vals: &[Val], spans: &[Span], span: Span) -> Val {
-        let name = if smaller { "min" } else { "max" };
+    fn min_max(&mut self, name: &str, smaller: bool, vals: &[Val], spans: &[Span], span: Span) -> Val {
         let mut best: Option<Num> = None;
         for (val, &at) in vals.iter().zip(spans) {
             let num = match val {

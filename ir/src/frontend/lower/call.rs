@@ -76,6 +76,7 @@ impl<'a> Lowerer<'a> {
             return self.report(diagnostic);
         }
         self.calls.push(&function.name.name);
+        self.called.insert(&function.name.name);
         let mark = self.env.len();
         let base = std::mem::replace(&mut self.env_base, mark);
         self.bind_sizes(function, &vals);
@@ -101,7 +102,7 @@ impl<'a> Lowerer<'a> {
         result
     }
 
-    fn checked_result(&mut self, val: Val, results: &'a [Type], function: &'a Function) -> Val {
+    pub(super) fn checked_result(&mut self, val: Val, results: &'a [Type], function: &'a Function) -> Val {
         let span = function.body.value.as_ref().map_or(function.body.span, |value| value.span);
         let what = format!("the result of `{}`", function.name.name);
         match (results, val) {

@@ -220,10 +220,17 @@ impl<'a> Lowerer<'a> {
 
     /// An integer operation; sums of sizes become one size expression.
     pub(super) fn int_op(&mut self, op: Op, a: Value, b: Value) -> Value {
-        let value = self.b.op(op, &[a, b]);
-        match self.affine(value).as_size() {
+        let sizes = self.affine(a).as_size().zip(self.affine(b).as_size());
+        let folded = sizes.and_then(|(x, y)| match (op, x.as_constant(), y.as_constant()) {
+            (Op::IntAdd, ..) => x.checked_add(&y),
+            (Op::IntSub, ..) => x.checked_sub(&y),
+            (Op::IntMul, Some(factor), _) => y.checked_scale(factor),
+            (Op::IntMul, _, Some(factor)) => x.checked_scale(factor),
+            _ => None,
+        });
+        match folded {
             Some(size) => self.b.size(&size),
-            None => value,
+            None => self.b.op(op, &[a, b]),
         }
     }
 

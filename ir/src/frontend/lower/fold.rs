@@ -43,7 +43,7 @@ impl<'a> Lowerer<'a> {
             start.iter().zip(&types).map(|(&value, &ty)| CarrySpec { carry: Carry::State(value), ty }).collect();
         let kept = if node.keep_all { self.scan_arrays(node, &init, span) } else { Some(Vec::new()) };
         let Some(kept) = kept else { return Val::Error };
-        let nest = Nest { binders, filter: None, block: &node.body, carries, unroll: false };
+        let nest = Nest { binders, filter: None, block: &node.body, carries, unroll: false, positions: node.keep_all };
         let results = self.nest(&nest, &mut |lowerer, positions, states| {
             let states = if states.is_empty() { start.clone() } else { states.to_vec() };
             let next = lowerer.inside(|lowerer| {
@@ -166,6 +166,7 @@ impl<'a> Lowerer<'a> {
             block: &node.body,
             carries: Vec::new(),
             unroll: true,
+            positions: false,
         };
         self.nest(&nest, &mut |lowerer, _, _| {
             let next = lowerer.scratch("state", &dims, ty, false, span);

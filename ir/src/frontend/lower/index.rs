@@ -107,8 +107,8 @@ impl<'a> Lowerer<'a> {
         let length = self.size_text(dim);
         if let Some(top) = self.extreme(&affine, true)
             && let Some(over) = top.checked_sub(dim)
-            && over.constant >= 0
             && over.terms.iter().all(|term| term.1 >= 0)
+            && (over.constant >= 0 || !over.terms.is_empty())
         {
             let reached = self.size_text(&top);
             let far = if over == SizeExpr::default() { "one past".to_owned() } else { "beyond".to_owned() };
@@ -117,13 +117,14 @@ impl<'a> Lowerer<'a> {
             } else {
                 format!("`{text}` can reach {reached}, {far} the end of `{array}`")
             };
-            let help = format!(
-                "for a periodic grid write `({text}) % {length}`, for interior points loop over a smaller range, such as `0..{length} - 1`"
-            );
+            let help = match affine.others.is_empty() {
+                true => "subscripts start at 0 and end one before the length".to_owned(),
+                false => format!("for a periodic grid write `({text}) % {length}`, for interior points loop over a smaller range, such as `0..{length} - 1`"),
+            };
             self.out_of_range(message, expr.span, &format!("the axis has length `{length}`"), help);
         } else if let Some(bottom) = self.extreme(&affine, false)
-            && bottom.constant < 0
             && bottom.terms.iter().all(|term| term.1 <= 0)
+            && (bottom.constant < 0 || !bottom.terms.is_empty())
         {
             let reached = self.size_text(&bottom);
             let message = format!("`{text}` can reach {reached}, before the start of `{array}`");

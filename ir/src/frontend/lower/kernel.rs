@@ -3,7 +3,7 @@
 use super::value::{Base, Elem, Field, TypeSpec, Val, View};
 use super::{Binding, Lowerer, NameKind};
 use crate::diag::Diagnostic;
-use crate::frontend::ast::{Attr, AttrArg, Expr, ExprKind, Kernel, KernelResult, Param, Type};
+use crate::frontend::ast::{Attr, AttrArg, Expr, ExprKind, Function, Kernel, KernelResult, Param, Type};
 use crate::frontend::program::{self, Derive};
 use crate::frontend::suggest::nearest;
 use crate::func::{Buffer, BufferData, Const, Entries, Plane, Role};
@@ -20,7 +20,6 @@ impl<'a> Lowerer<'a> {
     pub(super) fn kernel(&mut self, kernel: &'a Kernel) -> Option<program::Kernel> {
         for size in &kernel.sizes {
             let symbol = SizeExpr::size(self.b.size_symbol(size.name.clone()));
-            self.sizes.insert(&size.name, symbol.clone());
             self.bind(size, Binding::Size(symbol), NameKind::Size);
         }
         let mut params: Vec<program::Param> = kernel.params.iter().map(|param| self.param(param)).collect();
@@ -62,6 +61,20 @@ impl<'a> Lowerer<'a> {
             allow,
             span: kernel.span,
         })
+    }
+
+    /// A function by itself: its parameters are inputs, its value is thrown away.
+    pub(super) fn function(&mut self, function: &'a Function) {
+        for size in &function.sizes {
+            let symbol = SizeExpr::size(self.b.size_symbol(size.name.clone()));
+            self.bind(size, Binding::Size(symbol), NameKind::Size);
+        }
+        for param in &function.params {
+            self.param(param);
+        }
+        self.calls.push(&function.name.name);
+        let val = self.block(&function.body);
+        self.checked_result(val, &function.results, function);
     }
 
     // ---- parameters -------------------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ pub(super) struct Nest<'a> {
     pub(super) carries: Vec<CarrySpec>,
     /// Unroll whatever the body needs (its values go into registers).
     pub(super) unroll: bool,
+    /// Does the body use the positions along the binders?
+    pub(super) positions: bool,
 }
 
 /// What a binder ranges over.
@@ -246,10 +248,13 @@ impl<'a> Lowerer<'a> {
         if let BinderPat::Name(name) = &binder.pat {
             self.bind(name, Binding::Val(Self::int_val(iv)), NameKind::LoopVar);
         }
-        let mut position = self.int_op(Op::IntSub, iv, lo);
-        if step != 1 {
-            let step = self.b.int(step);
-            position = self.b.op(Op::IntDiv, &[position, step]);
+        let mut position = iv;
+        if nest.positions || binder.number.is_some() {
+            position = self.int_op(Op::IntSub, iv, lo);
+            if step != 1 {
+                let step = self.b.int(step);
+                position = self.b.op(Op::IntDiv, &[position, step]);
+            }
         }
         if let Some(number) = &binder.number {
             self.bind(number, Binding::Val(Self::int_val(position)), NameKind::LoopVar);
@@ -452,6 +457,7 @@ impl<'a> Lowerer<'a> {
             block: &node.body,
             carries,
             unroll: false,
+            positions: false,
         };
         let results = self.nest(&nest, &mut |lowerer, _, _| {
             let val = lowerer.inside(|lowerer| lowerer.block(&node.body));
@@ -482,6 +488,7 @@ impl<'a> Lowerer<'a> {
             block: &node.body,
             carries: Vec::new(),
             unroll: false,
+            positions: false,
         };
         self.nest(&nest, &mut |lowerer, _, _| {
             let val = lowerer.inside(|lowerer| lowerer.block(&node.body));
@@ -564,7 +571,7 @@ impl<'a> Lowerer<'a> {
         }
         let mut vals = Vec::new();
         let nest =
-            Nest { binders: &node.binders.binders, filter: None, block: &node.body, carries: Vec::new(), unroll: true };
+            Nest { binders: &node.binders.binders, filter: None, block: &node.body, carries: Vec::new(), unroll: true, positions: false };
         self.nest(&nest, &mut |lowerer, _, _| {
             let val = lowerer.inside(|lowerer| lowerer.block(&node.body));
             let val = lowerer.force(val);

@@ -296,6 +296,7 @@ impl<'a> Lowerer<'a> {
             block: &node.body,
             carries: Vec::new(),
             unroll: false,
+            positions: false,
         };
         self.nest(&nest, &mut |lowerer, _, _| {
             lowerer.inside(|lowerer| lowerer.sink_block(&node.body, weights, dests));
@@ -324,7 +325,7 @@ impl<'a> Lowerer<'a> {
     /// Opens the loops of a map and sinks its body at their positions.
     pub(super) fn map_into(&mut self, node: &'a Reduce, weights: &[Weight], dests: &[View], _span: Span) {
         let nest =
-            Nest { binders: &node.binders.binders, filter: None, block: &node.body, carries: Vec::new(), unroll: false };
+            Nest { binders: &node.binders.binders, filter: None, block: &node.body, carries: Vec::new(), unroll: false, positions: true };
         self.nest(&nest, &mut |lowerer, positions, _| {
             let parts: Vec<View> = dests
                 .iter()

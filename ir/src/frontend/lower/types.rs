@@ -16,27 +16,31 @@ impl<'a> Lowerer<'a> {
     /// The value of a dimension or range: affine in sizes. Reports where it is not.
     pub(super) fn size_expr(&mut self, expr: &'a Expr) -> Option<SizeExpr> {
         let size = self.try_size(expr);
-        if size.is_none() {
+        if size.is_none() && !self.explained(expr) {
             let diagnostic = Diagnostic::error("not-affine-size", "this is not a size")
                 .label(expr.span, "sizes are sums of symbolic sizes and integers")
                 .help("for example `V + 1` or `2*N`; sizes are declared after the name: `kernel k<V, N>(..)`");
-            self.report_names(expr);
             self.report(diagnostic);
         }
         size
     }
 
-    /// Reports names that do not exist, for a better message than "not a size".
-    fn report_names(&mut self, expr: &'a Expr) {
+    /// Is it no size because of a name that does not exist (reported here) or is broken?
+    fn explained(&mut self, expr: &'a Expr) -> bool {
         match &expr.kind {
-            ExprKind::Name(name) if self.peek_binding(name).is_none() && !self.items.consts.contains_key(name.as_str()) => {
-                self.undefined(name, expr.span);
-            }
+            ExprKind::Name(name) => match self.peek_binding(name) {
+                Some(binding) => matches!(binding, Binding::Val(Val::Error)),
+                None if self.items.consts.contains_key(name.as_str()) => false,
+                None => {
+                    self.undefined(name, expr.span);
+                    true
+                }
+            },
             ExprKind::Binary(_, a, b) => {
-                self.report_names(a);
-                self.report_names(b);
+                let (a, b) = (self.explained(a), self.explained(b));
+                a || b
             }
-            _ => {}
+            _ => false,
         }
     }
 

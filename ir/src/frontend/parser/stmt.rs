@@ -76,6 +76,16 @@ impl Parser {
         if self.eat(";") {
             return Ok(());
         }
+        // What can neither continue the expression nor start a statement is the real trouble.
+        if matches!(self.peek(), Tok::Punct(punct) if !matches!(*punct, "(" | "[" | "-" | "!" | "#" | "}")) {
+            let help = match self.peek() {
+                Tok::Punct("&" | "|") => "logical operators are `&&`, `||` and `!`",
+                Tok::Punct("=") => "values are compared with `==`; only `let` has a `=`",
+                Tok::Punct("?") => "write `if c { a } else { b }`",
+                _ => "something is missing before this, or one character too many",
+            };
+            return Err(self.expected("an operator or `;`", help));
+        }
         let after = self.prev_span().after();
         let diagnostic = Diagnostic::error("missing-semicolon", format!("{what} ends with `;`, found {}", self.found()))
             .label(after, "`;` belongs here")
