@@ -1,0 +1,2 @@
+//! The `spadina` command.
+fn main() {}
