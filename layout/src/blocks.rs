@@ -31,7 +31,8 @@ pub fn check_streams(streams: &[Stream<'_>], filter: &Filter<'_>) -> Result<(), 
         let rows = stream.shape.row_blocks.len();
         for (k, block) in axis_blocks(stream.shape).enumerate() {
             let bound = if k < rows { filter.row_positions } else { filter.col_positions };
-            let symmetric_bound = if stream.shape.symmetric { bound.min(filter.col_positions) } else { bound };
+            let symmetric_bound =
+                if stream.shape.symmetric { bound.min(filter.col_positions) } else { bound };
             let Some(last) = symmetric_bound.checked_sub(block.width as usize) else {
                 if bases.is_empty() {
                     continue;
@@ -109,7 +110,10 @@ fn claim(widths: &mut [u32], map: Option<&[u32]>, base: u32, width: u32) -> bool
     }
     *place = width;
     let stays = |map: &[u32]| {
-        map[base as usize..][..width as usize].iter().zip(number..).all(|(&m, want)| m == want && m != DROPPED)
+        map[base as usize..][..width as usize]
+            .iter()
+            .zip(number..)
+            .all(|(&m, want)| m == want && m != DROPPED)
     };
     map.is_none_or(stays)
 }

@@ -107,8 +107,10 @@ impl SiteRows {
                 self.targets.push(Target { shift: 0, place });
             } else {
                 for (place, (row, col, _)) in shape.expanded().enumerate() {
-                    let (row, col) =
-                        (SiteShape::locate(&shape.row_blocks, row), SiteShape::locate(&shape.col_blocks, col));
+                    let (row, col) = (
+                        SiteShape::locate(&shape.row_blocks, row),
+                        SiteShape::locate(&shape.col_blocks, col),
+                    );
                     if let (Some((ra, _)), Some((cb, shift))) = (row, col)
                         && ra == a
                         && cb == b

@@ -93,8 +93,7 @@ pub fn assemble(
     check_streams(streams, filter)?;
     let mut row_width = vec![0; filter.rows];
     let mut col_width = vec![0; filter.cols];
-    let by_block =
-        forced.is_empty() && consistent_blocks(streams, filter, &mut row_width, &mut col_width)?;
+    let by_block = forced.is_empty() && consistent_blocks(streams, filter, &mut row_width, &mut col_width)?;
     let grain = if by_block { Grain::Block } else { Grain::Entry };
     let drops = filter.drops();
     let mode = if by_block && !choice.entry_slots { SlotMode::Block } else { SlotMode::Entry };
@@ -212,8 +211,7 @@ impl Job<'_> {
         wrap: fn(Vec<W>) -> Slots,
     ) -> Result<(Vec<Slots>, Option<SlotMode>), RuntimeError> {
         let len = |s: &Site<'_>| s.stream.emissions * s.rows.record_len;
-        let mut records: Vec<Vec<W>> =
-            self.sites.iter().map(|s| vec![W::from_offset(0); len(s)]).collect();
+        let mut records: Vec<Vec<W>> = self.sites.iter().map(|s| vec![W::from_offset(0); len(s)]).collect();
         fill(self.sites, self.filter, self.buckets, self.view, offsets, &mut records)?;
         let mut mode = None;
         if condense {

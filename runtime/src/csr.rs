@@ -83,7 +83,9 @@ impl Pattern {
         *self.id.get_or_init(|| {
             let mut words = vec![self.rows as u64, self.cols as u64];
             let pack = |list: &[u32], words: &mut Vec<u64>| {
-                words.extend(list.chunks(2).map(|c| u64::from(c[0]) | u64::from(*c.get(1).unwrap_or(&0)) << 32));
+                words.extend(
+                    list.chunks(2).map(|c| u64::from(c[0]) | u64::from(*c.get(1).unwrap_or(&0)) << 32),
+                );
             };
             let mut state = 0;
             // In pieces, so that nothing of the size of the matrix is allocated.

@@ -67,11 +67,12 @@ impl Plan {
         let list = |kind| -> Result<Vec<u32>, LayoutError> {
             Ok(reader.section(kind, 0)?.iter().map(|x| x as u32).collect())
         };
-        let pattern =
-            Pattern::new(rows as usize, cols as usize, list(Kind::RowPtr)?, list(Kind::ColIdx)?);
+        let pattern = Pattern::new(rows as usize, cols as usize, list(Kind::RowPtr)?, list(Kind::ColIdx)?);
         let sizes: Vec<i64> = reader.section(Kind::Sizes, 0)?.iter().map(|x| x as i64).collect();
         let info = program.info().clone();
-        if sizes != inputs.sizes || row_positions != inputs.rows as u64 || program.env_layout().sites != info.sites
+        if sizes != inputs.sizes
+            || row_positions != inputs.rows as u64
+            || program.env_layout().sites != info.sites
         {
             return Err(RuntimeError::Mismatch("plan and inputs"));
         }
@@ -105,14 +106,16 @@ impl Plan {
     fn check_shape(&self) -> Result<(), LayoutError> {
         let nnz = self.pattern.nnz() as u32;
         let starts = if self.row_start.is_empty() { self.pattern.rows() } else { self.row_start.len() };
-        let counted = self.trips.len() == self.info.phases.len() && self.trips.iter().all(|t| (0..1 << 31).contains(t));
+        let counted =
+            self.trips.len() == self.info.phases.len() && self.trips.iter().all(|t| (0..1 << 31).contains(t));
         if !counted || starts != self.row_positions || self.row_start.iter().any(|&s| s > nnz) {
             return Err(bad("trips or rows"));
         }
         if self.identity.iter().any(|&at| at >= nnz) {
             return Err(bad("identity rows"));
         }
-        let expected = self.info.phases.iter().enumerate().flat_map(|(p, f)| f.sites.iter().map(move |s| (p, s)));
+        let expected =
+            self.info.phases.iter().enumerate().flat_map(|(p, f)| f.sites.iter().map(move |s| (p, s)));
         if expected.clone().count() != self.sites.len() {
             return Err(bad("sites"));
         }

@@ -180,7 +180,10 @@ fn fits(stream: &SiteStream, rows: usize) -> bool {
         return true;
     }
     stream.bases.chunks_exact(width).all(|bases| {
-        bases.iter().zip(&stream.shape.row_blocks).all(|(&b, block)| b as usize + block.width as usize <= rows)
+        bases
+            .iter()
+            .zip(&stream.shape.row_blocks)
+            .all(|(&b, block)| b as usize + block.width as usize <= rows)
     })
 }
 

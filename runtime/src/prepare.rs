@@ -163,7 +163,9 @@ impl Numbering {
         }
         let identity = options.fixed_rule == FixedRule::Identity && !options.fixed.is_empty();
         if identity && !inputs.square {
-            return Err(RuntimeError::Options("only a matrix whose rows are its columns can keep fixed ones"));
+            return Err(RuntimeError::Options(
+                "only a matrix whose rows are its columns can keep fixed ones",
+            ));
         }
         let mut fixed = vec![false; if options.fixed.is_empty() { 0 } else { inputs.cols }];
         for &position in &options.fixed {
@@ -238,4 +240,3 @@ fn number(
     }
     Ok((if keep { positions } else { next as usize }, Some(map)))
 }
-

@@ -64,11 +64,7 @@ impl Workspace {
     }
 
     /// Memory for evaluations on so many threads; the plan keeps the partition, so that the next workspace is cheap.
-    pub fn new(
-        plan: &Plan,
-        program: &dyn IndexProgram,
-        threads: usize,
-    ) -> Result<Workspace, RuntimeError> {
+    pub fn new(plan: &Plan, program: &dyn IndexProgram, threads: usize) -> Result<Workspace, RuntimeError> {
         let mut workspace = Workspace::serial(plan)?;
         if threads == 1 {
             return Ok(workspace);

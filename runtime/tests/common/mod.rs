@@ -2,6 +2,7 @@
 //!
 //! This is the one place of the crate's tests that follows addresses: it plays the part of machine code.
 #![allow(unsafe_code, reason = "plays the part of machine code")]
+#![allow(unreachable_pub, reason = "shared by test files")]
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 use spadina_layout::abi::{COUNTED, EnvLayout, ErrorRecord};
@@ -56,6 +57,7 @@ pub struct Program {
     pub cols: usize,
     pub square: bool,
     pub scratch: usize,
+    blank: Vec<f64>,
 }
 
 pub const X: usize = 0;
@@ -107,7 +109,8 @@ impl Program {
         let scalar_outputs = phases.iter().flat_map(|p| &p.info.sums).max().map_or(0, |&s| s as usize + 1);
         let infos = phases.iter().map(|p| p.info.clone()).collect();
         let info = ProgramInfo { phases: infos, scalar_outputs, sites: next as usize };
-        Program { phases, info, rows, cols, square, scratch: rows }
+        let blank = vec![0.5; rows.max(cols)];
+        Program { phases, info, rows, cols, square, scratch: rows, blank }
     }
 
     pub fn buffers(&self) -> Vec<BufferSpec> {
@@ -159,16 +162,13 @@ impl Program {
         (gradient, scalars, values)
     }
 
-    fn data(&self, env: &Env) -> (&[f64], &mut [f64]) {
+    fn data(&self, env: &Env) -> (&[f64], &[f64]) {
         let at = |n| env.get(env.layout().buffer(n)) as usize;
-        if at(X) == 0 {
-            return (&[], &mut []);
-        }
         // SAFETY: the runtime put in the addresses of arrays of these lengths.
         unsafe {
             (
                 std::slice::from_raw_parts(std::ptr::with_exposed_provenance(at(X)), self.cols),
-                std::slice::from_raw_parts_mut(std::ptr::with_exposed_provenance_mut(at(SCRATCH)), self.scratch),
+                std::slice::from_raw_parts(std::ptr::with_exposed_provenance(at(SCRATCH)), self.scratch),
             )
         }
     }
@@ -178,9 +178,9 @@ impl Program {
         info.sites.iter().chain(&info.row_sites)
     }
 
-    /// Structure only: unknowns are zero.
+    /// Structure only: must not depend on the unknowns.
     fn structure(&self, phase: usize, iteration: usize) -> Work {
-        (self.phases[phase].body)(iteration, &vec![0.5; self.cols], &vec![0.0; self.scratch])
+        (self.phases[phase].body)(iteration, &self.blank[..self.cols], &self.blank[..self.scratch])
     }
 }
 
@@ -228,7 +228,13 @@ impl IndexProgram for Program {
                 for (k, &base) in list.iter().flat_map(|e| &e.bases).enumerate() {
                     let limit = if k % width < site.shape.row_blocks.len() { self.rows } else { self.cols };
                     if base as usize >= limit {
-                        let record = ErrorRecord { buffer: 0, axis: 0, index: base.into(), bound: limit as i64, ..ErrorRecord::default() };
+                        let record = ErrorRecord {
+                            buffer: 0,
+                            axis: 0,
+                            index: base.into(),
+                            bound: limit as i64,
+                            ..ErrorRecord::default()
+                        };
                         let at = env.get(env.layout().error()) as usize;
                         // SAFETY: the runtime put in the address of a record.
                         unsafe { *std::ptr::with_exposed_provenance_mut(at) = record };
@@ -253,7 +259,9 @@ impl Compiled<'_> {
     fn owned(env: &Env, row: usize, filter: bool) -> bool {
         let at = env.get(env.layout().owner()) as usize;
         // SAFETY: the runtime put in the address of one owner per row.
-        !filter || unsafe { u64::from(*std::ptr::with_exposed_provenance::<u8>(at).add(row)) } == env.get(env.layout().me())
+        !filter
+            || unsafe { u64::from(*std::ptr::with_exposed_provenance::<u8>(at).add(row)) }
+                == env.get(env.layout().me())
     }
 
     fn slot(&self, env: &Env, site: u32, at: usize) -> Option<usize> {
@@ -278,7 +286,7 @@ impl Compiled<'_> {
         let (x, scratch) = self.program.data(env);
         let work = (self.program.phases[phase].body)(i, x, scratch);
         for (at, value) in work.scratch {
-            scratch[at] += value;
+            Self::add(env.get(env.layout().buffer(SCRATCH)), at, value);
         }
         let matrix_sites = self.program.phases[phase].info.sites.len();
         let row_start = env.get(env.layout().row_start()) as usize;
@@ -286,7 +294,8 @@ impl Compiled<'_> {
             let shape = &site.shape;
             if s >= matrix_sites {
                 for emission in list {
-                    let rows = emission.bases.iter().zip(&shape.row_blocks).flat_map(|(&b, k)| b..b + k.width);
+                    let rows =
+                        emission.bases.iter().zip(&shape.row_blocks).flat_map(|(&b, k)| b..b + k.width);
                     for (row, &value) in rows.zip(&emission.values) {
                         if Self::owned(env, row as usize, filter) {
                             Self::add(env.get(env.layout().buffer(GRADIENT)), row as usize, value);
@@ -311,7 +320,11 @@ impl Compiled<'_> {
                     let Some(offset) = self.slot(env, site.site, record + at) else { continue };
                     // SAFETY: the runtime put in the address of one start per row position.
                     let start = unsafe { *std::ptr::with_exposed_provenance::<u32>(row_start).add(row) };
-                    Self::add(env.get(env.layout().values()), start as usize + offset + shift, emission.values[k]);
+                    Self::add(
+                        env.get(env.layout().values()),
+                        start as usize + offset + shift,
+                        emission.values[k],
+                    );
                 }
             }
         }
@@ -358,19 +371,22 @@ pub struct Dense {
 }
 
 pub fn dense(program: &Program, options: &PrepareOptions, x: &[f64]) -> Dense {
-    let number = |positions: usize, order: &Option<Vec<u32>>, fixed: &[u32]| {
+    let number = |positions: usize, order: &Option<Vec<u32>>, fixed: &[bool]| {
         let mut list: Vec<u32> = (0..positions as u32).collect();
         if let Some(order) = order {
             list.sort_by_key(|&p| order[p as usize]);
         }
         let keep = options.fixed_rule == FixedRule::Identity;
-        let kept: Vec<u32> = list.into_iter().filter(|p| keep || !fixed.contains(p)).collect();
+        let kept: Vec<u32> = list.into_iter().filter(|p| keep || !fixed[*p as usize]).collect();
         let map: BTreeMap<u32, usize> = kept.iter().enumerate().map(|(k, &p)| (p, k)).collect();
         (map, kept.len())
     };
-    let row_fixed = if program.square { &options.fixed[..] } else { &[] };
-    let (row_map, rows) = number(program.rows, &options.row_order, row_fixed);
-    let (col_map, cols) = number(program.cols, &options.col_order, &options.fixed);
+    let mask = |n: usize, on: bool| -> Vec<bool> {
+        (0..n as u32).map(|p| on && options.fixed.contains(&p)).collect()
+    };
+    let (row_fixed, col_fixed) = (mask(program.rows, program.square), mask(program.cols, true));
+    let (row_map, rows) = number(program.rows, &options.row_order, &row_fixed);
+    let (col_map, cols) = number(program.cols, &options.col_order, &col_fixed);
     let mut result = Dense {
         gradient: vec![0.0; program.rows],
         scalars: vec![0.0; program.info.scalar_outputs],
@@ -391,7 +407,8 @@ pub fn dense(program: &Program, options: &PrepareOptions, x: &[f64]) -> Dense {
             let (matrix, rows_only) = work.emissions.split_at(phase.info.sites.len());
             for (site, list) in phase.info.row_sites.iter().zip(rows_only) {
                 for emission in list {
-                    let rows = emission.bases.iter().zip(&site.shape.row_blocks).flat_map(|(&b, k)| b..b + k.width);
+                    let rows =
+                        emission.bases.iter().zip(&site.shape.row_blocks).flat_map(|(&b, k)| b..b + k.width);
                     for (row, value) in rows.zip(&emission.values) {
                         result.gradient[row as usize] += value;
                     }
@@ -404,7 +421,7 @@ pub fn dense(program: &Program, options: &PrepareOptions, x: &[f64]) -> Dense {
                         let (ra, r) = SiteShape::locate(&site.shape.row_blocks, a).unwrap();
                         let (cb, c) = SiteShape::locate(&site.shape.col_blocks, b).unwrap();
                         let (row, col) = (emission.bases[ra] + r, emission.bases[col_base + cb] + c);
-                        if row_fixed.contains(&row) || options.fixed.contains(&col) {
+                        if row_fixed[row as usize] || col_fixed[col as usize] {
                             continue;
                         }
                         let (row, col) = (row_map[&row], col_map[&col]);
