@@ -1,5 +1,6 @@
 //! Facts about a function that several passes ask for.
 
 pub mod activity;
+pub mod pattern;
 pub mod range;
 pub mod structural;

@@ -11,15 +11,15 @@
 //! 2. At the end of a loop, entries whose row and column are defined outside become sums of the loop and entries of the enclosing
 //!    region: an emission moves to the shallowest loop where its place is invariant.
 //! 3. The others are added up by (row, column) and emitted as one block. Local unknowns are ordered by variable and leading
-//!    subscripts, so that the components of a point stand together. Where every entry has its mirror image and rows are columns, one
-//!    half is kept: the emission is symmetric.
+//!    subscripts, so that the components of a point stand together. Where rows are columns and every entry has a mirror image of the
+//!    *same value*, one half is kept: the emission is symmetric.
 //!
 //! # Why it keeps the meaning
-//! Emissions only add, so their order and grouping are free up to rounding. Hessians are symmetric; the mirror image of an entry is
-//! the same derivative computed in another order.
+//! Emissions only add, so their order and grouping are free up to rounding.
 //!
 //! # Limits
-//! Entries of several regions are not merged.
+//! Entries of several regions are not merged. An entry and its mirror image with different values stay apart: the entries of one region
+//! need not be symmetric where others of the same place stand in another region; only the whole matrix is.
 
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
@@ -108,13 +108,17 @@ impl Extract {
         });
         self.flush(&mut rw.b);
         let yields = rw.map.all(&src.regions[body].yields);
-        let sums: Vec<Value> = moved.iter().map(|&(_, _, value)| value).collect();
+        // Equal values share a sum, so that mirror images stay equal.
+        let mut sums: Vec<Value> = moved.iter().map(|&(_, _, value)| value).collect();
+        sums.sort_unstable();
+        sums.dedup();
         let images = rw.b.end_loop_with_sums(&yields, &sums);
         for (&result, &image) in src.results[inst].iter().zip(&images) {
             rw.map.set(result, image);
         }
-        for (&(row, col, _), &sum) in moved.iter().zip(&images[yields.len().min(images.len())..]) {
-            self.add(&mut rw.b, row, col, sum);
+        for &(row, col, value) in &moved {
+            let at = sums.binary_search(&value).expect("every moved value is summed");
+            self.add(&mut rw.b, row, col, images[yields.len() + at]);
         }
     }
 }
@@ -147,7 +151,8 @@ impl Visitor for Extract {
 
 /// One emission for these entries.
 fn block(func: &Func, site: u32, entries: &BTreeMap<(Value, Value), Value>) -> EmitData {
-    let mirrored = func.rows == func.columns && entries.keys().all(|&(r, c)| entries.contains_key(&(c, r)));
+    let mirrored = func.rows == func.columns
+        && entries.iter().all(|(&(r, c), value)| entries.get(&(c, r)) == Some(value));
     let rows = ordered(func, entries.keys().map(|&(r, _)| r));
     let cols = if mirrored { rows.clone() } else { ordered(func, entries.keys().map(|&(_, c)| c)) };
     let place = |list: &[Value]| -> BTreeMap<Value, u32> { list.iter().copied().zip(0..).collect() };

@@ -1,0 +1,14 @@
+//! Sparsity patterns of Jacobians and Hessians, found by running a program on index sets instead of numbers.
+//!
+//! Start with [`detect`]. [`sets`] holds the index sets, [`pairs`] the second-order pairs, [`compile`] turns a function into the
+//! compact [`code`] that [`machine`] runs on the data of [`bind`].
+
+pub mod bind;
+pub mod code;
+pub mod compile;
+pub mod csr;
+pub mod detect;
+pub mod error;
+pub mod machine;
+pub mod pairs;
+pub mod sets;

@@ -1,0 +1,307 @@
+//! Immutable sets of column numbers, shared by handle: sorted slices in one arena, and unions that are not computed yet.
+//!
+//! # Representation
+//! Handle 0 is the empty set, handles `1..=n` are the sets of one column, further ones are *written* (a sorted slice) or *open*
+//! (the union of two others, with an upper bound of its size). Small unions are written at once and interned, so that equal
+//! sets mostly have equal handles and repeated unions are one look-up.
+//!
+//! A union of a large set with a much smaller one stays open: a running sum over all elements would otherwise copy its set at
+//! every step. It is written when its bound has doubled since something below it was written, so a chain of n steps costs
+//! O(n log n) in all, also when the small sets bring nothing new.
+//!
+//! # Why not bit sets
+//! Elements touch few unknowns out of many: bit sets cost n / 64 words for every intermediate value. Measured by replaying the
+//! unions of whole programs (`benches` of the project hold the numbers): slices win by orders of magnitude on energies and
+//! stencils and lose only where most values depend on most unknowns, where the result is dense anyway.
+
+/// Index sets by handle.
+pub struct Sets {
+    columns: u32,
+    nodes: Vec<Node>,
+    arena: Vec<u32>,
+    /// Recent unions: `(a, b, union)`.
+    memo: Vec<(u32, u32, u32)>,
+    /// Open-addressed table of interned small sets; 0 is vacant.
+    table: Vec<u32>,
+    interned: usize,
+    /// `stamps[c] == epoch`: column `c` was met in the current traversal.
+    stamps: Vec<u32>,
+    epoch: u32,
+    stack: Vec<u32>,
+    overflow: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Node {
+    /// Start in the arena, or an operand of an open union.
+    a: u32,
+    /// `WRITTEN`, or the other operand.
+    b: u32,
+    /// Number of elements; of an open union an upper bound.
+    len: u32,
+    /// Elements of the largest written set below.
+    base: u32,
+}
+
+/// The empty set.
+pub const EMPTY: u32 = 0;
+
+const WRITTEN: u32 = u32::MAX;
+/// Unions of up to so many elements are written at once.
+const SMALL: u32 = 48;
+/// Sets of up to so many elements are interned.
+const INTERNED: usize = 16;
+/// A union stays open when one side is so many times larger than the other.
+const LOPSIDED: u32 = 4;
+const MEMO: usize = 1 << 12;
+/// More elements in all are refused.
+const LIMIT: usize = 1 << 31;
+
+fn mix(a: u32, b: u32) -> u64 {
+    let word = u64::from(a) << 32 | u64::from(b);
+    (word ^ (word >> 29)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+impl Sets {
+    /// The empty set and the sets of one column.
+    pub fn new(columns: u32) -> Sets {
+        Sets {
+            columns,
+            nodes: Vec::new(),
+            arena: (0..columns).collect(),
+            memo: vec![(0, 0, 0); MEMO],
+            table: vec![EMPTY; 1 << 10],
+            interned: 0,
+            stamps: vec![0; columns as usize],
+            epoch: 0,
+            stack: Vec::new(),
+            overflow: false,
+        }
+    }
+
+    /// The set of one column.
+    pub fn single(column: u32) -> u32 {
+        column + 1
+    }
+
+    /// True when a limit was passed: the sets are then incomplete.
+    pub fn overflowed(&self) -> bool {
+        self.overflow
+    }
+
+    /// Number of handles and of stored elements: what detection costs in memory.
+    pub fn footprint(&self) -> (usize, usize) {
+        (self.nodes.len(), self.arena.len())
+    }
+
+    fn node(&self, set: u32) -> Node {
+        if set > self.columns {
+            self.nodes[(set - self.columns - 1) as usize]
+        } else if set == EMPTY {
+            Node { a: 0, b: WRITTEN, len: 0, base: 0 }
+        } else {
+            Node { a: set - 1, b: WRITTEN, len: 1, base: 1 }
+        }
+    }
+
+    fn push(&mut self, node: Node) -> u32 {
+        if self.arena.len() >= LIMIT || self.nodes.len() >= LIMIT {
+            self.overflow = true;
+            return EMPTY;
+        }
+        self.nodes.push(node);
+        self.columns + self.nodes.len() as u32
+    }
+
+    /// The union of two sets.
+    pub fn union(&mut self, a: u32, b: u32) -> u32 {
+        if a == b || b == EMPTY {
+            return a;
+        }
+        if a == EMPTY {
+            return b;
+        }
+        let (a, b) = if a < b { (a, b) } else { (b, a) };
+        let slot = (mix(a, b) >> 52) as usize % MEMO;
+        let (x, y, known) = self.memo[slot];
+        if (x, y) == (a, b) {
+            return known;
+        }
+        let (mut left, mut right) = (self.node(a), self.node(b));
+        let together = left.len.saturating_add(right.len);
+        let union = if together > SMALL
+            && (left.len.max(right.len) / LOPSIDED > left.len.min(right.len) || left.b != WRITTEN || right.b != WRITTEN)
+            && !comparable(left, right)
+        {
+            let open = self.push(Node { a, b, len: together.min(self.columns), base: left.base.max(right.base) });
+            if open != EMPTY && together / 2 > left.base.max(right.base) {
+                self.write(open);
+            }
+            open
+        } else {
+            self.write(a);
+            self.write(b);
+            (left, right) = (self.node(a), self.node(b));
+            self.merge((a, left), (b, right))
+        };
+        self.memo[slot] = (a, b, union);
+        union
+    }
+
+    /// The union of two written sets, written.
+    fn merge(&mut self, (a, left): (u32, Node), (b, right): (u32, Node)) -> u32 {
+        let start = self.arena.len();
+        if start >= LIMIT {
+            self.overflow = true;
+            return EMPTY;
+        }
+        let (mut i, mut j) = (left.a as usize, right.a as usize);
+        let (i_end, j_end) = (i + left.len as usize, j + right.len as usize);
+        while i < i_end && j < j_end {
+            let (x, y) = (self.arena[i], self.arena[j]);
+            self.arena.push(x.min(y));
+            i += usize::from(x <= y);
+            j += usize::from(y <= x);
+        }
+        self.arena.extend_from_within(i..i_end);
+        self.arena.extend_from_within(j..j_end);
+        let len = self.arena.len() - start;
+        if len == left.len as usize || len == right.len as usize {
+            self.arena.truncate(start);
+            return if len == left.len as usize { a } else { b };
+        }
+        if len <= INTERNED { self.intern(start) } else { self.written(start) }
+    }
+
+    /// A set whose elements are the end of the arena.
+    fn written(&mut self, start: usize) -> u32 {
+        let len = (self.arena.len() - start) as u32;
+        self.push(Node { a: start as u32, b: WRITTEN, len, base: len })
+    }
+
+    /// The set whose elements are the end of the arena, or the equal one that exists.
+    fn intern(&mut self, start: usize) -> u32 {
+        if 2 * self.interned >= self.table.len() {
+            let old = std::mem::take(&mut self.table);
+            self.table = vec![EMPTY; 4 * old.len()];
+            for set in old.into_iter().filter(|&set| set != EMPTY) {
+                let vacant = self.probe(self.elements(set));
+                self.table[vacant] = set;
+            }
+        }
+        let at = self.probe(&self.arena[start..]);
+        if self.table[at] != EMPTY {
+            self.arena.truncate(start);
+            return self.table[at];
+        }
+        let set = self.written(start);
+        self.table[at] = set;
+        self.interned += 1;
+        set
+    }
+
+    /// Where in the table these elements are, or would be.
+    fn probe(&self, elements: &[u32]) -> usize {
+        let hash = elements.iter().fold(0_u64, |hash, &c| (hash.rotate_left(23) ^ u64::from(c)).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mask = self.table.len() - 1;
+        let mut at = (hash >> 32) as usize & mask;
+        while self.table[at] != EMPTY && self.elements(self.table[at]) != elements {
+            at = (at + 1) & mask;
+        }
+        at
+    }
+
+    /// The elements of a written set.
+    fn elements(&self, set: u32) -> &[u32] {
+        let node = self.node(set);
+        &self.arena[node.a as usize..][..node.len as usize]
+    }
+
+    /// Makes an open union a written set.
+    fn write(&mut self, set: u32) {
+        if self.node(set).b == WRITTEN {
+            return;
+        }
+        self.next_epoch();
+        let start = self.arena.len();
+        let (mut least, mut most) = (u32::MAX, 0);
+        self.stack.push(set);
+        while let Some(top) = self.stack.pop() {
+            let node = self.node(top);
+            if node.b == WRITTEN {
+                for at in node.a as usize..(node.a + node.len) as usize {
+                    let column = self.arena[at];
+                    let stamp = &mut self.stamps[column as usize];
+                    if *stamp != self.epoch {
+                        *stamp = self.epoch;
+                        (least, most) = (least.min(column), most.max(column));
+                        self.arena.push(column);
+                    }
+                }
+            } else {
+                self.stack.extend([node.a, node.b]);
+            }
+        }
+        sort_stamped(&mut self.arena[start..], &self.stamps, self.epoch, least, most);
+        let len = (self.arena.len() - start) as u32;
+        self.overflow |= self.arena.len() >= LIMIT;
+        self.nodes[(set - self.columns - 1) as usize] = Node { a: start as u32, b: WRITTEN, len, base: len };
+    }
+
+    fn next_epoch(&mut self) {
+        self.epoch = match self.epoch.checked_add(1) {
+            Some(epoch) => epoch,
+            None => {
+                self.stamps.fill(0);
+                1
+            }
+        };
+    }
+
+    /// The columns of a set, ascending.
+    pub fn columns(&mut self, set: u32) -> &[u32] {
+        self.write(set);
+        self.elements(set)
+    }
+
+    /// Appends the union of sets to `out`, ascending. The sets must have been read by [`Sets::columns`] before.
+    pub fn append_union(&mut self, sets: &[u32], out: &mut Vec<u32>) {
+        if let [set] = *sets {
+            out.extend_from_slice(self.elements(set));
+            return;
+        }
+        self.next_epoch();
+        let start = out.len();
+        let (mut least, mut most) = (u32::MAX, 0);
+        for &set in sets {
+            let node = self.node(set);
+            for &column in &self.arena[node.a as usize..][..node.len as usize] {
+                let stamp = &mut self.stamps[column as usize];
+                if *stamp != self.epoch {
+                    *stamp = self.epoch;
+                    (least, most) = (least.min(column), most.max(column));
+                    out.push(column);
+                }
+            }
+        }
+        sort_stamped(&mut out[start..], &self.stamps, self.epoch, least, most);
+    }
+}
+
+/// Whether two sets are so alike in size, and so closely known, that their union is worth writing.
+fn comparable(left: Node, right: Node) -> bool {
+    left.len.max(right.len) / LOPSIDED <= left.len.min(right.len)
+        && left.len / 2 <= left.base
+        && right.len / 2 <= right.base
+}
+
+/// Sorts columns that are those stamped between `least` and `most`: by looking at the stamps where that is less work.
+fn sort_stamped(columns: &mut [u32], stamps: &[u32], epoch: u32, least: u32, most: u32) {
+    let range = most.wrapping_sub(least) as usize;
+    if columns.len() > 32 && range / 8 < columns.len() {
+        let stamped = (least..=most).filter(|&c| stamps[c as usize] == epoch);
+        columns.iter_mut().zip(stamped).for_each(|(place, column)| *place = column);
+    } else {
+        columns.sort_unstable();
+    }
+}
