@@ -14,6 +14,15 @@ pub(super) struct Pool {
     pub(super) bools: Vec<Value>,
 }
 
+/// An interval on which an operation is smooth.
+fn unary_home(op: Op) -> Range {
+    match op {
+        Op::Tan | Op::Asin | Op::Acos | Op::Atanh => Range::new(-0.8, 0.8),
+        Op::Acosh => Range::new(1.3, 4.0),
+        _ => Range::new(0.3, 2.0),
+    }
+}
+
 /// How often a generator tries another operation before it gives up.
 const TRIES: usize = 12;
 
@@ -58,12 +67,30 @@ impl Generator<'_> {
         for _ in 0..TRIES {
             let a = if self.rng.chance(0.7) { last } else { self.pick_float(pool) };
             let op = self.rng.pick(&candidates).unwrap_or(Op::Neg);
+            let a = if unary(op, self.range(a)).is_none() { self.fit(a, unary_home(op)) } else { a };
             if let Some(range) = unary(op, self.range(a)) {
                 let value = self.b.op(op, &[a]);
                 return self.note(value, range);
             }
         }
         last
+    }
+
+    /// `scale * a + offset` inside `home`.
+    fn fit(&mut self, a: Value, home: Range) -> Value {
+        let range = self.range(a);
+        let grid = |x: f64| (x * 64.0).floor() / 64.0;
+        let scale = grid((home.hi - home.lo) / (range.hi - range.lo).max(1e-3)).min(2.0);
+        if scale <= 0.0 {
+            return a;
+        }
+        let offset = (f64::midpoint(home.lo, home.hi) - scale * f64::midpoint(range.lo, range.hi)) * 64.0;
+        let offset = offset.round() / 64.0;
+        let (factor, shift) = (self.b.f64(scale), self.b.f64(offset));
+        let scaled = self.b.mul(factor, a);
+        let scaled = self.note(scaled, Range::new(scale * range.lo - 1e-9, scale * range.hi + 1e-9));
+        let moved = self.b.add(scaled, shift);
+        self.note(moved, Range::new(scale * range.lo + offset - 1e-9, scale * range.hi + offset + 1e-9))
     }
 
     /// A two-argument operation of `last` and another value.
@@ -77,6 +104,14 @@ impl Generator<'_> {
                 2 | 3 => Op::Sub,
                 4 | 5 => Op::Mul,
                 _ => self.rng.pick(&rare).unwrap_or(Op::Add),
+            };
+            let picky = matches!(op, Op::Div | Op::Rem | Op::Atan2 | Op::Pow | Op::Hypot);
+            let (a, b) = match binary(op, self.range(a), self.range(b)) {
+                None if op == Op::Pow => {
+                    (self.fit(a, Range::new(0.5, 2.0)), self.fit(b, Range::new(-2.0, 2.0)))
+                }
+                None if picky => (a, self.fit(b, Range::new(0.5, 2.0))),
+                _ => (a, b),
             };
             if let Some(range) = binary(op, self.range(a), self.range(b)) {
                 let value = self.b.op(op, &[a, b]);
