@@ -3,12 +3,12 @@
 //! Start with [`detect`]. [`sets`] holds the index sets, [`pairs`] the second-order pairs, [`compile`] turns a function into the
 //! compact [`code`] that [`machine`] runs on the data of [`bind`].
 
-pub mod bind;
-pub mod code;
-pub mod compile;
+mod bind;
+mod code;
+mod compile;
 pub mod csr;
 pub mod detect;
 pub mod error;
-pub mod machine;
-pub mod pairs;
-pub mod sets;
+mod machine;
+mod pairs;
+mod sets;

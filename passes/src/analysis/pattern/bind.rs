@@ -8,25 +8,25 @@ use spadina_ir::types::{SizeExpr, Ty};
 use std::borrow::Cow;
 
 /// One buffer.
-pub struct Array<'a> {
+pub(super) struct Array<'a> {
     /// Extents.
-    pub dims: Vec<i64>,
+    pub(super) dims: Vec<i64>,
     /// Number of elements.
-    pub len: usize,
+    pub(super) len: usize,
     /// Integers and truth values; empty where they are not known.
-    pub ints: Cow<'a, [i64]>,
+    pub(super) ints: Cow<'a, [i64]>,
     /// Numbers; empty where they are not known.
-    pub floats: Cow<'a, [f64]>,
+    pub(super) floats: Cow<'a, [f64]>,
     /// The column of the first element, for unknowns.
-    pub column: Option<u32>,
+    pub(super) column: Option<u32>,
     /// Index set of each element; empty where it has none.
-    pub sets: Vec<u32>,
+    pub(super) sets: Vec<u32>,
     /// Pairs of each element.
-    pub pairs: Vec<u32>,
+    pub(super) pairs: Vec<u32>,
 }
 
 /// The value of a size expression.
-pub fn size(func: &Func, inputs: &Bindings, expr: &SizeExpr) -> Result<Option<i64>, InterpError> {
+pub(super) fn size(func: &Func, inputs: &Bindings, expr: &SizeExpr) -> Result<Option<i64>, InterpError> {
     for (size, _) in &expr.terms {
         let name = || func.sizes[*size].clone();
         match inputs.sizes.get(size) {
@@ -41,7 +41,7 @@ pub fn size(func: &Func, inputs: &Bindings, expr: &SizeExpr) -> Result<Option<i6
 /// Lays out all buffers of a function; the arrays in order of the buffers, and the number of columns.
 ///
 /// Only structural inputs need data in the global scope, all inputs in the local one.
-pub fn bind<'a>(
+pub(super) fn bind<'a>(
     func: &Func,
     inputs: &'a Bindings,
     scope: Scope,
@@ -107,7 +107,11 @@ fn bind_buffer<'a>(
                     found: found.ty(),
                 })?;
                 if found.len() != len {
-                    return Err(InterpError::WrongLength { buffer: name(), expected: len, found: found.len() });
+                    return Err(InterpError::WrongLength {
+                        buffer: name(),
+                        expected: len,
+                        found: found.len(),
+                    });
                 }
             }
             (None, Some(default)) if data.dims.is_empty() => match data.elem {
@@ -134,7 +138,7 @@ fn fill<'a>(array: &mut Array<'a>, found: &'a ArrayData, elem: Ty) -> Option<()>
 
 impl Array<'_> {
     /// The index set of an element.
-    pub fn set(&self, at: usize) -> u32 {
+    pub(super) fn set(&self, at: usize) -> u32 {
         match self.column {
             Some(first) => Sets::single(first + at as u32),
             None => self.sets.get(at).copied().unwrap_or(super::sets::EMPTY),

@@ -9,7 +9,7 @@ use spadina_ir::op::Op;
 
 /// An instruction; fields name registers unless said otherwise.
 #[derive(Debug)]
-pub enum Code {
+pub(super) enum Code {
     /// An operation on integers or truth values.
     Int { op: Op, dst: u32, a: u32, b: u32 },
     /// A comparison of known floats.
@@ -64,89 +64,89 @@ pub enum Code {
 
 /// An element of a buffer.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     /// Number of the buffer.
-    pub buffer: u32,
+    pub(super) buffer: u32,
     /// Integer registers of the subscripts.
-    pub index: Vec<u32>,
+    pub(super) index: Vec<u32>,
     /// Source location.
-    pub span: (u32, u32),
+    pub(super) span: (u32, u32),
 }
 
 /// The registers that hold the parts of one value.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Target {
+pub(super) struct Target {
     /// Its integer.
-    pub int: Option<u32>,
+    pub(super) int: Option<u32>,
     /// Its number.
-    pub float: Option<u32>,
+    pub(super) float: Option<u32>,
     /// Its index set and pairs.
-    pub set: Option<u32>,
+    pub(super) set: Option<u32>,
 }
 
 impl Target {
     /// True where nothing of the value is of interest.
-    pub fn is_nothing(self) -> bool {
+    pub(super) fn is_nothing(self) -> bool {
         self.int.is_none() && self.float.is_none() && self.set.is_none()
     }
 }
 
 /// A counted loop.
 #[derive(Debug)]
-pub struct Loop {
+pub(super) struct Loop {
     /// First induction value.
-    pub lo: u32,
+    pub(super) lo: u32,
     /// Bound.
-    pub hi: u32,
+    pub(super) hi: u32,
     /// Stride (a number).
-    pub step: i64,
+    pub(super) step: i64,
     /// The induction variable.
-    pub iv: u32,
+    pub(super) iv: u32,
     /// Carries of interest.
-    pub carries: Vec<CarryCode>,
+    pub(super) carries: Vec<CarryCode>,
     /// What is repeated.
-    pub body: Vec<Code>,
+    pub(super) body: Vec<Code>,
 }
 
 /// One carry of a loop.
 #[derive(Debug)]
-pub struct CarryCode {
+pub(super) struct CarryCode {
     /// How yields combine (the initial value is in `init`).
-    pub kind: Carry,
+    pub(super) kind: Carry,
     /// The result; also the running total.
-    pub result: Target,
+    pub(super) result: Target,
     /// What an iteration yields.
-    pub yielded: Target,
+    pub(super) yielded: Target,
     /// The initial value of a recurrence.
-    pub init: Target,
+    pub(super) init: Target,
     /// The region parameter of a recurrence.
-    pub param: Target,
+    pub(super) param: Target,
 }
 
 /// An `if`.
 #[derive(Debug)]
-pub struct Branch {
+pub(super) struct Branch {
     /// The condition; `None` where it is not known and both branches count.
-    pub cond: Option<u32>,
+    pub(super) cond: Option<u32>,
     /// Run where it holds.
-    pub then: Vec<Code>,
+    pub(super) then: Vec<Code>,
     /// Run where it does not.
-    pub els: Vec<Code>,
+    pub(super) els: Vec<Code>,
     /// Results with the yields of both branches.
-    pub results: Vec<(Target, Target, Target)>,
+    pub(super) results: Vec<(Target, Target, Target)>,
 }
 
 /// A whole program.
 #[derive(Debug)]
-pub struct Program {
+pub(super) struct Program {
     /// The body.
-    pub body: Vec<Code>,
+    pub(super) body: Vec<Code>,
     /// Integer registers with constants in place.
-    pub ints: Vec<i64>,
+    pub(super) ints: Vec<i64>,
     /// Float registers with constants in place.
-    pub floats: Vec<f64>,
+    pub(super) floats: Vec<f64>,
     /// Number of set registers.
-    pub sets: usize,
+    pub(super) sets: usize,
     /// By buffer: whether its elements have index sets.
-    pub active: Vec<bool>,
+    pub(super) active: Vec<bool>,
 }

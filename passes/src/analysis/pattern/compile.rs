@@ -34,7 +34,7 @@ use spadina_ir::op::{Op, Signature};
 use spadina_ir::types::{SizeExpr, Ty};
 
 /// Compiles a function for detection; `size` gives the values of size expressions.
-pub fn compile(
+pub(super) fn compile(
     func: &Func,
     scope: Scope,
     order: Order,
@@ -59,7 +59,13 @@ pub fn compile(
         span: (0, 0),
     };
     let body = compiler.region(func.body)?;
-    Ok(Program { body, ints: compiler.int_count, floats: compiler.float_count, sets: compiler.set_count, active })
+    Ok(Program {
+        body,
+        ints: compiler.int_count,
+        floats: compiler.float_count,
+        sets: compiler.set_count,
+        active,
+    })
 }
 
 struct Compiler<'a> {
@@ -203,11 +209,20 @@ impl Compiler<'_> {
                 let mut joined = Vec::new();
                 for (n, &result) in results.iter().enumerate() {
                     let target = self.new_target(result);
-                    joined.push((target, self.target(then_yields[n], target), self.target(els_yields[n], target)));
+                    joined.push((
+                        target,
+                        self.target(then_yields[n], target),
+                        self.target(els_yields[n], target),
+                    ));
                 }
                 joined.retain(|(target, ..)| !target.is_nothing());
                 if !(then.is_empty() && els.is_empty() && joined.is_empty()) {
-                    self.code.push(Code::Branch(Box::new(Branch { cond: register, then, els, results: joined })));
+                    self.code.push(Code::Branch(Box::new(Branch {
+                        cond: register,
+                        then,
+                        els,
+                        results: joined,
+                    })));
                 }
             }
             // Matrix emissions have no part in the pattern of the results.
@@ -252,10 +267,14 @@ impl Compiler<'_> {
         let (lo, hi) = (self.known_int(lo, "a loop bound")?, self.known_int(hi, "a loop bound")?);
         let iv = self.new_int(region.params[0]);
         let mut params = region.params[1..].iter();
-        let states: Vec<Option<Value>> =
-            carries.iter().map(|carry| if let Carry::State(_) = carry { params.next().copied() } else { None }).collect();
-        let params: Vec<Target> =
-            states.iter().map(|state| state.map_or(Target::default(), |param| self.new_target(param))).collect();
+        let states: Vec<Option<Value>> = carries
+            .iter()
+            .map(|carry| if let Carry::State(_) = carry { params.next().copied() } else { None })
+            .collect();
+        let params: Vec<Target> = states
+            .iter()
+            .map(|state| state.map_or(Target::default(), |param| self.new_target(param)))
+            .collect();
         let code = self.region(body)?;
         let mut carried = Vec::new();
         for (n, &kind) in carries.iter().enumerate() {
@@ -305,7 +324,9 @@ impl Compiler<'_> {
                 (None, None) => unreachable!("every float operation takes one or two arguments"),
             },
             Signature::FloatCompare => Code::Compare { op, dst, a: float_a, b: float_b },
-            Signature::Int | Signature::IntCompare | Signature::Bool => Code::Int { op, dst, a: int_a, b: int_b },
+            Signature::Int | Signature::IntCompare | Signature::Bool => {
+                Code::Int { op, dst, a: int_a, b: int_b }
+            }
             Signature::Select if is_float => {
                 Code::PickFloat { dst, cond: int_a, a: float_b, b: self.floats[c] }
             }
@@ -395,7 +416,10 @@ impl Compiler<'_> {
             }
             // Flat operations are not active, so this is a smooth function of one argument.
             _ => {
-                debug_assert!(!rules::is_flat(op) && op.arity() == 1, "two-argument operations are listed above");
+                debug_assert!(
+                    !rules::is_flat(op) && op.arity() == 1,
+                    "two-argument operations are listed above"
+                );
                 self.curve(result, a);
             }
         }

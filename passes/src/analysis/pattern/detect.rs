@@ -68,7 +68,12 @@ pub fn hessian(func: &Func, inputs: &Bindings, scope: Scope) -> Result<Pattern, 
     machine.hessian(func.buffers_of(Role::Output).map(Buffer::as_u32))
 }
 
-fn run<'a>(func: &Func, inputs: &'a Bindings, scope: Scope, order: Order) -> Result<Machine<'a>, DetectError> {
+fn run<'a>(
+    func: &Func,
+    inputs: &'a Bindings,
+    scope: Scope,
+    order: Order,
+) -> Result<Machine<'a>, DetectError> {
     let program = compile(func, scope, order, &|expr| size(func, inputs, expr))?;
     let (arrays, columns) = bind(func, inputs, scope, &program.active)?;
     let names = func.buffers.values().map(|data| data.name.clone()).collect();
@@ -83,7 +88,8 @@ fn rows(func: &Func) -> Result<Vec<Buffer>, DetectError> {
         return Ok(func.buffers_of(Role::Output).collect());
     }
     let written = |&row: &Buffer| {
-        let adjoint = || func.buffers_of(Role::Output).find(|&b| func.buffers[b].plane == Plane::Adjoint(row));
+        let adjoint =
+            || func.buffers_of(Role::Output).find(|&b| func.buffers[b].plane == Plane::Adjoint(row));
         let found = if func.buffers[row].role == Role::Output { Some(row) } else { adjoint() };
         found.ok_or_else(|| DetectError::NoRow { buffer: func.buffers[row].name.clone() })
     };

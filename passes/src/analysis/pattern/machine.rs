@@ -197,7 +197,8 @@ impl<'a> Machine<'a> {
                 self.sets[dst as usize] = self.sets[taken as usize];
             }
             Code::Load { ref at, into } => {
-                let (array, at) = self.element(at)?;
+                let (buffer, at) = (at.buffer as usize, self.element(at)?);
+                let array = &self.arrays[buffer];
                 if let Some(dst) = into.int {
                     self.ints[dst as usize] = array.ints[at];
                 }
@@ -228,8 +229,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The buffer and row-major position of an element; every subscript is checked.
-    fn element(&self, place: &Place) -> Result<(&Array<'a>, usize), DetectError> {
+    /// The row-major position of an element; every subscript is checked.
+    fn element(&self, place: &Place) -> Result<usize, DetectError> {
         let array = &self.arrays[place.buffer as usize];
         let mut at = 0_i64;
         for (axis, (&subscript, &bound)) in place.index.iter().zip(&array.dims).enumerate() {
@@ -244,11 +245,12 @@ impl<'a> Machine<'a> {
             let what = "an access with a wrong number of subscripts".to_owned();
             return Err(InterpError::IllFormed { what, span: place.span }.into());
         }
-        Ok((array, at as usize))
+        Ok(at as usize)
     }
 
     fn accum(&mut self, place: &Place, from: Target) -> Result<(), DetectError> {
-        let (array, at) = self.element(place)?;
+        let at = self.element(place)?;
+        let array = &self.arrays[place.buffer as usize];
         let old = match array.sets.get(at) {
             Some(&set) => Dependence { set, pairs: array.pairs[at] },
             None => NOTHING,
@@ -415,8 +417,7 @@ impl<'a> Machine<'a> {
         if self.order == Order::First {
             return Dependence { set, pairs: NONE };
         }
-        let others = self.store.union(a.set, right.set);
-        Dependence { set, pairs: self.pairs.product(a.pairs, right.pairs, others, b.set) }
+        Dependence { set, pairs: self.pairs.product(a.pairs, right.pairs, set, b.set) }
     }
 
     /// A nonlinear function of something that depends linearly on `a`.

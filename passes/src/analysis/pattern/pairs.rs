@@ -15,7 +15,7 @@ use super::error::DetectError;
 use super::sets::{EMPTY, Sets};
 
 /// No pairs.
-pub const NONE: u32 = 0;
+pub(super) const NONE: u32 = 0;
 
 const CACHE: usize = 1 << 12;
 const LIMIT: usize = 1 << 31;
@@ -29,7 +29,7 @@ struct Node {
 }
 
 /// Pair sets by handle.
-pub struct Pairs {
+pub(super) struct Pairs {
     /// Node 0 is empty; operands come before their users.
     nodes: Vec<Node>,
     /// Recent nodes, by hash.
@@ -38,12 +38,12 @@ pub struct Pairs {
 
 impl Pairs {
     /// No pairs yet.
-    pub fn new() -> Pairs {
+    pub(super) fn new() -> Pairs {
         Pairs { nodes: vec![Node::default()], cache: vec![NONE; CACHE] }
     }
 
     /// The pairs of two nodes together.
-    pub fn join(&mut self, a: u32, b: u32) -> u32 {
+    pub(super) fn join(&mut self, a: u32, b: u32) -> u32 {
         if a == b || b == NONE {
             return a;
         }
@@ -54,15 +54,18 @@ impl Pairs {
     }
 
     /// The pairs of two nodes and the product of two index sets.
-    pub fn product(&mut self, a: u32, b: u32, rows: u32, cols: u32) -> u32 {
+    pub(super) fn product(&mut self, a: u32, b: u32, rows: u32, cols: u32) -> u32 {
         if rows == EMPTY || cols == EMPTY { self.join(a, b) } else { self.node(a, b, rows, cols) }
     }
 
     fn node(&mut self, a: u32, b: u32, rows: u32, cols: u32) -> u32 {
         let (left, right) = if a == b { (NONE, b) } else { (a.min(b), a.max(b)) };
         let node = Node { left, right, rows: rows.min(cols), cols: rows.max(cols) };
-        let words = [u64::from(left) << 32 | u64::from(right), u64::from(node.rows) << 32 | u64::from(node.cols)];
-        let hash = words.iter().fold(0_u64, |hash, &w| (hash.rotate_left(31) ^ w).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let words =
+            [u64::from(left) << 32 | u64::from(right), u64::from(node.rows) << 32 | u64::from(node.cols)];
+        let hash = words
+            .iter()
+            .fold(0_u64, |hash, &w| (hash.rotate_left(31) ^ w).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let slot = (hash >> 40) as usize % CACHE;
         let known = self.cache[slot];
         if self.nodes[known as usize] == node {
@@ -75,7 +78,7 @@ impl Pairs {
     }
 
     /// True when there are more nodes than handles.
-    pub fn overflowed(&self) -> bool {
+    pub(super) fn overflowed(&self) -> bool {
         self.nodes.len() >= LIMIT
     }
 
@@ -83,7 +86,12 @@ impl Pairs {
     ///
     /// # Errors
     /// [`DetectError::TooLarge`].
-    pub fn pattern(&self, roots: &[u32], sets: &mut Sets, columns: usize) -> Result<Pattern, DetectError> {
+    pub(super) fn pattern(
+        &self,
+        roots: &[u32],
+        sets: &mut Sets,
+        columns: usize,
+    ) -> Result<Pattern, DetectError> {
         let mut reached = vec![false; self.nodes.len()];
         for &root in roots {
             reached[root as usize] = true;

@@ -15,7 +15,7 @@
 //! stencils and lose only where most values depend on most unknowns, where the result is dense anyway.
 
 /// Index sets by handle.
-pub struct Sets {
+pub(super) struct Sets {
     columns: u32,
     nodes: Vec<Node>,
     arena: Vec<u32>,
@@ -44,7 +44,7 @@ struct Node {
 }
 
 /// The empty set.
-pub const EMPTY: u32 = 0;
+pub(super) const EMPTY: u32 = 0;
 
 const WRITTEN: u32 = u32::MAX;
 /// Unions of up to so many elements are written at once.
@@ -64,7 +64,7 @@ fn mix(a: u32, b: u32) -> u64 {
 
 impl Sets {
     /// The empty set and the sets of one column.
-    pub fn new(columns: u32) -> Sets {
+    pub(super) fn new(columns: u32) -> Sets {
         Sets {
             columns,
             nodes: Vec::new(),
@@ -80,17 +80,17 @@ impl Sets {
     }
 
     /// The set of one column.
-    pub fn single(column: u32) -> u32 {
+    pub(super) fn single(column: u32) -> u32 {
         column + 1
     }
 
     /// True when a limit was passed: the sets are then incomplete.
-    pub fn overflowed(&self) -> bool {
+    pub(super) fn overflowed(&self) -> bool {
         self.overflow
     }
 
     /// Number of handles and of stored elements: what detection costs in memory.
-    pub fn footprint(&self) -> (usize, usize) {
+    pub(super) fn footprint(&self) -> (usize, usize) {
         (self.nodes.len(), self.arena.len())
     }
 
@@ -114,7 +114,7 @@ impl Sets {
     }
 
     /// The union of two sets.
-    pub fn union(&mut self, a: u32, b: u32) -> u32 {
+    pub(super) fn union(&mut self, a: u32, b: u32) -> u32 {
         if a == b || b == EMPTY {
             return a;
         }
@@ -130,10 +130,13 @@ impl Sets {
         let (mut left, mut right) = (self.node(a), self.node(b));
         let together = left.len.saturating_add(right.len);
         let union = if together > SMALL
-            && (left.len.max(right.len) / LOPSIDED > left.len.min(right.len) || left.b != WRITTEN || right.b != WRITTEN)
+            && (left.len.max(right.len) / LOPSIDED > left.len.min(right.len)
+                || left.b != WRITTEN
+                || right.b != WRITTEN)
             && !comparable(left, right)
         {
-            let open = self.push(Node { a, b, len: together.min(self.columns), base: left.base.max(right.base) });
+            let open =
+                self.push(Node { a, b, len: together.min(self.columns), base: left.base.max(right.base) });
             if open != EMPTY && together / 2 > left.base.max(right.base) {
                 self.write(open);
             }
@@ -202,7 +205,9 @@ impl Sets {
 
     /// Where in the table these elements are, or would be.
     fn probe(&self, elements: &[u32]) -> usize {
-        let hash = elements.iter().fold(0_u64, |hash, &c| (hash.rotate_left(23) ^ u64::from(c)).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let hash = elements.iter().fold(0_u64, |hash, &c| {
+            (hash.rotate_left(23) ^ u64::from(c)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        });
         let mask = self.table.len() - 1;
         let mut at = (hash >> 32) as usize & mask;
         while self.table[at] != EMPTY && self.elements(self.table[at]) != elements {
@@ -259,13 +264,13 @@ impl Sets {
     }
 
     /// The columns of a set, ascending.
-    pub fn columns(&mut self, set: u32) -> &[u32] {
+    pub(super) fn columns(&mut self, set: u32) -> &[u32] {
         self.write(set);
         self.elements(set)
     }
 
     /// Appends the union of sets to `out`, ascending. The sets must have been read by [`Sets::columns`] before.
-    pub fn append_union(&mut self, sets: &[u32], out: &mut Vec<u32>) {
+    pub(super) fn append_union(&mut self, sets: &[u32], out: &mut Vec<u32>) {
         if let [set] = *sets {
             out.extend_from_slice(self.elements(set));
             return;
