@@ -61,7 +61,7 @@ impl SourceFile {
     pub fn line_col(&self, offset: u32) -> (usize, usize) {
         let offset = (offset as usize).min(self.text.len());
         let before = &self.text.as_bytes()[..offset];
-        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        let line = before.split(|&byte| byte == b'\n').count();
         let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let column = 1 + before[line_start..].iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
         (line, column)

@@ -93,12 +93,13 @@ fn cases_give_their_reference_values() {
         eprintln!("skipped: ../shared/cases is not beside the checkout");
         return;
     }
-    let mut names: Vec<String> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "ir"))
-        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
-        .collect();
+    let mut names: Vec<String> =
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "ir"))
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
     names.sort();
     assert_eq!(names.len(), 27);
     for name in names {
@@ -123,7 +124,12 @@ fn kernels_of_the_language_description_lower_and_verify() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
         let program = compile(&text);
-        assert!(program.diagnostics.is_empty(), "{}:\n{}", path.display(), render(&text, &program.diagnostics));
+        assert!(
+            program.diagnostics.is_empty(),
+            "{}:\n{}",
+            path.display(),
+            render(&text, &program.diagnostics)
+        );
         for kernel in &program.kernels {
             let violations = verify(&kernel.func);
             assert!(violations.is_empty(), "{}: {violations:?}", path.display());

@@ -68,8 +68,9 @@ impl Rng {
 }
 
 const WORDS: [&str; 40] = [
-    "kernel", "fn", "struct", "const", "let", "mut", "for", "in", "if", "else", "step", "with", "sum", "map", "fold", "zeros", "(",
-    ")", "[", "]", "{", "}", "<", ">", "..", "->", "+=", ";", ",", ":", "#", "x", "V", "1", "2.5", "-", "^", "@", ".", "\"t\"",
+    "kernel", "fn", "struct", "const", "let", "mut", "for", "in", "if", "else", "step", "with", "sum", "map",
+    "fold", "zeros", "(", ")", "[", "]", "{", "}", "<", ">", "..", "->", "+=", ";", ",", ":", "#", "x", "V",
+    "1", "2.5", "-", "^", "@", ".", "\"t\"",
 ];
 
 #[test]
@@ -158,9 +159,155 @@ kernel l() -> { 1 }
     let codes: Vec<_> = diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
     assert_eq!(
         codes,
-        ["expected", "missing-semicolon", "expected", "assignment", "unclosed", "expected", "bad-number", "expected"]
+        [
+            "expected",
+            "missing-semicolon",
+            "expected",
+            "assignment",
+            "unclosed",
+            "expected",
+            "bad-number",
+            "expected"
+        ]
     );
     for diagnostic in diagnostics {
         assert!(!diagnostic.labels.is_empty() && !diagnostic.help.is_empty(), "{diagnostic:?}");
+    }
+}
+
+#[test]
+fn mutated_kernels_lower_without_a_panic() {
+    use spadina_ir::frontend::compile::compile;
+    use spadina_ir::verify::verify;
+    let mut rng = Rng(23);
+    // Words that keep most mutants readable, so that they reach the checks.
+    let words = [
+        "0",
+        "1",
+        "2.0",
+        "V",
+        "N",
+        "E",
+        "x",
+        "u",
+        "i",
+        "j",
+        "edge",
+        "[i]",
+        "[0]",
+        "+",
+        "-",
+        "*",
+        "/",
+        "@",
+        "^",
+        "%",
+        "&&",
+        "==",
+        "<",
+        "(x)",
+        "norm",
+        "sum",
+        "map",
+        "for",
+        "fold",
+        "zeros[V]",
+        "zeros[2]",
+        "let",
+        "mut",
+        "+=",
+        "vec3(0.0)",
+        "[1.0, 2.0]",
+        "if",
+        "else",
+        "complex",
+        "f32",
+        "int",
+        "bool",
+        "..",
+        "0..N",
+        "(1, 2)",
+        "true",
+        "sqnorm(x[0])",
+        ".0",
+        "f64(",
+        "index<V>",
+    ];
+    let mut lowered = 0;
+    for (_, text) in kernels() {
+        let tokens: Vec<&str> = text.split_inclusive([' ', '(', ')', '[', ']', ',', ';', '\n']).collect();
+        for _ in 0..60 {
+            let mut mutant: Vec<String> = tokens.iter().map(|&token| token.to_owned()).collect();
+            for _ in 0..=rng.below(2) {
+                let at = rng.below(mutant.len());
+                match rng.below(4) {
+                    0 => drop(mutant.remove(at)),
+                    1 => mutant.insert(at, format!(" {} ", words[rng.below(words.len())])),
+                    2 => {
+                        let other = rng.below(mutant.len());
+                        mutant.swap(at, other);
+                    }
+                    _ => {
+                        let tail: String =
+                            mutant[at].chars().filter(|c| !c.is_alphanumeric() && *c != '_').collect();
+                        mutant[at] = format!("{}{tail}", words[rng.below(words.len())]);
+                    }
+                }
+            }
+            let source = mutant.concat();
+            let program = compile(&source);
+            for kernel in &program.kernels {
+                lowered += 1;
+                let violations = verify(&kernel.func);
+                assert!(violations.is_empty(), "{violations:?}\n{source}");
+            }
+            assert!(
+                !program.kernels.is_empty() || program.has_errors() || !source.contains("kernel"),
+                "{source}"
+            );
+        }
+    }
+    assert!(lowered > 50, "only {lowered} mutants lowered: the mutations are too rough");
+}
+
+#[test]
+fn growth_is_bounded() {
+    use spadina_ir::frontend::compile::compile;
+    let mut calls = String::from("fn f0(a: f64) -> f64 { a * a + 1.0 }\n");
+    for level in 1..40 {
+        let _ = writeln!(calls, "fn f{level}(a: f64) -> f64 {{ f{0}(a) + f{0}(a + 1.0) }}", level - 1);
+    }
+    calls += "kernel k(x: var f64) -> f64 { f39(x) }";
+    let mut loops = String::from("kernel k(x: var f64, v: vec3) -> f64 { sum i in 0..3 { v[i]");
+    for level in 0..20 {
+        let _ = write!(loops, " * sum i{level} in 0..3 {{ v[i{level}]");
+    }
+    loops += &"}".repeat(22);
+    let nested_if = format!(
+        "kernel k(x: var f64) -> f64 {{ {} x {} }}",
+        "if x > 0.0 { 1 } else { ".repeat(70),
+        "}".repeat(70)
+    );
+    let nested_sum = format!(
+        "kernel k(x: var f64) -> f64 {{ exp({} x {}) }}",
+        "sum i in 0..100 { x * ".repeat(50),
+        "}".repeat(50)
+    );
+    let mut nested_map = String::from("x");
+    for level in 0..12 {
+        nested_map = format!("(map i{level} in 0..3 {{ {nested_map} }})[0]");
+    }
+    let nested_map = format!("kernel k(x: var f64) -> f64 {{ {nested_map} }}");
+    for source in [calls, loops, nested_if, nested_sum, nested_map] {
+        let start = std::time::Instant::now();
+        let program = compile(&source);
+        assert!(!program.kernels.is_empty() || program.has_errors());
+        assert!(start.elapsed().as_secs() < 60, "{source}");
+        eprintln!(
+            "{} ms, {} kernels, {:?}",
+            start.elapsed().as_millis(),
+            program.kernels.len(),
+            program.diagnostics.first().map(|d| d.code)
+        );
     }
 }

@@ -506,7 +506,9 @@ impl ExprKind {
             Self::Unary(_, a) | Self::Field(a, _) => a.height,
             Self::Binary(_, a, b) | Self::Range(a, b) => a.height.max(b.height),
             Self::Index(base, subs) => base.height.max(highest(subs)),
-            Self::Call(_, parts) | Self::Vector(parts) | Self::Tuple(parts) | Self::Zeros(parts) => highest(parts),
+            Self::Call(_, parts) | Self::Vector(parts) | Self::Tuple(parts) | Self::Zeros(parts) => {
+                highest(parts)
+            }
             Self::If(node) => {
                 let branches = node.then.height().max(node.otherwise.as_ref().map_or(0, Block::height));
                 node.cond.height.max(branches)

@@ -3,14 +3,55 @@
 use crate::op::Op;
 
 const TYPES: [&str; 14] = [
-    "f64", "f32", "int", "bool", "complex", "index", "offsets", "vec2", "vec3", "vec4", "mat2", "mat3", "mat4", "number",
+    "f64", "f32", "int", "bool", "complex", "index", "offsets", "vec2", "vec3", "vec4", "mat2", "mat3",
+    "mat4", "number",
 ];
 
 /// Functions that are more than one scalar operation.
 const FUNCTIONS: [&str; 43] = [
-    "dot", "cross", "norm", "sqnorm", "det", "inv", "transpose", "trace", "cols", "rows", "diag", "identity", "outer",
-    "hadamard", "normalize", "min", "max", "clamp", "pow", "abs", "len", "int", "f64", "f32", "complex", "conj", "re", "im",
-    "arg", "vec2", "vec3", "vec4", "mat2", "mat3", "mat4", "stop_gradient", "sum", "prod", "exp", "sqrt", "inf", "pi", "sign",
+    "dot",
+    "cross",
+    "norm",
+    "sqnorm",
+    "det",
+    "inv",
+    "transpose",
+    "trace",
+    "cols",
+    "rows",
+    "diag",
+    "identity",
+    "outer",
+    "hadamard",
+    "normalize",
+    "min",
+    "max",
+    "clamp",
+    "pow",
+    "abs",
+    "len",
+    "int",
+    "f64",
+    "f32",
+    "complex",
+    "conj",
+    "re",
+    "im",
+    "arg",
+    "vec2",
+    "vec3",
+    "vec4",
+    "mat2",
+    "mat3",
+    "mat4",
+    "stop_gradient",
+    "sum",
+    "prod",
+    "exp",
+    "sqrt",
+    "inf",
+    "pi",
+    "sign",
 ];
 
 /// Is it the name of a built-in type?
@@ -25,8 +66,15 @@ pub(super) fn is_builtin(name: &str) -> bool {
 
 /// All names that can be called, for suggestions.
 pub(super) fn callable<'a>() -> impl Iterator<Item = &'a str> {
-    let scalars = Op::ALL.iter().map(|op| op.name()).filter(|name| scalar_unary(name).is_some() || scalar_binary(name).is_some());
-    FUNCTIONS.into_iter().filter(|name| !matches!(*name, "inf" | "pi")).chain(scalars).map(|name| -> &str { name })
+    let scalars = Op::ALL
+        .iter()
+        .map(|op| op.name())
+        .filter(|name| scalar_unary(name).is_some() || scalar_binary(name).is_some());
+    FUNCTIONS
+        .into_iter()
+        .filter(|name| !matches!(*name, "inf" | "pi"))
+        .chain(scalars)
+        .map(|name| -> &str { name })
 }
 
 /// All names of types, for suggestions.
@@ -80,6 +128,9 @@ pub(super) fn scalar_binary(name: &str) -> Option<Op> {
 
 /// Does a call of this built-in always give a scalar?
 pub(super) fn gives_scalar(name: &str) -> bool {
-    let others = ["dot", "norm", "sqnorm", "det", "trace", "min", "max", "clamp", "len", "int", "f64", "f32", "re", "im", "arg"];
+    let others = [
+        "dot", "norm", "sqnorm", "det", "trace", "min", "max", "clamp", "len", "int", "f64", "f32", "re",
+        "im", "arg",
+    ];
     others.contains(&name) || (scalar_unary(name).is_some() && name != "exp") || scalar_binary(name).is_some()
 }

@@ -36,9 +36,12 @@ impl<'a> Items<'a> {
             }
             if builtin::is_builtin(&name.name) || builtin::is_type(&name.name) {
                 diagnostics.push(
-                    Diagnostic::error("duplicate-name", format!("`{}` is built into the language", name.name))
-                        .label(name.span, "cannot be defined again")
-                        .help("choose another name"),
+                    Diagnostic::error(
+                        "duplicate-name",
+                        format!("`{}` is built into the language", name.name),
+                    )
+                    .label(name.span, "cannot be defined again")
+                    .help("choose another name"),
                 );
                 continue;
             }
@@ -68,9 +71,12 @@ impl<'a> Items<'a> {
 fn function_attrs(function: &Function, diagnostics: &mut Vec<Diagnostic>) {
     for attr in &function.attrs {
         diagnostics.push(if attr.name.name == "partials" {
-            Diagnostic::warning("partials-ignored", "given derivatives are not used yet: the function is differentiated itself")
-                .label(attr.span, "has no effect")
-                .help("the result is the same where the given derivatives are right")
+            Diagnostic::warning(
+                "partials-ignored",
+                "given derivatives are not used yet: the function is differentiated itself",
+            )
+            .label(attr.span, "has no effect")
+            .help("the result is the same where the given derivatives are right")
         } else {
             Diagnostic::error("unknown-attribute", format!("`#[{}]` has no meaning here", attr.name.name))
                 .label(attr.span, "not understood")

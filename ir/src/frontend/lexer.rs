@@ -33,13 +33,13 @@ pub struct Token {
 
 /// Longest first, so that the first match is the right one.
 const PUNCTS: [&str; 37] = [
-    "..", "->", "+=", "-=", "==", "!=", "<=", ">=", "&&", "||", "*=", "/=", "(", ")", "[", "]", "{", "}", "<", ">", ",", ":",
-    ";", "=", "+", "-", "*", "/", "%", "^", "@", "!", ".", "#", "&", "|", "?",
+    "..", "->", "+=", "-=", "==", "!=", "<=", ">=", "&&", "||", "*=", "/=", "(", ")", "[", "]", "{", "}",
+    "<", ">", ",", ":", ";", "=", "+", "-", "*", "/", "%", "^", "@", "!", ".", "#", "&", "|", "?",
 ];
 
 const RESERVED: [&str; 25] = [
-    "kernel", "fn", "struct", "const", "let", "mut", "for", "in", "if", "else", "step", "with", "var", "sum", "prod", "map",
-    "min", "max", "fold", "scan", "zeros", "true", "false", "while", "return",
+    "kernel", "fn", "struct", "const", "let", "mut", "for", "in", "if", "else", "step", "with", "var", "sum",
+    "prod", "map", "min", "max", "fold", "scan", "zeros", "true", "false", "while", "return",
 ];
 
 /// May this word not be used as a name?
@@ -101,9 +101,12 @@ impl Lexer<'_> {
         } else {
             self.at += first.len_utf8();
             self.diagnostics.push(
-                Diagnostic::error("bad-character", format!("`{}` has no meaning here", first.escape_default()))
-                    .label(Span::new(start, self.at), "unknown character")
-                    .help("names are letters, digits and `_`; the text is UTF-8 and operators are plain ASCII"),
+                Diagnostic::error(
+                    "bad-character",
+                    format!("`{}` has no meaning here", first.escape_default()),
+                )
+                .label(Span::new(start, self.at), "unknown character")
+                .help("names are letters, digits and `_`; the text is UTF-8 and operators are plain ASCII"),
             );
         }
     }
@@ -144,13 +147,13 @@ impl Lexer<'_> {
         let digits = self.text[start..self.at].replace('_', "");
         if glued {
             self.take(|c| c == '_' || c.is_alphanumeric());
-            self.bad_number(start, "letters follow the digits", "write `2 * x`, not `2x`; exponents look like `1e-3`");
+            self.bad_number(
+                start,
+                "letters follow the digits",
+                "write `2 * x`, not `2x`; exponents look like `1e-3`",
+            );
         }
-        let tok = if float {
-            digits.parse().map(Tok::Float).ok()
-        } else {
-            digits.parse().map(Tok::Int).ok()
-        };
+        let tok = if float { digits.parse().map(Tok::Float).ok() } else { digits.parse().map(Tok::Int).ok() };
         let tok = tok.unwrap_or_else(|| {
             self.bad_number(start, "does not fit into 64 bits", "write it as a float, `1e20`");
             Tok::Int(0)
@@ -197,7 +200,10 @@ mod tests {
 
     #[test]
     fn docs_are_kept_and_comments_are_not() {
-        assert_eq!(toks("/// rest length\n// note\nx"), [Tok::Doc("rest length".into()), Tok::Ident("x".into()), Tok::Eof]);
+        assert_eq!(
+            toks("/// rest length\n// note\nx"),
+            [Tok::Doc("rest length".into()), Tok::Ident("x".into()), Tok::Eof]
+        );
     }
 
     #[test]

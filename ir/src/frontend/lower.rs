@@ -26,9 +26,12 @@ mod index;
 mod kernel;
 mod linalg;
 mod loops;
+mod map;
 mod query;
+mod reduce;
 mod sink;
 mod types;
+mod unroll;
 mod value;
 
 use crate::builder::Builder;
@@ -40,13 +43,14 @@ use crate::func::{Func, Value};
 use crate::span::Span;
 use crate::types::SizeExpr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use value::{Val, View};
 
 /// Expressions elaborated for one kernel, at most.
-const FUEL: u32 = 2_000_000;
+const FUEL: u32 = 200_000;
 
 /// Instructions in one kernel, at most.
-const MAX_INSTS: usize = 400_000;
+const MAX_INSTS: usize = 200_000;
 
 /// Expressions inside expressions, through calls too.
 const MAX_DEPTH: u32 = 240;
@@ -83,7 +87,10 @@ enum Binding<'a> {
     /// A `let mut`, by number.
     Acc(usize),
     /// A sum that is used once, where it can be accumulated in place; it sees the names below `visible`.
-    Deferred { expr: &'a Expr, visible: usize },
+    Deferred {
+        expr: &'a Expr,
+        visible: usize,
+    },
 }
 
 /// Why a name may or may not be shadowed.
@@ -259,6 +266,8 @@ impl<'a> Lowerer<'a> {
 
     /// Runs `inner` on a copy of the program that is thrown away; only its result and its messages remain.
     fn rehearse<T>(&mut self, inner: impl FnOnce(&mut Self) -> T) -> T {
+        // A copy costs as much as a few expressions, more for a large program.
+        self.fuel = self.fuel.saturating_sub(self.b.func().insts.len() as u32 / 64);
         let copy = Builder::new(self.b.func().clone());
         let real = std::mem::replace(&mut self.b, copy);
         let (accs, terms) = (self.accs.clone(), self.terms.clone());
@@ -294,13 +303,15 @@ impl<'a> Lowerer<'a> {
             let name = &self.b.func().sizes[symbol];
             let sign = if factor < 0 { "-" } else { "+" };
             if !text.is_empty() {
-                text += &format!(" {sign} ");
+                let _ = write!(text, " {sign} ");
             } else if factor < 0 {
                 text += "-";
             }
             match factor.unsigned_abs() {
                 1 => text += name,
-                n => text += &format!("{n}*{name}"),
+                n => {
+                    let _ = write!(text, "{n}*{name}");
+                }
             }
         }
         match (text.is_empty(), size.constant) {

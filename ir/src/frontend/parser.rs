@@ -100,7 +100,8 @@ impl Parser {
     /// Reports that `wanted` was expected; `why` says what for.
     fn expected(&mut self, wanted: &str, why: &str) -> Stop {
         let message = format!("expected {wanted}, found {}", self.found());
-        let diagnostic = Diagnostic::error("expected", message).label(self.error_span(), format!("expected {wanted}"));
+        let diagnostic =
+            Diagnostic::error("expected", message).label(self.error_span(), format!("expected {wanted}"));
         self.report(diagnostic.help(why.to_owned()))
     }
 
@@ -134,7 +135,8 @@ impl Parser {
             Tok::Ident(word) if is_reserved(word) => {
                 let message = format!("`{word}` is a keyword and cannot be the name of {what}");
                 let help = format!("choose another name, for example `{word}_`");
-                let diagnostic = Diagnostic::error("reserved-word", message).label(self.span(), "keyword").help(help);
+                let diagnostic =
+                    Diagnostic::error("reserved-word", message).label(self.span(), "keyword").help(help);
                 Err(self.report(diagnostic))
             }
             Tok::Ident(word) => {
@@ -147,13 +149,20 @@ impl Parser {
     }
 
     /// Reads `item, item, ..` up to `close`, which is eaten; a trailing comma is fine.
-    fn list<T>(&mut self, close: &'static str, what: &str, mut item: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
+    fn list<T>(
+        &mut self,
+        close: &'static str,
+        what: &str,
+        mut item: impl FnMut(&mut Self) -> Parsed<T>,
+    ) -> Parsed<Vec<T>> {
         let mut items = Vec::new();
         while !self.is(close) {
             items.push(item(self)?);
             if !self.eat(",") && !self.is(close) {
                 let wanted = format!("`,` or `{close}`");
-                return Err(self.expected(&wanted, &format!("{what} are separated by `,` and end with `{close}`")));
+                return Err(
+                    self.expected(&wanted, &format!("{what} are separated by `,` and end with `{close}`"))
+                );
             }
         }
         self.bump();

@@ -1,8 +1,8 @@
 //! Prints a syntax tree as `.ir` text that reads back to the same tree (spans aside).
 
 use crate::frontend::ast::{
-    Attr, AttrArg, Binder, BinderPat, Binders, Block, Const, Expr, ExprKind, File, Function, Ident, IfExpr, Item, Kernel,
-    KernelResult, Param, Pat, Stmt, StmtKind, Struct, Type, UnaryOp,
+    Attr, AttrArg, Binder, BinderPat, Binders, Block, Const, Expr, ExprKind, File, Function, Ident, IfExpr,
+    Item, Kernel, KernelResult, Param, Pat, Stmt, StmtKind, Struct, Type, UnaryOp,
 };
 
 /// The text of a whole file.
@@ -394,7 +394,9 @@ impl Printer {
         if let Some(otherwise) = &node.otherwise {
             self.put(" else ");
             match otherwise.value.as_deref() {
-                Some(Expr { kind: ExprKind::If(inner), .. }) if otherwise.stmts.is_empty() => self.if_expr(inner),
+                Some(Expr { kind: ExprKind::If(inner), .. }) if otherwise.stmts.is_empty() => {
+                    self.if_expr(inner);
+                }
                 _ => self.block(otherwise),
             }
         }

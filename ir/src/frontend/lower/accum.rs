@@ -55,7 +55,11 @@ impl<'a> Lowerer<'a> {
     pub(super) fn let_pat(&mut self, pat: &'a Pat, ty: Option<&'a Type>, val: Val, span: Span) {
         let val = match ty.and_then(|ty| self.ty(ty)) {
             Some(spec) => {
-                let val = if spec.dims.iter().all(|dim| dim.as_constant().is_some()) { self.force(val) } else { val };
+                let val = if spec.dims.iter().all(|dim| dim.as_constant().is_some()) {
+                    self.force(val)
+                } else {
+                    val
+                };
                 self.coerce(val, &spec, span, "this value")
             }
             None => val,
@@ -72,7 +76,7 @@ impl<'a> Lowerer<'a> {
             }
             Pat::Vector(pats, pat_span) => {
                 let parts = self.parts(val, pats.len(), *pat_span);
-                self.bind_pats(pats, parts, span);
+                self.bind_pats(pats, parts.as_deref(), span);
             }
             Pat::Tuple(pats, pat_span) => {
                 let parts = match val {
@@ -81,22 +85,25 @@ impl<'a> Lowerer<'a> {
                     other => {
                         let found = self.describe(&other);
                         let names = pats.len();
-                        let diagnostic = Diagnostic::error("pattern-mismatch", format!("this pattern takes a tuple of {names}, found `{found}`"))
-                            .label(*pat_span, format!("{names} names"))
-                            .label(span, format!("this is `{found}`"))
-                            .help("tuples are taken apart by `(a, b)`, vectors by `[a, b]`");
+                        let diagnostic = Diagnostic::error(
+                            "pattern-mismatch",
+                            format!("this pattern takes a tuple of {names}, found `{found}`"),
+                        )
+                        .label(*pat_span, format!("{names} names"))
+                        .label(span, format!("this is `{found}`"))
+                        .help("tuples are taken apart by `(a, b)`, vectors by `[a, b]`");
                         self.report(diagnostic);
                         None
                     }
                 };
-                self.bind_pats(pats, parts, span);
+                self.bind_pats(pats, parts.as_deref(), span);
             }
         }
     }
 
-    fn bind_pats(&mut self, pats: &'a [Pat], parts: Option<Vec<Val>>, span: Span) {
+    fn bind_pats(&mut self, pats: &'a [Pat], parts: Option<&[Val]>, span: Span) {
         for (number, pat) in pats.iter().enumerate() {
-            let part = parts.as_ref().map_or(Val::Error, |parts| parts[number].clone());
+            let part = parts.map_or(Val::Error, |parts| parts[number].clone());
             self.bind_pat(pat, part, span);
         }
     }
@@ -120,7 +127,8 @@ impl<'a> Lowerer<'a> {
         let (length, parts) = match val {
             Val::Error => return None,
             Val::View(view) => {
-                let length = view.dims().first().and_then(SizeExpr::as_constant).and_then(|n| usize::try_from(n).ok());
+                let length =
+                    view.dims().first().and_then(SizeExpr::as_constant).and_then(|n| usize::try_from(n).ok());
                 let mut parts = Vec::new();
                 for n in 0..length.filter(|&n| n == count).unwrap_or(0) {
                     let index = self.b.int(n as i64);
@@ -132,9 +140,12 @@ impl<'a> Lowerer<'a> {
             Val::Array(small) => {
                 let rest = small.dims[1..].to_vec();
                 let width = rest.iter().product::<usize>().max(1);
-                let parts = small.items.chunks(width).map(|chunk| match rest.is_empty() {
-                    true => chunk[0].clone(),
-                    false => Val::Array(Small { dims: rest.clone(), items: chunk.to_vec() }),
+                let parts = small.items.chunks(width).map(|chunk| {
+                    if rest.is_empty() {
+                        chunk[0].clone()
+                    } else {
+                        Val::Array(Small { dims: rest.clone(), items: chunk.to_vec() })
+                    }
                 });
                 (Some(small.dims[0]), parts.collect())
             }
@@ -158,39 +169,45 @@ impl<'a> Lowerer<'a> {
 
     fn let_mut(&mut self, pat: &'a Pat, ty: Option<&'a Type>, value: &'a Expr) {
         let Pat::Name(name) = pat else {
-            let (Pat::Vector(_, span) | Pat::Tuple(_, span) | Pat::Name(crate::frontend::ast::Ident { span, .. })) = pat;
+            let (Pat::Vector(_, span)
+            | Pat::Tuple(_, span)
+            | Pat::Name(crate::frontend::ast::Ident { span, .. })) = pat;
             let diagnostic = Diagnostic::error("bad-accumulator", "an accumulator has one name")
                 .label(*span, "several names")
                 .help("write a `let mut` for each");
             self.report(diagnostic);
             return;
         };
-        let kind = match &value.kind {
-            ExprKind::Zeros(dims) => self.zeros_acc(dims, &name.name, value.span),
-            _ => {
-                let val = self.expr(value);
-                let val = self.settle(val);
-                let val = self.force(val);
-                match val {
-                    Val::Num(num) if num.ty != Ty::Bool => Some(AccKind::Small(val)),
-                    Val::Complex(..) | Val::Array(_) => Some(AccKind::Small(val)),
-                    Val::Error => None,
-                    other => {
-                        let found = self.describe(&other);
-                        let diagnostic = Diagnostic::error("bad-accumulator", format!("a `{found}` cannot be accumulated into"))
-                            .label(value.span, format!("this is `{found}`"))
-                            .help("an accumulator starts as a number, a vector, a matrix or `zeros[..]`");
-                        self.report(diagnostic);
-                        None
-                    }
+        let kind = if let ExprKind::Zeros(dims) = &value.kind {
+            self.zeros_acc(dims, &name.name, value.span)
+        } else {
+            let val = self.expr(value);
+            let val = self.settle(val);
+            let val = self.force(val);
+            match val {
+                Val::Num(num) if num.ty != Ty::Bool => Some(AccKind::Small(val)),
+                Val::Complex(..) | Val::Array(_) => Some(AccKind::Small(val)),
+                Val::Error => None,
+                other => {
+                    let found = self.describe(&other);
+                    let diagnostic = Diagnostic::error(
+                        "bad-accumulator",
+                        format!("a `{found}` cannot be accumulated into"),
+                    )
+                    .label(value.span, format!("this is `{found}`"))
+                    .help("an accumulator starts as a number, a vector, a matrix or `zeros[..]`");
+                    self.report(diagnostic);
+                    None
                 }
             }
         };
         let kind = match (kind, ty.and_then(|ty| self.ty(ty))) {
-            (Some(AccKind::Small(val)), Some(spec)) => match self.coerce(val, &spec, value.span, "this value") {
-                Val::Error => None,
-                val => Some(AccKind::Small(val)),
-            },
+            (Some(AccKind::Small(val)), Some(spec)) => {
+                match self.coerce(val, &spec, value.span, "this value") {
+                    Val::Error => None,
+                    val => Some(AccKind::Small(val)),
+                }
+            }
             (kind, _) => kind,
         };
         let Some(kind) = kind else {
@@ -217,7 +234,8 @@ impl<'a> Lowerer<'a> {
 
     /// Zeros in registers, if the dimensions are literal and few.
     fn small_zeros(&mut self, dims: &[SizeExpr]) -> Option<Val> {
-        let dims: Option<Vec<usize>> = dims.iter().map(|dim| usize::try_from(dim.as_constant()?).ok()).collect();
+        let dims: Option<Vec<usize>> =
+            dims.iter().map(|dim| usize::try_from(dim.as_constant()?).ok()).collect();
         let dims = dims?;
         let count = dims.iter().try_fold(1usize, |all, &n| all.checked_mul(n)).filter(|&n| n <= MAX_SMALL)?;
         let value = self.b.f64(0.0);
@@ -315,9 +333,10 @@ impl<'a> Lowerer<'a> {
         let mut part = view.clone();
         for &sub in subs {
             let Some(dim) = part.dims().first().cloned() else {
-                let diagnostic = Diagnostic::error("too-many-subscripts", "there is no axis left to subscript")
-                    .label(sub.span, "one subscript too many")
-                    .help("an accumulator takes as many subscripts as it has axes");
+                let diagnostic =
+                    Diagnostic::error("too-many-subscripts", "there is no axis left to subscript")
+                        .label(sub.span, "one subscript too many")
+                        .help("an accumulator takes as many subscripts as it has axes");
                 self.report(diagnostic);
                 return None;
             };
@@ -334,9 +353,10 @@ impl<'a> Lowerer<'a> {
         let (Some((&sub, rest)), Val::Array(small)) = (subs.split_first(), total) else {
             if let Some(sub) = subs.first() {
                 let found = self.describe(total);
-                let diagnostic = Diagnostic::error("too-many-subscripts", format!("a `{found}` has no axis to subscript"))
-                    .label(sub.span, "one subscript too many")
-                    .help("an accumulator takes as many subscripts as it has axes");
+                let diagnostic =
+                    Diagnostic::error("too-many-subscripts", format!("a `{found}` has no axis to subscript"))
+                        .label(sub.span, "one subscript too many")
+                        .help("an accumulator takes as many subscripts as it has axes");
                 return self.report(diagnostic);
             }
             return self.add_whole(total, op, addend, at);
@@ -344,9 +364,10 @@ impl<'a> Lowerer<'a> {
         let Some(n) = self.literal_subscript(sub, small.dims[0]) else { return Val::Error };
         let inner = small.dims[1..].to_vec();
         let width: usize = inner.iter().product();
-        let part = match inner.is_empty() {
-            true => small.items[n].clone(),
-            false => Val::Array(Small { dims: inner, items: small.items[n * width..(n + 1) * width].to_vec() }),
+        let part = if inner.is_empty() {
+            small.items[n].clone()
+        } else {
+            Val::Array(Small { dims: inner, items: small.items[n * width..(n + 1) * width].to_vec() })
         };
         let items = match self.add_small(&part, rest, op, addend, at) {
             Val::Array(sum) => sum.items,
@@ -359,7 +380,9 @@ impl<'a> Lowerer<'a> {
     }
 
     fn add_whole(&mut self, total: &Val, op: BinaryOp, addend: Val, at: &'a Expr) -> Val {
-        if let (Val::Num(Num { ty: Ty::Int, .. }), Val::Num(Num { ty: Ty::F64 | Ty::F32, .. })) = (total, &addend) {
+        if let (Val::Num(Num { ty: Ty::Int, .. }), Val::Num(Num { ty: Ty::F64 | Ty::F32, .. })) =
+            (total, &addend)
+        {
             let diagnostic = Diagnostic::error("mixed-numbers", "a float is added to an integer accumulator")
                 .label(at.span, "this is a float")
                 .help("start the accumulator as a float: `let mut s = 0.0;`");
@@ -368,12 +391,15 @@ impl<'a> Lowerer<'a> {
         let sum = self.binary(op, total.clone(), addend, at);
         match self.settle(sum) {
             Val::Error => Val::Error,
-            sum if self.model_types(&sum) == self.model_types(total) => sum,
+            sum if sum.types() == total.types() => sum,
             sum => {
                 let (found, wanted) = (self.describe(&sum), self.describe(total));
-                let diagnostic = Diagnostic::error("type-mismatch", format!("this adds `{found}` to an accumulator of `{wanted}`"))
-                    .label(at.span, format!("this is `{found}`"))
-                    .help(format!("add a `{wanted}`, or start the accumulator as `{found}`"));
+                let diagnostic = Diagnostic::error(
+                    "type-mismatch",
+                    format!("this adds `{found}` to an accumulator of `{wanted}`"),
+                )
+                .label(at.span, format!("this is `{found}`"))
+                .help(format!("add a `{wanted}`, or start the accumulator as `{found}`"));
                 self.report(diagnostic)
             }
         }
@@ -420,21 +446,27 @@ impl<'a> Lowerer<'a> {
         for &number in &open {
             self.accs[number].open += 1;
             if let AccKind::Small(total) = self.accs[number].kind.clone() {
-                carries.extend(self.model_types(&total).into_iter().map(|ty| CarrySpec { carry: Carry::Sum, ty }));
+                carries.extend(total.types().into_iter().map(|ty| CarrySpec { carry: Carry::Sum, ty }));
                 small.push((number, total));
             }
         }
-        let nest =
-            Nest { binders: &binders.binders, filter: binders.filter.as_ref(), block: body, carries, unroll: false, positions: false };
+        let nest = Nest {
+            binders: &binders.binders,
+            filter: binders.filter.as_ref(),
+            block: body,
+            carries,
+            unroll: false,
+            positions: false,
+        };
         let sums = self.nest(&nest, &mut |lowerer, _, _| {
             for (number, total) in &small {
-                let zeros: Vec<Value> = lowerer.model_types(total).iter().map(|&ty| lowerer.zero(ty)).collect();
-                let zeros = lowerer.unflatten(total, &mut zeros.into_iter());
+                let zeros: Vec<Value> = total.types().iter().map(|&ty| lowerer.zero(ty)).collect();
+                let zeros = total.with(&mut zeros.into_iter());
                 lowerer.accs[*number].kind = AccKind::Small(zeros);
             }
             lowerer.scoped(|lowerer| body.stmts.iter().for_each(|stmt| lowerer.stmt(stmt)));
             let totals = small.iter().map(|(number, _)| match &lowerer.accs[*number].kind {
-                AccKind::Small(val) => lowerer.flatten(val),
+                AccKind::Small(val) => val.scalars(),
                 AccKind::Buffer { .. } => Vec::new(),
             });
             totals.flatten().collect()
@@ -442,7 +474,7 @@ impl<'a> Lowerer<'a> {
         let mut sums = sums.into_iter();
         self.at(span);
         for (number, total) in small {
-            let added = self.unflatten(&total, &mut sums);
+            let added = total.with(&mut sums);
             let total = self.add_values(&total, &added);
             self.accs[number].kind = AccKind::Small(total);
         }

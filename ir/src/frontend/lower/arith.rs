@@ -1,7 +1,7 @@
 //! Arithmetic and comparisons between values: numbers, vectors, matrices.
 
-use super::value::{Num, Small, Val};
 use super::Lowerer;
+use super::value::{Num, Small, Val};
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{BinaryOp, Expr, ExprKind};
 use crate::func::Const;
@@ -24,10 +24,10 @@ impl<'a> Lowerer<'a> {
         }
         match (op, a, b) {
             (BinaryOp::Pow, base, Val::Num(exponent)) => self.power(base, exponent, whole.span),
-            (BinaryOp::MatMul, a, b) => self.matmul(a, b, whole),
+            (BinaryOp::MatMul, a, b) => self.matmul(&a, &b, whole),
             (_, Val::Num(a), Val::Num(b)) => self.num_binary(op, a, b, whole.span),
             (_, a @ Val::Complex(..), b @ (Val::Complex(..) | Val::Num(_)))
-            | (_, a @ Val::Num(_), b @ Val::Complex(..)) => self.complex_binary(op, a, b, whole.span),
+            | (_, a @ Val::Num(_), b @ Val::Complex(..)) => self.complex_binary(op, &a, &b, whole.span),
             (BinaryOp::Add | BinaryOp::Sub, Val::Array(a), Val::Array(b)) if a.dims == b.dims => {
                 let pairs = a.items.into_iter().zip(b.items);
                 let items = pairs.map(|(a, b)| self.binary(op, a, b, whole)).collect();
@@ -58,8 +58,11 @@ impl<'a> Lowerer<'a> {
             }
             return self.report(diagnostic);
         }
-        let mut diagnostic = Diagnostic::error("type-mismatch", format!("`{}` does not take `{left}` and `{right}`", op.text()))
-            .label(whole.span, format!("`{left}` {} `{right}`", op.text()));
+        let mut diagnostic = Diagnostic::error(
+            "type-mismatch",
+            format!("`{}` does not take `{left}` and `{right}`", op.text()),
+        )
+        .label(whole.span, format!("`{left}` {} `{right}`", op.text()));
         diagnostic = match (a, b) {
             (Val::View(_), _) | (_, Val::View(_)) => {
                 diagnostic.help("arrays of symbolic length are combined entry by entry in a loop: `map i in 0..N { a[i] + b[i] }`")
@@ -79,10 +82,10 @@ impl<'a> Lowerer<'a> {
         if a.ty == b.ty {
             return Some((a, b));
         }
-        if let Some(a) = self.to_ty(a, b.ty) {
+        if let Some(a) = self.with_ty(a, b.ty) {
             return Some((a, b));
         }
-        if let Some(b) = self.to_ty(b, a.ty) {
+        if let Some(b) = self.with_ty(b, a.ty) {
             return Some((a, b));
         }
         let mixed = |a: Ty, b: Ty| a == Ty::Int && b.is_float();
@@ -113,9 +116,10 @@ impl<'a> Lowerer<'a> {
             (BinaryOp::Div, Ty::Int) => Op::IntDiv,
             (BinaryOp::Rem, Ty::Int) => Op::IntMod,
             _ => {
-                let diagnostic = Diagnostic::error("type-mismatch", format!("`{}` does not take `{}`", op.text(), a.ty))
-                    .label(span, format!("`{}` {} `{}`", a.ty, op.text(), b.ty))
-                    .help("conditions are joined by `&&` and `||`");
+                let diagnostic =
+                    Diagnostic::error("type-mismatch", format!("`{}` does not take `{}`", op.text(), a.ty))
+                        .label(span, format!("`{}` {} `{}`", a.ty, op.text(), b.ty))
+                        .help("conditions are joined by `&&` and `||`");
                 return self.report(diagnostic);
             }
         };
@@ -139,10 +143,13 @@ impl<'a> Lowerer<'a> {
         } else if let (Op::IntDiv, true, Some(top), Some(bottom)) = (op, a.literal && b.literal, top, bottom)
             && top % bottom != 0
         {
-            let diagnostic = Diagnostic::warning("integer-division", format!("`{top} / {bottom}` of integers is {}", top.div_euclid(bottom)))
-                .label(span, "rounded down")
-                .help(format!("write `{top}.0 / {bottom}.0` for the quotient of floats"))
-                .patch(span, format!("{top}.0 / {bottom}.0"));
+            let diagnostic = Diagnostic::warning(
+                "integer-division",
+                format!("`{top} / {bottom}` of integers is {}", top.div_euclid(bottom)),
+            )
+            .label(span, "rounded down")
+            .help(format!("write `{top}.0 / {bottom}.0` for the quotient of floats"))
+            .patch(span, format!("{top}.0 / {bottom}.0"));
             self.report(diagnostic);
         }
     }
@@ -150,9 +157,12 @@ impl<'a> Lowerer<'a> {
     fn compare(&mut self, op: BinaryOp, a: &Val, b: &Val, span: Span) -> Val {
         let (Val::Num(x), Val::Num(y)) = (a, b) else {
             let (left, right) = (self.describe(a), self.describe(b));
-            let diagnostic = Diagnostic::error("type-mismatch", format!("`{}` does not take `{left}` and `{right}`", op.text()))
-                .label(span, format!("`{left}` {} `{right}`", op.text()))
-                .help("numbers are compared, one at a time");
+            let diagnostic = Diagnostic::error(
+                "type-mismatch",
+                format!("`{}` does not take `{left}` and `{right}`", op.text()),
+            )
+            .label(span, format!("`{left}` {} `{right}`", op.text()))
+            .help("numbers are compared, one at a time");
             return self.report(diagnostic);
         };
         let Some((x, y)) = self.same_type(*x, *y, span) else { return Val::Error };
@@ -198,7 +208,9 @@ impl<'a> Lowerer<'a> {
             _ => None,
         };
         match (base, known) {
-            (Val::Num(base), Some(n)) if n.abs() <= MAX_POWER && base.ty != Ty::Bool => self.integer_power(base, exponent.ty, n),
+            (Val::Num(base), Some(n)) if n.abs() <= MAX_POWER && base.ty != Ty::Bool => {
+                self.integer_power(base, exponent.ty, n)
+            }
             (z @ Val::Complex(..), Some(n)) if n.abs() <= MAX_POWER => self.complex_power(&z, n, span),
             (Val::Num(base), _) if base.ty.is_float() || (base.literal && exponent.ty.is_float()) => {
                 let exponent = match exponent.ty {
@@ -229,12 +241,11 @@ impl<'a> Lowerer<'a> {
 
     fn integer_power(&mut self, base: Num, exponent_ty: Ty, n: i64) -> Val {
         let base = if base.ty == Ty::Int && (exponent_ty.is_float() || n < 0) {
-            match self.to_ty(base, Ty::F64) {
-                Some(base) => base,
-                None => {
-                    let value = self.int_to_float(base.value, Ty::F64);
-                    Num { value, ty: Ty::F64, literal: false }
-                }
+            if let Some(base) = self.with_ty(base, Ty::F64) {
+                base
+            } else {
+                let value = self.int_to_float(base.value, Ty::F64);
+                Num { value, ty: Ty::F64, literal: false }
             }
         } else {
             base

@@ -29,12 +29,16 @@ impl<'a> Lowerer<'a> {
         }
         let functions = self.items.functions.keys().copied();
         let hint = nearest(&name.name, functions.chain(builtin::callable())).map(str::to_owned);
-        let mut diagnostic = Diagnostic::error("undefined-function", format!("there is no function `{}`", name.name))
-            .label(name.span, "unknown function");
+        let mut diagnostic =
+            Diagnostic::error("undefined-function", format!("there is no function `{}`", name.name))
+                .label(name.span, "unknown function");
         diagnostic = match hint {
             Some(hint) => diagnostic.help(format!("did you mean `{hint}`?")).patch(name.span, hint),
             None => match self.peek_binding(&name.name) {
-                Some(_) => diagnostic.help(format!("`{0}` is a value: subscripts are written `{0}[i]`, products `{0} * (..)`", name.name)),
+                Some(_) => diagnostic.help(format!(
+                    "`{0}` is a value: subscripts are written `{0}[i]`, products `{0} * (..)`",
+                    name.name
+                )),
                 None => diagnostic.help("define it: `fn f(a: f64) -> f64 { .. }`"),
             },
         };
@@ -42,7 +46,14 @@ impl<'a> Lowerer<'a> {
     }
 
     /// A call of a function of the file, its value sunk into its place.
-    pub(super) fn sink_call(&mut self, name: &'a Ident, args: &'a [Expr], span: Span, weights: &[Weight], dests: &[View]) {
+    pub(super) fn sink_call(
+        &mut self,
+        name: &'a Ident,
+        args: &'a [Expr],
+        span: Span,
+        weights: &[Weight],
+        dests: &[View],
+    ) {
         let Some(function) = self.items.functions.get(name.name.as_str()).copied() else { return };
         self.inlined(function, name, args, span, |lowerer| {
             lowerer.sink_block(&function.body, weights, dests);
@@ -62,10 +73,13 @@ impl<'a> Lowerer<'a> {
         let vals: Vec<Val> = args.iter().map(|arg| self.expr(arg)).collect();
         if vals.len() != function.params.len() {
             let (found, wanted) = (vals.len(), function.params.len());
-            let diagnostic = Diagnostic::error("wrong-arity", format!("`{}` takes {}, found {found}", name.name, arguments(wanted)))
-                .label(span, arguments(found))
-                .label(function.name.span, "defined here")
-                .help(format!("give {}", arguments(wanted)));
+            let diagnostic = Diagnostic::error(
+                "wrong-arity",
+                format!("`{}` takes {}, found {found}", name.name, arguments(wanted)),
+            )
+            .label(span, arguments(found))
+            .label(function.name.span, "defined here")
+            .help(format!("give {}", arguments(wanted)));
             return self.report(diagnostic);
         }
         if self.calls.contains(&name.name.as_str()) {
@@ -85,7 +99,8 @@ impl<'a> Lowerer<'a> {
             failed |= matches!(val, Val::Error);
             let val = match self.ty(&param.ty) {
                 Some(spec) => {
-                    let small = spec.dims.iter().all(|dim| dim.as_constant().is_some()) && !spec.dims.is_empty();
+                    let small =
+                        spec.dims.iter().all(|dim| dim.as_constant().is_some()) && !spec.dims.is_empty();
                     let val = if small { self.settle(val) } else { val };
                     let what = format!("argument `{}` of `{}`", param.name.name, function.name.name);
                     self.coerce(val, &spec, arg.span, &what)
@@ -108,14 +123,21 @@ impl<'a> Lowerer<'a> {
         match (results, val) {
             (_, Val::Error) => Val::Error,
             ([only], val) => self.result_as(val, only, span, &what),
-            (several, Val::Tuple(parts)) if parts.len() == several.len() => {
-                Val::Tuple(parts.into_iter().zip(several).map(|(part, ty)| self.result_as(part, ty, span, &what)).collect())
-            }
+            (several, Val::Tuple(parts)) if parts.len() == several.len() => Val::Tuple(
+                parts
+                    .into_iter()
+                    .zip(several)
+                    .map(|(part, ty)| self.result_as(part, ty, span, &what))
+                    .collect(),
+            ),
             (several, val) => {
                 let (found, wanted) = (self.describe(&val), several.len());
-                let diagnostic = Diagnostic::error("type-mismatch", format!("{what} is `{found}`, expected a tuple of {wanted}"))
-                    .label(span, format!("this is `{found}`"))
-                    .help("give the results as a tuple, `(a, b)`");
+                let diagnostic = Diagnostic::error(
+                    "type-mismatch",
+                    format!("{what} is `{found}`, expected a tuple of {wanted}"),
+                )
+                .label(span, format!("this is `{found}`"))
+                .help("give the results as a tuple, `(a, b)`");
                 self.report(diagnostic)
             }
         }
@@ -123,26 +145,34 @@ impl<'a> Lowerer<'a> {
 
     fn result_as(&mut self, val: Val, ty: &'a Type, span: Span, what: &str) -> Val {
         let Some(spec) = self.ty(ty) else { return Val::Error };
-        let val = match spec.dims.iter().all(|dim| dim.as_constant().is_some()) {
-            true => self.settle(val),
-            false => val,
-        };
+        let val =
+            if spec.dims.iter().all(|dim| dim.as_constant().is_some()) { self.settle(val) } else { val };
         self.coerce(val, &spec, span, what)
     }
 
     /// Binds the sizes of a function to the lengths found in the arguments.
     fn bind_sizes(&mut self, function: &'a Function, vals: &[Val]) {
         for size in &function.sizes {
-            let found = function.params.iter().zip(vals).find_map(|(param, val)| self.size_in(&size.name, &param.ty, val));
+            let found = function
+                .params
+                .iter()
+                .zip(vals)
+                .find_map(|(param, val)| self.size_in(&size.name, &param.ty, val));
             match found {
                 Some(found) => self.bind(size, Binding::Size(found), NameKind::Size),
                 None if vals.iter().any(|val| matches!(val, Val::Error)) => {
                     self.bind(size, Binding::Val(Val::Error), NameKind::Size);
                 }
                 None => {
-                    let diagnostic = Diagnostic::error("unbound-size", format!("no parameter of `{}` says what `{}` is", function.name.name, size.name))
-                        .label(size.span, "not a dimension of any parameter")
-                        .help(format!("a size is found where it stands alone as a dimension: `a: f64[{}]`", size.name));
+                    let diagnostic = Diagnostic::error(
+                        "unbound-size",
+                        format!("no parameter of `{}` says what `{}` is", function.name.name, size.name),
+                    )
+                    .label(size.span, "not a dimension of any parameter")
+                    .help(format!(
+                        "a size is found where it stands alone as a dimension: `a: f64[{}]`",
+                        size.name
+                    ));
                     self.report(diagnostic);
                     self.bind(size, Binding::Val(Val::Error), NameKind::Size);
                 }

@@ -1,7 +1,7 @@
 //! Arithmetic of complex numbers, written out in their real and imaginary parts.
 
-use super::value::{Num, Val};
 use super::Lowerer;
+use super::value::{Num, Val};
 use crate::diag::Diagnostic;
 use crate::frontend::ast::BinaryOp;
 use crate::func::Value;
@@ -11,19 +11,24 @@ use crate::types::Ty;
 
 type Pair = (Value, Value);
 
-impl<'a> Lowerer<'a> {
+impl Lowerer<'_> {
     /// `a op b` where at least one is complex.
-    pub(super) fn complex_binary(&mut self, op: BinaryOp, a: Val, b: Val, span: Span) -> Val {
-        let (Some(x), Some(y)) = (self.as_pair(&a, span), self.as_pair(&b, span)) else { return Val::Error };
+    pub(super) fn complex_binary(&mut self, op: BinaryOp, a: &Val, b: &Val, span: Span) -> Val {
+        let (Some(x), Some(y)) = (self.as_pair(a, span), self.as_pair(b, span)) else { return Val::Error };
         let (re, im) = match op {
             BinaryOp::Add => (self.b.add(x.0, y.0), self.b.add(x.1, y.1)),
             BinaryOp::Sub => (self.b.sub(x.0, y.0), self.b.sub(x.1, y.1)),
             BinaryOp::Mul => self.complex_mul(x, y),
             BinaryOp::Div => self.complex_div(x, y),
             _ => {
-                let diagnostic = Diagnostic::error("type-mismatch", format!("`{}` does not take complex numbers", op.text()))
-                    .label(span, "complex")
-                    .help("complex numbers have `+ - * /`, integer powers, `conj`, `re`, `im`, `abs`, `arg`, `exp`");
+                let diagnostic = Diagnostic::error(
+                    "type-mismatch",
+                    format!("`{}` does not take complex numbers", op.text()),
+                )
+                .label(span, "complex")
+                .help(
+                    "complex numbers have `+ - * /`, integer powers, `conj`, `re`, `im`, `abs`, `arg`, `exp`",
+                );
                 return self.report(diagnostic);
             }
         };
@@ -35,15 +40,18 @@ impl<'a> Lowerer<'a> {
         match val {
             Val::Complex(re, im) => Some((*re, *im)),
             Val::Num(num) if num.ty == Ty::F64 || num.literal => {
-                let re = self.to_ty(*num, Ty::F64)?.value;
+                let re = self.with_ty(*num, Ty::F64)?.value;
                 Some((re, self.b.f64(0.0)))
             }
             Val::Error => None,
             other => {
                 let found = self.describe(other);
-                let diagnostic = Diagnostic::error("type-mismatch", format!("a complex number is wanted, found `{found}`"))
-                    .label(span, format!("this is `{found}`"))
-                    .help("make one with `complex(re, im)`");
+                let diagnostic = Diagnostic::error(
+                    "type-mismatch",
+                    format!("a complex number is wanted, found `{found}`"),
+                )
+                .label(span, format!("this is `{found}`"))
+                .help("make one with `complex(re, im)`");
                 self.report(diagnostic);
                 None
             }

@@ -126,14 +126,15 @@ impl<'a> Lowerer<'a> {
     pub(super) fn undefined(&mut self, name: &str, span: Span) -> Val {
         let locals: Vec<&str> = self.env[self.env_base..].iter().rev().map(|entry| entry.name).collect();
         let consts = self.items.consts.keys().copied();
-        let mut diagnostic =
-            Diagnostic::error("undefined-name", format!("`{name}` is not defined")).label(span, "unknown name");
+        let mut diagnostic = Diagnostic::error("undefined-name", format!("`{name}` is not defined"))
+            .label(span, "unknown name");
         if let Some(hint) = nearest(name, locals.into_iter().chain(consts)) {
             diagnostic = diagnostic.help(format!("did you mean `{hint}`?")).patch(span, hint);
         } else if builtin::is_builtin(name) || self.items.functions.contains_key(name) {
             diagnostic = diagnostic.help(format!("`{name}` is a function: call it, `{name}(..)`"));
         } else {
-            diagnostic = diagnostic.help(format!("make it a parameter of the kernel, or define it with `let {name} = ..;`"));
+            diagnostic = diagnostic
+                .help(format!("make it a parameter of the kernel, or define it with `let {name} = ..;`"));
         }
         self.report(diagnostic)
     }
@@ -152,10 +153,12 @@ impl<'a> Lowerer<'a> {
             Val::Error => None,
             other => {
                 let found = self.describe(&other);
-                let mut diagnostic = Diagnostic::error("type-mismatch", format!("{what} is an `int`, found `{found}`"))
-                    .label(span, format!("this is `{found}`"));
+                let mut diagnostic =
+                    Diagnostic::error("type-mismatch", format!("{what} is an `int`, found `{found}`"))
+                        .label(span, format!("this is `{found}`"));
                 diagnostic = if found == "f64" {
-                    diagnostic.help("`int(..)` truncates a float; what depends on unknowns cannot be a subscript")
+                    diagnostic
+                        .help("`int(..)` truncates a float; what depends on unknowns cannot be a subscript")
                 } else {
                     diagnostic.help("subscripts, bounds and sizes are integers")
                 };
@@ -173,9 +176,10 @@ impl<'a> Lowerer<'a> {
             Val::Error => None,
             other => {
                 let found = self.describe(&other);
-                let diagnostic = Diagnostic::error("type-mismatch", format!("a condition is a `bool`, found `{found}`"))
-                    .label(expr.span, format!("this is `{found}`"))
-                    .help("compare it with something: `a > 0.0`, `i != 0`");
+                let diagnostic =
+                    Diagnostic::error("type-mismatch", format!("a condition is a `bool`, found `{found}`"))
+                        .label(expr.span, format!("this is `{found}`"))
+                        .help("compare it with something: `a > 0.0`, `i != 0`");
                 self.report(diagnostic);
                 None
             }
@@ -279,34 +283,39 @@ impl<'a> Lowerer<'a> {
             ExprKind::Float(_) => self.single,
             _ => false,
         };
-        let flip = node.then.stmts.is_empty() && node.then.value.as_deref().is_some_and(|value| literal(&value.kind));
-        let (cond, first, second) = match flip {
-            true => (self.b.op(Op::Not, &[cond]), otherwise, &node.then),
-            false => (cond, &node.then, otherwise),
+        let flip = node.then.stmts.is_empty()
+            && node.then.value.as_deref().is_some_and(|value| literal(&value.kind));
+        let (cond, first, second) = if flip {
+            (self.b.op(Op::Not, &[cond]), otherwise, &node.then)
+        } else {
+            (cond, &node.then, otherwise)
         };
         self.b.begin_if(cond);
         let model = self.guarded(|lowerer| lowerer.inside(|lowerer| lowerer.branch(first)));
-        let yields = self.flatten(&model);
+        let yields = model.scalars();
         self.b.begin_else(&yields);
         let other = self.guarded(|lowerer| lowerer.inside(|lowerer| lowerer.branch(second)));
-        let loose = Self::is_loose(&model) || Self::is_loose(&other);
-        let met = if loose { None } else { self.meet(other.clone(), &model, span) };
+        let loose = model.is_loose() || other.is_loose();
+        let met = if loose { None } else { self.meet(&other, &model, span) };
         let Some(met) = met else {
             let zeros: Vec<Value> = yields.iter().map(|&value| self.zero_like(value)).collect();
             self.b.end_if(&zeros);
             return self.loose_branch(&model, &other, span);
         };
-        let yields = self.flatten(&met);
+        let yields = met.scalars();
         self.at(span);
         let results = self.b.end_if(&yields);
-        self.unflatten(&model, &mut results.into_iter())
+        model.with(&mut results.into_iter())
     }
 
     fn loose_branch(&mut self, a: &Val, b: &Val, span: Span) -> Val {
         if matches!((a, b), (Val::View(_), _) | (_, Val::View(_))) {
-            let diagnostic = Diagnostic::error("array-branch", "an array of symbolic length cannot be the value of an `if`")
-                .label(span, "the branches give arrays")
-                .help("choose entry by entry: `map i in 0..N { if c { a[i] } else { b[i] } }`");
+            let diagnostic = Diagnostic::error(
+                "array-branch",
+                "an array of symbolic length cannot be the value of an `if`",
+            )
+            .label(span, "the branches give arrays")
+            .help("choose entry by entry: `map i in 0..N { if c { a[i] } else { b[i] } }`");
             return self.report(diagnostic);
         }
         Val::Error
@@ -327,23 +336,26 @@ impl<'a> Lowerer<'a> {
     /// A choice between values that are at hand already.
     fn choose(&mut self, cond: Value, a: Val, b: Val, span: Span) -> Val {
         let (a, b) = (self.force(a), self.force(b));
-        let Some(a) = self.meet(a, &b, span) else { return Val::Error };
-        let Some(b) = self.meet(b, &a, span) else { return Val::Error };
-        let (left, right) = (self.flatten(&a), self.flatten(&b));
+        let Some(a) = self.meet(&a, &b, span) else { return Val::Error };
+        let Some(b) = self.meet(&b, &a, span) else { return Val::Error };
+        let (left, right) = (a.scalars(), b.scalars());
         self.at(span);
         let picked: Vec<Value> = left.iter().zip(&right).map(|(&a, &b)| self.b.select(cond, a, b)).collect();
-        self.unflatten(&a, &mut picked.into_iter())
+        a.with(&mut picked.into_iter())
     }
 
     /// Fits `val` to the shape and scalar types of `other`, where literals may give way.
-    fn meet(&mut self, val: Val, other: &Val, span: Span) -> Option<Val> {
-        let met = self.try_meet(&val, other);
-        if met.is_none() && !matches!((&val, other), (Val::Error, _) | (_, Val::Error)) {
-            let (a, b) = (self.describe(&val), self.describe(other));
+    fn meet(&mut self, val: &Val, other: &Val, span: Span) -> Option<Val> {
+        let met = self.try_meet(val, other);
+        if met.is_none() && !matches!((val, other), (Val::Error, _) | (_, Val::Error)) {
+            let (a, b) = (self.describe(val), self.describe(other));
             let (a, b) = if a <= b { (a, b) } else { (b, a) };
-            let diagnostic = Diagnostic::error("type-mismatch", format!("the branches of this `if` differ: `{a}` and `{b}`"))
-                .label(span, "both branches give the value of the `if`")
-                .help("give both branches the same type");
+            let diagnostic = Diagnostic::error(
+                "type-mismatch",
+                format!("the branches of this `if` differ: `{a}` and `{b}`"),
+            )
+            .label(span, "both branches give the value of the `if`")
+            .help("give both branches the same type");
             self.report(diagnostic);
         }
         met
@@ -359,11 +371,12 @@ impl<'a> Lowerer<'a> {
                 if b.literal && a.ty.is_float() && b.ty != Ty::Bool {
                     return Some(val.clone());
                 }
-                self.to_ty(*a, b.ty).map(Val::Num)
+                self.with_ty(*a, b.ty).map(Val::Num)
             }
             (Val::Complex(..), Val::Complex(..)) => Some(val.clone()),
             (Val::Array(a), Val::Array(b)) if a.dims == b.dims => {
-                let items: Option<Vec<Val>> = a.items.iter().zip(&b.items).map(|(a, b)| self.try_meet(a, b)).collect();
+                let items: Option<Vec<Val>> =
+                    a.items.iter().zip(&b.items).map(|(a, b)| self.try_meet(a, b)).collect();
                 Some(Val::Array(Small { dims: a.dims.clone(), items: items? }))
             }
             (Val::Tuple(a), Val::Tuple(b)) if a.len() == b.len() => {
@@ -374,48 +387,7 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    // ---- scalars of a value -----------------------------------------------------------------------------------------
-
-    /// All scalars of a value, in order.
-    pub(super) fn flatten(&self, val: &Val) -> Vec<Value> {
-        match val {
-            Val::Num(num) => vec![num.value],
-            Val::Complex(re, im) => vec![*re, *im],
-            Val::Array(Small { items: parts, .. }) | Val::Tuple(parts) => {
-                parts.iter().flat_map(|part| self.flatten(part)).collect()
-            }
-            Val::View(_) | Val::Error => Vec::new(),
-        }
-    }
-
-    /// The value of the same shape as `like` with these scalars.
-    pub(super) fn unflatten(&self, like: &Val, scalars: &mut impl Iterator<Item = Value>) -> Val {
-        match like {
-            Val::Num(num) => match scalars.next() {
-                Some(value) => Val::Num(Num { value, ty: num.ty, literal: false }),
-                None => Val::Error,
-            },
-            Val::Complex(..) => match (scalars.next(), scalars.next()) {
-                (Some(re), Some(im)) => Val::Complex(re, im),
-                _ => Val::Error,
-            },
-            Val::Array(small) => Val::Array(Small {
-                dims: small.dims.clone(),
-                items: small.items.iter().map(|item| self.unflatten(item, scalars)).collect(),
-            }),
-            Val::Tuple(parts) => Val::Tuple(parts.iter().map(|part| self.unflatten(part, scalars)).collect()),
-            Val::View(_) | Val::Error => Val::Error,
-        }
-    }
-
-    /// Does it hold an error or an array in memory: nothing that could be a result of a loop or a branch?
-    pub(super) fn is_loose(val: &Val) -> bool {
-        match val {
-            Val::Num(_) | Val::Complex(..) => false,
-            Val::Array(Small { items: parts, .. }) | Val::Tuple(parts) => parts.iter().any(Self::is_loose),
-            Val::View(_) | Val::Error => true,
-        }
-    }
+    // ---- zeros ------------------------------------------------------------------------------------------------------
 
     fn zero_like(&mut self, value: Value) -> Value {
         self.zero(self.b.func().ty(value))
@@ -440,7 +412,11 @@ impl<'a> Lowerer<'a> {
             }
             vals.push(val);
         }
-        let Some(model) = vals.iter().find(|val| !matches!(val, Val::Num(Num { literal: true, .. }))).or(vals.first()).cloned()
+        let Some(model) = vals
+            .iter()
+            .find(|val| !matches!(val, Val::Num(Num { literal: true, .. })))
+            .or(vals.first())
+            .cloned()
         else {
             let diagnostic = Diagnostic::error("empty-vector", "a vector has at least one component")
                 .label(span, "nothing inside")
@@ -475,7 +451,7 @@ impl<'a> Lowerer<'a> {
     fn float_item(&mut self, item: Val) -> Val {
         match item {
             Val::Num(num @ Num { literal: true, ty: Ty::Int, .. }) => {
-                self.to_ty(num, Ty::F64).map_or(Val::Error, |num| Val::Num(Num { literal: false, ..num }))
+                self.with_ty(num, Ty::F64).map_or(Val::Error, |num| Val::Num(Num { literal: false, ..num }))
             }
             other => other,
         }
@@ -500,7 +476,9 @@ fn is_ready(block: &Block) -> bool {
     block.stmts.is_empty()
         && block.value.as_deref().is_some_and(|value| match &value.kind {
             ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Bool(_) | ExprKind::Name(_) => true,
-            ExprKind::Unary(_, inner) => matches!(inner.kind, ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Name(_)),
+            ExprKind::Unary(_, inner) => {
+                matches!(inner.kind, ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Name(_))
+            }
             _ => false,
         })
 }

@@ -3,9 +3,9 @@
 //! A state of scalars becomes state carries of a loop. A state that is an array in memory is stepped by unrolling, each step
 //! into a buffer of its own, so the number of steps must be a literal then.
 
-use super::loops::{CarrySpec, Nest};
-use super::value::{Elem, Num, Small, Val, View};
 use super::Lowerer;
+use super::loops::{CarrySpec, Nest};
+use super::value::{Elem, Num, Val, View};
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{ExprKind, Fold};
 use crate::func::Carry;
@@ -26,33 +26,44 @@ impl<'a> Lowerer<'a> {
             return self.fold_arrays(node, view, span);
         }
         let init = self.settled_state(init);
-        if Self::is_loose(&init) {
+        if init.is_loose() {
             if !matches!(init, Val::Error) {
                 let found = self.describe(&init);
-                let diagnostic = Diagnostic::error("unsupported", format!("a recurrence cannot have the state `{found}`"))
-                    .label(node.init.span, format!("this is `{found}`"))
-                    .help("a state is a number, a vector, a matrix, a tuple of them, or one array");
+                let diagnostic =
+                    Diagnostic::error("unsupported", format!("a recurrence cannot have the state `{found}`"))
+                        .label(node.init.span, format!("this is `{found}`"))
+                        .help("a state is a number, a vector, a matrix, a tuple of them, or one array");
                 self.report(diagnostic);
             }
             return Val::Error;
         }
         let binders = std::slice::from_ref(&node.binder);
-        let types = self.model_types(&init);
-        let start = self.flatten(&init);
-        let carries: Vec<CarrySpec> =
-            start.iter().zip(&types).map(|(&value, &ty)| CarrySpec { carry: Carry::State(value), ty }).collect();
+        let types = init.types();
+        let start = init.scalars();
+        let carries: Vec<CarrySpec> = start
+            .iter()
+            .zip(&types)
+            .map(|(&value, &ty)| CarrySpec { carry: Carry::State(value), ty })
+            .collect();
         let kept = if node.keep_all { self.scan_arrays(node, &init, span) } else { Some(Vec::new()) };
         let Some(kept) = kept else { return Val::Error };
-        let nest = Nest { binders, filter: None, block: &node.body, carries, unroll: false, positions: node.keep_all };
+        let nest = Nest {
+            binders,
+            filter: None,
+            block: &node.body,
+            carries,
+            unroll: false,
+            positions: node.keep_all,
+        };
         let results = self.nest(&nest, &mut |lowerer, positions, states| {
             let states = if states.is_empty() { start.clone() } else { states.to_vec() };
             let next = lowerer.inside(|lowerer| {
-                let state = lowerer.unflatten(&init, &mut states.iter().copied());
+                let state = init.with(&mut states.iter().copied());
                 lowerer.bind_pat(&node.state, state, node.init.span);
                 let val = lowerer.block(&node.body);
                 lowerer.settled_state(val)
             });
-            let fitted = lowerer.try_meet(&next, &init).filter(|fitted| lowerer.model_types(fitted) == types);
+            let fitted = lowerer.try_meet(&next, &init).filter(|fitted| fitted.types() == types);
             let Some(next) = fitted else {
                 lowerer.state_mismatch(node, &next, &init);
                 return states;
@@ -65,10 +76,10 @@ impl<'a> Lowerer<'a> {
                 let place = lowerer.fix(view, positions[0]);
                 lowerer.store(part, &[], &place, span);
             }
-            lowerer.flatten(&next)
+            next.scalars()
         });
         match kept.as_slice() {
-            [] => self.unflatten(&init, &mut results.into_iter()),
+            [] => init.with(&mut results.into_iter()),
             [only] => Val::View(only.clone()),
             several => Val::Tuple(several.iter().cloned().map(Val::View).collect()),
         }
@@ -88,9 +99,12 @@ impl<'a> Lowerer<'a> {
         }
         let (found, wanted) = (self.describe(next), self.describe(init));
         let at = node.body.value.as_ref().map_or(node.body.span, |value| value.span);
-        let mut diagnostic = Diagnostic::error("type-mismatch", format!("the next state is `{found}`, and the state is `{wanted}`"))
-            .label(at, format!("this is `{found}`"))
-            .label(node.init.span, format!("the state starts as `{wanted}`"));
+        let mut diagnostic = Diagnostic::error(
+            "type-mismatch",
+            format!("the next state is `{found}`, and the state is `{wanted}`"),
+        )
+        .label(at, format!("this is `{found}`"))
+        .label(node.init.span, format!("the state starts as `{wanted}`"));
         diagnostic = if wanted == "int" && found == "f64" {
             diagnostic.help("start it as a float: `0.0`")
         } else {
@@ -106,13 +120,16 @@ impl<'a> Lowerer<'a> {
             Val::Tuple(parts) => parts.clone(),
             other => vec![other.clone()],
         };
-        let views: Option<Vec<View>> =
-            parts.iter().map(|part| self.new_array("scan", std::slice::from_ref(&steps), part, span)).collect();
+        let views: Option<Vec<View>> = parts
+            .iter()
+            .map(|part| self.new_array("scan", std::slice::from_ref(&steps), part, span))
+            .collect();
         if views.is_none() {
             let found = self.describe(init);
-            let diagnostic = Diagnostic::error("unsupported", format!("`scan` cannot keep states of `{found}`"))
-                .label(node.init.span, format!("this is `{found}`"))
-                .help("the states of a `scan` are floats, vectors, matrices or tuples of them");
+            let diagnostic =
+                Diagnostic::error("unsupported", format!("`scan` cannot keep states of `{found}`"))
+                    .label(node.init.span, format!("this is `{found}`"))
+                    .help("the states of a `scan` are floats, vectors, matrices or tuples of them");
             self.report(diagnostic);
         }
         views
@@ -126,12 +143,21 @@ impl<'a> Lowerer<'a> {
             if node.binder.step.is_none() {
                 return Some(length);
             }
-            let step = node.binder.step.as_ref().and_then(|step| self.try_size(step)).and_then(|step| step.as_constant());
-            let count = length.as_constant().zip(step.filter(|&n| n > 0)).map(|(n, step)| (n + step - 1).div_euclid(step).max(0));
+            let step = node
+                .binder
+                .step
+                .as_ref()
+                .and_then(|step| self.try_size(step))
+                .and_then(|step| step.as_constant());
+            let count = length
+                .as_constant()
+                .zip(step.filter(|&n| n > 0))
+                .map(|(n, step)| (n + step - 1).div_euclid(step).max(0));
             if count.is_none() {
-                let diagnostic = Diagnostic::error("not-affine-size", "the number of steps is not affine in the sizes")
-                    .label(node.binder.span, "a step over a symbolic range")
-                    .help("loop over the positions, `k in 0..M`, and compute the index from them: `3*k`");
+                let diagnostic =
+                    Diagnostic::error("not-affine-size", "the number of steps is not affine in the sizes")
+                        .label(node.binder.span, "a step over a symbolic range")
+                        .help("loop over the positions, `k in 0..M`, and compute the index from them: `3*k`");
                 self.report(diagnostic);
             }
             return count.map(SizeExpr::constant);
@@ -146,12 +172,23 @@ impl<'a> Lowerer<'a> {
 
     /// A recurrence over an array in memory: one buffer a step.
     fn fold_arrays(&mut self, node: &'a Fold, init: &View, span: Span) -> Val {
-        let steps = self.steps(node).and_then(|steps| steps.as_constant()).filter(|n| (0..=MAX_ARRAY_STEPS).contains(n));
+        let steps = self
+            .steps(node)
+            .and_then(|steps| steps.as_constant())
+            .filter(|n| (0..=MAX_ARRAY_STEPS).contains(n));
         let Some(_) = steps.filter(|_| !node.keep_all && Self::is_plain(init)) else {
-            let diagnostic = Diagnostic::error("unsupported", "a recurrence over an array takes a short literal number of steps")
-                .label(node.binder.span, format!("steps: a literal of at most {MAX_ARRAY_STEPS} is supported here"))
-                .label(node.init.span, "the state is an array of symbolic length")
-                .help("write the number of steps as a literal, `k in 0..10`, with `fold` and an array of numbers");
+            let diagnostic = Diagnostic::error(
+                "unsupported",
+                "a recurrence over an array takes a short literal number of steps",
+            )
+            .label(
+                node.binder.span,
+                format!("steps: a literal of at most {MAX_ARRAY_STEPS} is supported here"),
+            )
+            .label(node.init.span, "the state is an array of symbolic length")
+            .help(
+                "write the number of steps as a literal, `k in 0..10`, with `fold` and an array of numbers",
+            );
             return self.report(diagnostic);
         };
         let ty = match init.elem {
@@ -178,11 +215,5 @@ impl<'a> Lowerer<'a> {
             Vec::new()
         });
         Val::View(state)
-    }
-
-    /// A vector of `n` equal components.
-    pub(super) fn filled(&self, dims: Vec<usize>, item: &Val) -> Val {
-        let count = dims.iter().product();
-        Val::Array(Small { dims, items: vec![item.clone(); count] })
     }
 }

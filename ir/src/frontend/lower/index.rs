@@ -3,8 +3,8 @@
 //! A subscript is refused here only if it is certainly out of range (or ranges over the wrong size) and stands under no
 //! condition. Everything else is left to prepare, which checks every subscript on the data.
 
-use super::value::{Axis, Elem, Field, Num, Small, Val, View};
 use super::Lowerer;
+use super::value::{Axis, Elem, Field, Num, Small, Val, View};
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{Expr, ExprKind, Ident};
 use crate::frontend::pretty::print_expr;
@@ -117,9 +117,12 @@ impl<'a> Lowerer<'a> {
             } else {
                 format!("`{text}` can reach {reached}, {far} the end of `{array}`")
             };
-            let help = match affine.others.is_empty() {
-                true => "subscripts start at 0 and end one before the length".to_owned(),
-                false => format!("for a periodic grid write `({text}) % {length}`, for interior points loop over a smaller range, such as `0..{length} - 1`"),
+            let help = if affine.others.is_empty() {
+                "subscripts start at 0 and end one before the length".to_owned()
+            } else {
+                format!(
+                    "for a periodic grid write `({text}) % {length}`, for interior points loop over a smaller range, such as `0..{length} - 1`"
+                )
             };
             self.out_of_range(message, expr.span, &format!("the axis has length `{length}`"), help);
         } else if let Some(bottom) = self.extreme(&affine, false)
@@ -136,15 +139,21 @@ impl<'a> Lowerer<'a> {
     }
 
     fn out_of_range(&mut self, message: String, span: Span, label: &str, help: String) {
-        let diagnostic = Diagnostic::error("out-of-range", message)
-            .label(span, label)
-            .help(help)
-            .help("or guard it: `if i + 1 < N { .. } else { .. }`; then only subscripts whose guard holds are used");
+        let diagnostic = Diagnostic::error("out-of-range", message).label(span, label).help(help).help(
+            "or guard it: `if i + 1 < N { .. } else { .. }`; then only subscripts whose guard holds are used",
+        );
         self.report(diagnostic);
     }
 
     /// Does the subscript run over another size than the one of the axis?
-    fn wrong_size(&mut self, index: Value, affine: &Affine, dim: &SizeExpr, expr: &Expr, array: &str) -> bool {
+    fn wrong_size(
+        &mut self,
+        index: Value,
+        affine: &Affine,
+        dim: &SizeExpr,
+        expr: &Expr,
+        array: &str,
+    ) -> bool {
         let symbol = |size: &SizeExpr| match (size.constant, size.terms.as_slice()) {
             (0, [(symbol, 1)]) => Some(*symbol),
             _ => None,
@@ -160,14 +169,19 @@ impl<'a> Lowerer<'a> {
             let over = self.size_text(over);
             let mut diagnostic = Diagnostic::error(
                 "axis-mismatch",
-                format!("axis of `{array}` has size `{length}`, but the binder `{}` ranges over `0..{over}`", bounds.name),
+                format!(
+                    "axis of `{array}` has size `{length}`, but the binder `{}` ranges over `0..{over}`",
+                    bounds.name
+                ),
             )
             .label(expr.span, format!("subscript of an axis of size `{length}`"))
             .label(bounds.span, format!("ranges over `0..{over}`"));
-            if let Some(table) = self.index_into(dim, &bounds.over) {
-                diagnostic = diagnostic.help(format!("did you mean an entry of `{table}`, which points into `0..{length}`?"));
+            if let Some(table) = self.index_into(dim, bounds.over.as_ref()) {
+                diagnostic = diagnostic
+                    .help(format!("did you mean an entry of `{table}`, which points into `0..{length}`?"));
             }
-            diagnostic = diagnostic.help(format!("loop over `0..{length}`, or guard the access with `if {name} < {length}`"));
+            diagnostic = diagnostic
+                .help(format!("loop over `0..{length}`, or guard the access with `if {name} < {length}`"));
             self.report(diagnostic);
             return true;
         }
@@ -176,8 +190,11 @@ impl<'a> Lowerer<'a> {
         let Entries::Index(bounds) = &data.entries else { return false };
         let column = subs.last().and_then(|&last| self.b.func().as_int(last)).unwrap_or(0);
         let bound = if bounds.len() == 1 { bounds.first() } else { bounds.get(column as usize) };
-        let Some(bound) = bound.filter(|bound| symbol(bound).is_some_and(|found| found != wanted)) else { return false };
-        let (table, span, bound) = (data.name.clone(), Span { start: data.span.0, end: data.span.1 }, self.size_text(bound));
+        let Some(bound) = bound.filter(|bound| symbol(bound).is_some_and(|found| found != wanted)) else {
+            return false;
+        };
+        let (table, span, bound) =
+            (data.name.clone(), Span { start: data.span.0, end: data.span.1 }, self.size_text(bound));
         let diagnostic = Diagnostic::error(
             "axis-mismatch",
             format!("axis of `{array}` has size `{length}`, but `{table}` points into `0..{bound}`"),
@@ -190,10 +207,11 @@ impl<'a> Lowerer<'a> {
     }
 
     /// An index table that points into `dim` and has a row for each of `rows`, for a hint.
-    fn index_into(&self, dim: &SizeExpr, rows: &Option<SizeExpr>) -> Option<String> {
-        let rows = rows.as_ref()?;
+    fn index_into(&self, dim: &SizeExpr, rows: Option<&SizeExpr>) -> Option<String> {
+        let rows = rows?;
         let fits = |data: &&crate::func::BufferData| {
-            matches!(&data.entries, Entries::Index(bounds) if bounds.contains(dim)) && data.dims.first() == Some(rows)
+            matches!(&data.entries, Entries::Index(bounds) if bounds.contains(dim))
+                && data.dims.first() == Some(rows)
         };
         self.b.func().buffers.values().find(fits).map(|data| data.name.clone())
     }
@@ -217,17 +235,25 @@ impl<'a> Lowerer<'a> {
                 other => {
                     let found = self.describe(&other);
                     let whole = print_expr(base);
-                    let diagnostic = Diagnostic::error("too-many-subscripts", format!("a `{found}` has no axis to subscript"))
-                        .label(sub.span, "one subscript too many")
-                        .label(base.span, format!("`{whole}` takes {at} subscript{}", if at == 1 { "" } else { "s" }))
-                        .help("tuples are taken apart by `let (a, b) = ..` or `.0`, `.1`");
+                    let diagnostic = Diagnostic::error(
+                        "too-many-subscripts",
+                        format!("a `{found}` has no axis to subscript"),
+                    )
+                    .label(sub.span, "one subscript too many")
+                    .label(
+                        base.span,
+                        format!("`{whole}` takes {at} subscript{}", if at == 1 { "" } else { "s" }),
+                    )
+                    .help("tuples are taken apart by `let (a, b) = ..` or `.0`, `.1`");
                     return self.report(diagnostic);
                 }
             };
         }
         self.at(span);
         match val {
-            Val::View(view) if view.dims().is_empty() && !matches!(view.elem, Elem::Record { .. }) => self.load(&view),
+            Val::View(view) if view.dims().is_empty() && !matches!(view.elem, Elem::Record { .. }) => {
+                self.load(&view)
+            }
             other => other,
         }
     }
@@ -247,7 +273,9 @@ impl<'a> Lowerer<'a> {
         let (Some(lo), Some(hi)) = (self.size_expr(lo), self.size_expr(hi)) else { return Val::Error };
         let (Some(dim), Some(at)) = (hi.checked_sub(&lo), view.free_axis(skip)) else { return Val::Error };
         let length = &view.dims()[skip];
-        let beyond = hi.checked_sub(length).is_some_and(|over| over.constant > 0 && over.terms.iter().all(|t| t.1 >= 0));
+        let beyond = hi
+            .checked_sub(length)
+            .is_some_and(|over| over.constant > 0 && over.terms.iter().all(|t| t.1 >= 0));
         let before = lo.constant < 0 && lo.terms.iter().all(|term| term.1 <= 0);
         if beyond || before || dim.as_constant().is_some_and(|n| n < 0) {
             let length = self.size_text(length);
@@ -272,7 +300,9 @@ impl<'a> Lowerer<'a> {
         let Some((&length, rest)) = small.dims.split_first() else { return Val::Error };
         let width: usize = rest.iter().product();
         if let ExprKind::Range(lo, hi) = &sub.kind {
-            let (Some(lo), Some(hi)) = (self.literal_subscript(lo, length + 1), self.literal_subscript(hi, length + 1)) else {
+            let (Some(lo), Some(hi)) =
+                (self.literal_subscript(lo, length + 1), self.literal_subscript(hi, length + 1))
+            else {
                 return Val::Error;
             };
             let count = hi.saturating_sub(lo);
@@ -299,9 +329,10 @@ impl<'a> Lowerer<'a> {
         };
         let found = usize::try_from(n).ok().filter(|&n| n < length);
         if found.is_none() {
-            let diagnostic = Diagnostic::error("out-of-range", format!("subscript {n} of an axis of length {length}"))
-                .label(sub.span, format!("this is {n}"))
-                .help("subscripts start at 0 and end one before the length");
+            let diagnostic =
+                Diagnostic::error("out-of-range", format!("subscript {n} of an axis of length {length}"))
+                    .label(sub.span, format!("this is {n}"))
+                    .help("subscripts start at 0 and end one before the length");
             self.report(diagnostic);
         }
         found
@@ -324,7 +355,8 @@ impl<'a> Lowerer<'a> {
             Val::Complex(_, im) if name == "im" => Val::Num(Num { value: im, ty: Ty::F64, literal: false }),
             Val::View(View { name: array, elem: Elem::Record { fields, .. }, axes }) => {
                 let Some(Field { elem, dims, .. }) = fields.iter().find(|other| other.name == name) else {
-                    let hint = nearest(name, fields.iter().map(|other| other.name.as_str())).map(str::to_owned);
+                    let hint =
+                        nearest(name, fields.iter().map(|other| other.name.as_str())).map(str::to_owned);
                     return self.no_field(field, &found, hint);
                 };
                 let mut view = View::whole(&format!("{array}.{name}"), elem.clone(), dims);
@@ -353,11 +385,14 @@ impl<'a> Lowerer<'a> {
     }
 
     fn no_field(&mut self, field: &Ident, found: &str, hint: Option<String>) -> Val {
-        let mut diagnostic = Diagnostic::error("unknown-field", format!("a `{found}` has no field `{}`", field.name))
-            .label(field.span, "unknown field");
+        let mut diagnostic =
+            Diagnostic::error("unknown-field", format!("a `{found}` has no field `{}`", field.name))
+                .label(field.span, "unknown field");
         diagnostic = match hint {
             Some(hint) => diagnostic.help(format!("did you mean `{hint}`?")).patch(field.span, hint),
-            None => diagnostic.help("structs have the fields they declare, tuples `.0`, `.1`, .., vectors `.x`, `.y`, `.z`, `.w`"),
+            None => diagnostic.help(
+                "structs have the fields they declare, tuples `.0`, `.1`, .., vectors `.x`, `.y`, `.z`, `.w`",
+            ),
         };
         self.report(diagnostic)
     }
@@ -373,7 +408,9 @@ impl<'a> Lowerer<'a> {
             })
             .collect();
         match view.elem {
-            Elem::Scalar(buffer, ty) => Val::Num(Num { value: self.b.load(buffer, &index), ty, literal: false }),
+            Elem::Scalar(buffer, ty) => {
+                Val::Num(Num { value: self.b.load(buffer, &index), ty, literal: false })
+            }
             Elem::Complex(buffer) => {
                 let [re, im] = [0, 1].map(|part| {
                     let part = self.b.int(part);

@@ -28,7 +28,8 @@ impl<'a> Lowerer<'a> {
         }
         let (results, dests) = self.results(kernel)?;
         self.sink_block(&kernel.body, &[], &dests);
-        let columns = params.iter().filter(|param| param.is_var).flat_map(|param| param.buffers.clone()).collect();
+        let columns =
+            params.iter().filter(|param| param.is_var).flat_map(|param| param.buffers.clone()).collect();
         self.b.set_columns(columns);
         self.b.set_rows(results.iter().map(|result| result.buffer).collect());
         let mut allow = Vec::new();
@@ -43,12 +44,17 @@ impl<'a> Lowerer<'a> {
                     AttrArg::Expr(_) => None,
                 })),
                 _ => {
-                    self.unknown_attr(attr, &KERNEL_ATTRS, "a kernel takes `#[derive(..)]`, `#[example(..)]` and `#[allow(..)]`");
+                    self.unknown_attr(
+                        attr,
+                        &KERNEL_ATTRS,
+                        "a kernel takes `#[derive(..)]`, `#[example(..)]` and `#[allow(..)]`",
+                    );
                 }
             }
         }
         self.lints(&allow);
-        let func = std::mem::replace(&mut self.b, crate::builder::Builder::new(crate::func::Func::new(""))).finish();
+        let func =
+            std::mem::replace(&mut self.b, crate::builder::Builder::new(crate::func::Func::new(""))).finish();
         Some(program::Kernel {
             name: kernel.name.name.clone(),
             docs: kernel.docs.clone(),
@@ -134,8 +140,16 @@ impl<'a> Lowerer<'a> {
                     self.report(diagnostic);
                     return None;
                 }
-                let whole = TypeSpec { dims: [spec.dims.clone(), inner.dims.clone()].concat(), ..inner.clone() };
-                let view = self.declare(&format!("{name}.{}", field.name), &whole, param, structural, None, buffers)?;
+                let whole =
+                    TypeSpec { dims: [spec.dims.clone(), inner.dims.clone()].concat(), ..inner.clone() };
+                let view = self.declare(
+                    &format!("{name}.{}", field.name),
+                    &whole,
+                    param,
+                    structural,
+                    None,
+                    buffers,
+                )?;
                 fields.push(Field { name: field.name.clone(), elem: view.elem, dims: inner.dims });
             }
             return Some(View::whole(name, Elem::Record { name: record.clone(), fields }, &spec.dims));
@@ -163,7 +177,11 @@ impl<'a> Lowerer<'a> {
             span,
         });
         buffers.push(buffer);
-        Some(View::whole(name, if complex { Elem::Complex(buffer) } else { Elem::Scalar(buffer, elem) }, &spec.dims))
+        Some(View::whole(
+            name,
+            if complex { Elem::Complex(buffer) } else { Elem::Scalar(buffer, elem) },
+            &spec.dims,
+        ))
     }
 
     /// The literal value of a default.
@@ -181,9 +199,10 @@ impl<'a> Lowerer<'a> {
         };
         let scalar = spec.is_none_or(|spec| spec.dims.is_empty() && matches!(spec.base, Base::Scalar(_)));
         if (number.is_none() || !scalar) && !matches!(val, Val::Error) {
-            let diagnostic = Diagnostic::error("bad-default", "a default is a literal number for a scalar parameter")
-                .label(value.span, "not such a literal")
-                .help("write `k: f64 = 1.0`");
+            let diagnostic =
+                Diagnostic::error("bad-default", "a default is a literal number for a scalar parameter")
+                    .label(value.span, "not such a literal")
+                    .help("write `k: f64 = 1.0`");
             self.report(diagnostic);
             return None;
         }
@@ -200,9 +219,10 @@ impl<'a> Lowerer<'a> {
                 "structural" if attr.args.is_empty() => {}
                 "fixed" => {
                     if !param.is_var {
-                        let diagnostic = Diagnostic::error("misplaced-attribute", "only unknowns can be fixed")
-                            .label(attr.span, format!("`{}` is not a `var`", param.name.name))
-                            .help("write `var` before its type, or remove the attribute");
+                        let diagnostic =
+                            Diagnostic::error("misplaced-attribute", "only unknowns can be fixed")
+                                .label(attr.span, format!("`{}` is not a `var`", param.name.name))
+                                .help("write `var` before its type, or remove the attribute");
                         self.report(diagnostic);
                     }
                     for arg in &attr.args {
@@ -210,7 +230,11 @@ impl<'a> Lowerer<'a> {
                     }
                 }
                 _ => {
-                    self.unknown_attr(attr, &PARAM_ATTRS, "a parameter takes `#[fixed(mask)]` and `#[structural]`");
+                    self.unknown_attr(
+                        attr,
+                        &PARAM_ATTRS,
+                        "a parameter takes `#[fixed(mask)]` and `#[structural]`",
+                    );
                 }
             }
         }
@@ -220,7 +244,9 @@ impl<'a> Lowerer<'a> {
     fn mask(&mut self, arg: &'a AttrArg, span: Span) -> Option<Buffer> {
         let (name, at) = match arg {
             AttrArg::Word(word, _) => (word.name.as_str(), word.span),
-            AttrArg::Expr(Expr { kind: ExprKind::Name(name), span, .. }) | AttrArg::Text(name, span) => (name.as_str(), *span),
+            AttrArg::Expr(Expr { kind: ExprKind::Name(name), span, .. }) | AttrArg::Text(name, span) => {
+                (name.as_str(), *span)
+            }
             AttrArg::Expr(_) => ("", span),
         };
         let bound = self.lookup(name);
@@ -231,7 +257,9 @@ impl<'a> Lowerer<'a> {
         if buffer.is_none() {
             let diagnostic = Diagnostic::error("bad-mask", "a mask is a `bool` array parameter")
                 .label(at, "not a `bool` array")
-                .help("declare it: `mask: bool[V]`, one flag for each vertex, or one mask for each component");
+                .help(
+                    "declare it: `mask: bool[V]`, one flag for each vertex, or one mask for each component",
+                );
             self.report(diagnostic);
         }
         buffer
@@ -256,19 +284,21 @@ impl<'a> Lowerer<'a> {
                 Base::Complex => (Ty::F64, true),
                 Base::Scalar(_) | Base::Record(_) => {
                     let found = self.spec_text(&spec);
-                    let diagnostic = Diagnostic::error("bad-result", format!("a kernel returns floats, not `{found}`"))
-                        .label(ty.span, "cannot be a result")
-                        .help("return `f64`, or an array of it");
+                    let diagnostic =
+                        Diagnostic::error("bad-result", format!("a kernel returns floats, not `{found}`"))
+                            .label(ty.span, "cannot be a result")
+                            .help("return `f64`, or an array of it");
                     self.report(diagnostic);
                     return None;
                 }
             };
             let stem = name.unwrap_or("out");
             if let Some(first) = names.insert(stem, span).filter(|_| name.is_some()) {
-                let diagnostic = Diagnostic::error("duplicate-name", format!("two results are named `{stem}`"))
-                    .label(span, "named again here")
-                    .label(first, "first here")
-                    .help("rename one of them");
+                let diagnostic =
+                    Diagnostic::error("duplicate-name", format!("two results are named `{stem}`"))
+                        .label(span, "named again here")
+                        .label(first, "first here")
+                        .help("rename one of them");
                 self.report(diagnostic);
             }
             let unique = self.b.func().fresh_buffer_name(stem);
@@ -301,7 +331,8 @@ impl<'a> Lowerer<'a> {
         } else {
             format!("`#[{name}]` has no meaning here")
         };
-        let mut diagnostic = Diagnostic::error("unknown-attribute", message).label(attr.span, "not understood");
+        let mut diagnostic =
+            Diagnostic::error("unknown-attribute", message).label(attr.span, "not understood");
         if let Some(hint) = nearest(name, known.iter().copied()) {
             diagnostic = diagnostic.help(format!("did you mean `{hint}`?")).patch(attr.name.span, hint);
         }
@@ -339,7 +370,8 @@ impl<'a> Lowerer<'a> {
                         .label(word.span, "not a derivative")
                         .help("value, grad, jacobian, hessian, hessian(lower), hessian(lagrangian), hvp, jvp, vjp, gauss_newton");
                     if let Some(hint) = nearest(name, DERIVES) {
-                        diagnostic = diagnostic.help(format!("did you mean `{hint}`?")).patch(word.span, hint);
+                        diagnostic =
+                            diagnostic.help(format!("did you mean `{hint}`?")).patch(word.span, hint);
                     }
                     self.report(diagnostic);
                     continue;
@@ -354,14 +386,20 @@ impl<'a> Lowerer<'a> {
 
     fn example(&mut self, attr: &'a Attr) -> Option<(String, u32)> {
         match attr.args.as_slice() {
-            [AttrArg::Word(word, inner), AttrArg::Expr(Expr { kind: ExprKind::Int(size), .. })] if inner.is_empty() => {
+            [AttrArg::Word(word, inner), AttrArg::Expr(Expr { kind: ExprKind::Int(size), .. })]
+                if inner.is_empty() =>
+            {
                 if let Ok(size) = u32::try_from(*size) {
                     return Some((word.name.clone(), size));
                 }
             }
             _ => {}
         }
-        self.unknown_attr(attr, &["example"], "it names a generated input and its size: `#[example(cloth, 70)]`");
+        self.unknown_attr(
+            attr,
+            &["example"],
+            "it names a generated input and its size: `#[example(cloth, 70)]`",
+        );
         None
     }
 

@@ -24,7 +24,9 @@ pub(super) fn walk_stmt<'a>(stmt: &'a Stmt, visit: &mut dyn FnMut(&'a Expr, bool
             visit(place, true);
             let mut inner = place;
             while let ExprKind::Index(base, subs) = &inner.kind {
-                subs.iter().for_each(|sub| walk_expr(sub, visit));
+                for sub in subs {
+                    walk_expr(sub, visit);
+                }
                 inner = base;
             }
             walk_expr(value, visit);
@@ -56,10 +58,17 @@ pub(super) fn walk_expr<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr, bool
         }
         ExprKind::Index(base, subs) => {
             walk_expr(base, visit);
-            subs.iter().for_each(|sub| walk_expr(sub, visit));
+            for sub in subs {
+                walk_expr(sub, visit);
+            }
         }
-        ExprKind::Call(_, parts) | ExprKind::Vector(parts) | ExprKind::Tuple(parts) | ExprKind::Zeros(parts) => {
-            parts.iter().for_each(|part| walk_expr(part, visit));
+        ExprKind::Call(_, parts)
+        | ExprKind::Vector(parts)
+        | ExprKind::Tuple(parts)
+        | ExprKind::Zeros(parts) => {
+            for part in parts {
+                walk_expr(part, visit);
+            }
         }
         ExprKind::If(node) => {
             walk_expr(&node.cond, visit);
@@ -95,7 +104,9 @@ pub(super) fn reads(name: &str, stmts: &[Stmt], value: Option<&Expr>) -> usize {
     let mut visit = |expr: &Expr, place: bool| {
         count += usize::from(!place && matches!(&expr.kind, ExprKind::Name(found) if found == name));
     };
-    stmts.iter().for_each(|stmt| walk_stmt(stmt, &mut visit));
+    for stmt in stmts {
+        walk_stmt(stmt, &mut visit);
+    }
     if let Some(value) = value {
         walk_expr(value, &mut visit);
     }
@@ -129,7 +140,11 @@ pub(super) fn is_costly(expr: &Expr) -> bool {
     walk_expr(expr, &mut |inner, _| {
         found |= matches!(
             inner.kind,
-            ExprKind::Index(..) | ExprKind::Call(..) | ExprKind::Reduce(_) | ExprKind::Fold(_) | ExprKind::If(_)
+            ExprKind::Index(..)
+                | ExprKind::Call(..)
+                | ExprKind::Reduce(_)
+                | ExprKind::Fold(_)
+                | ExprKind::If(_)
         );
     });
     found

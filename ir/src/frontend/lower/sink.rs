@@ -38,18 +38,29 @@ impl<'a> Lowerer<'a> {
     fn sinkable(&self, expr: &Expr, depth: u32) -> bool {
         match &expr.kind {
             ExprKind::Reduce(node) => matches!(node.kind, ReduceKind::Sum | ReduceKind::Map),
-            ExprKind::Binary(BinaryOp::Add | BinaryOp::Sub, a, b) => self.sinkable(a, depth) || self.sinkable(b, depth),
+            ExprKind::Binary(BinaryOp::Add | BinaryOp::Sub, a, b) => {
+                self.sinkable(a, depth) || self.sinkable(b, depth)
+            }
             ExprKind::Binary(BinaryOp::Mul, a, b) => self.sinkable(a, depth) != self.sinkable(b, depth),
-            ExprKind::Binary(BinaryOp::Div, a, _) | ExprKind::Unary(UnaryOp::Neg, a) => self.sinkable(a, depth),
+            ExprKind::Binary(BinaryOp::Div, a, _) | ExprKind::Unary(UnaryOp::Neg, a) => {
+                self.sinkable(a, depth)
+            }
             ExprKind::If(node) => {
-                let value = |block: &Block| block.value.as_deref().is_some_and(|value| self.sinkable(value, depth));
+                let value =
+                    |block: &Block| block.value.as_deref().is_some_and(|value| self.sinkable(value, depth));
                 value(&node.then) || node.otherwise.as_ref().is_some_and(value)
             }
-            ExprKind::Tuple(parts) | ExprKind::Vector(parts) => parts.iter().any(|part| self.sinkable(part, depth)),
+            ExprKind::Tuple(parts) | ExprKind::Vector(parts) => {
+                parts.iter().any(|part| self.sinkable(part, depth))
+            }
             ExprKind::Name(name) => matches!(self.peek_binding(name), Some(Binding::Deferred { .. })),
             ExprKind::Zeros(_) => true,
             ExprKind::Call(name, _) => {
-                let body = self.items.functions.get(name.name.as_str()).and_then(|function| function.body.value.as_deref());
+                let body = self
+                    .items
+                    .functions
+                    .get(name.name.as_str())
+                    .and_then(|function| function.body.value.as_deref());
                 depth > 0 && body.is_some_and(|value| self.sinkable(value, depth - 1))
             }
             _ => false,
@@ -60,13 +71,19 @@ impl<'a> Lowerer<'a> {
     fn linear_use(&self, name: &str, value: &Expr) -> bool {
         match &value.kind {
             ExprKind::Name(found) => found == name,
-            ExprKind::Binary(BinaryOp::Add | BinaryOp::Sub, a, b) => self.linear_use(name, a) || self.linear_use(name, b),
+            ExprKind::Binary(BinaryOp::Add | BinaryOp::Sub, a, b) => {
+                self.linear_use(name, a) || self.linear_use(name, b)
+            }
             ExprKind::Binary(BinaryOp::Mul, a, b) => {
                 let rest = |other: &Expr| !self.sinkable(other, CALL_DEPTH);
                 (self.linear_use(name, a) && rest(b)) || (self.linear_use(name, b) && rest(a))
             }
-            ExprKind::Binary(BinaryOp::Div, a, _) | ExprKind::Unary(UnaryOp::Neg, a) => self.linear_use(name, a),
-            ExprKind::Tuple(parts) | ExprKind::Vector(parts) => parts.iter().any(|part| self.linear_use(name, part)),
+            ExprKind::Binary(BinaryOp::Div, a, _) | ExprKind::Unary(UnaryOp::Neg, a) => {
+                self.linear_use(name, a)
+            }
+            ExprKind::Tuple(parts) | ExprKind::Vector(parts) => {
+                parts.iter().any(|part| self.linear_use(name, part))
+            }
             _ => false,
         }
     }
@@ -82,13 +99,19 @@ impl<'a> Lowerer<'a> {
                 return;
             };
             for (number, stmt) in block.stmts.iter().enumerate() {
-                let StmtKind::Let { mutable, pat: Pat::Name(name), ty: None, value: bound } = &stmt.kind else {
+                let StmtKind::Let { mutable, pat: Pat::Name(name), ty: None, value: bound } = &stmt.kind
+                else {
                     lowerer.stmt(stmt);
                     continue;
                 };
                 let rest = &block.stmts[number + 1..];
                 let once = query::reads(&name.name, rest, Some(value)) == 1;
-                if !mutable && once && lowerer.sinkable(bound, CALL_DEPTH) && lowerer.linear_use(&name.name, value) && !lowerer.reads_accs(bound) {
+                if !mutable
+                    && once
+                    && lowerer.sinkable(bound, CALL_DEPTH)
+                    && lowerer.linear_use(&name.name, value)
+                    && !lowerer.reads_accs(bound)
+                {
                     let binding = Binding::Deferred { expr: bound, visible: lowerer.env.len() };
                     lowerer.bind(name, binding, NameKind::Local);
                 } else if *mutable && once && weights.is_empty() && matches!(bound.kind, ExprKind::Zeros(_)) {
@@ -108,7 +131,9 @@ impl<'a> Lowerer<'a> {
     fn own_place(&mut self, name: &str, value: &'a Expr, dests: &[View], zeros: &'a Expr) -> Option<View> {
         let is_it = |expr: &Expr| matches!(&expr.kind, ExprKind::Name(found) if found == name);
         let at = match &value.kind {
-            ExprKind::Tuple(parts) if parts.len() == dests.len() && dests.len() > 1 => parts.iter().position(is_it)?,
+            ExprKind::Tuple(parts) if parts.len() == dests.len() && dests.len() > 1 => {
+                parts.iter().position(is_it)?
+            }
             _ if dests.len() == 1 && is_it(value) => 0,
             _ => return None,
         };
@@ -155,14 +180,18 @@ impl<'a> Lowerer<'a> {
                 self.term(&node.attrs, expr.span);
                 self.sum_into(node, weights, dests, expr.span);
             }
-            ExprKind::Reduce(node) if node.kind == ReduceKind::Map && dests.iter().all(|dest| !dest.dims().is_empty()) => {
+            ExprKind::Reduce(node)
+                if node.kind == ReduceKind::Map && dests.iter().all(|dest| !dest.dims().is_empty()) =>
+            {
                 self.term(&node.attrs, expr.span);
                 let Some(extents) = self.map_extents(&node.binders) else { return };
                 if self.extents_fit(&extents, dests, expr.span) {
                     self.map_into(node, weights, dests, expr.span);
                 }
             }
-            ExprKind::Binary(op @ (BinaryOp::Add | BinaryOp::Sub), a, b) if self.sinkable(expr, CALL_DEPTH) => {
+            ExprKind::Binary(op @ (BinaryOp::Add | BinaryOp::Sub), a, b)
+                if self.sinkable(expr, CALL_DEPTH) =>
+            {
                 self.sink(a, weights, dests);
                 if *op == BinaryOp::Add {
                     self.sink(b, weights, dests);
@@ -170,7 +199,9 @@ impl<'a> Lowerer<'a> {
                     self.sink(b, &with(Weight::Neg), dests);
                 }
             }
-            ExprKind::Unary(UnaryOp::Neg, a) if self.sinkable(expr, CALL_DEPTH) => self.sink(a, &with(Weight::Neg), dests),
+            ExprKind::Unary(UnaryOp::Neg, a) if self.sinkable(expr, CALL_DEPTH) => {
+                self.sink(a, &with(Weight::Neg), dests);
+            }
             ExprKind::Binary(BinaryOp::Mul, a, b) if self.sinkable(expr, CALL_DEPTH) => {
                 let (factor, rest) = if self.sinkable(b, CALL_DEPTH) { (a, b) } else { (b, a) };
                 self.weigh(factor, rest, Weight::Mul, weights, dests, expr);
@@ -186,13 +217,20 @@ impl<'a> Lowerer<'a> {
                     return self.inside(|lowerer| lowerer.sink_block(block, weights, dests));
                 }
                 self.b.begin_if(cond);
-                self.guarded(|lowerer| lowerer.inside(|lowerer| lowerer.sink_block(&node.then, weights, dests)));
+                self.guarded(|lowerer| {
+                    lowerer.inside(|lowerer| lowerer.sink_block(&node.then, weights, dests));
+                });
                 self.b.begin_else(&[]);
-                self.guarded(|lowerer| lowerer.inside(|lowerer| lowerer.sink_block(otherwise, weights, dests)));
+                self.guarded(|lowerer| {
+                    lowerer.inside(|lowerer| lowerer.sink_block(otherwise, weights, dests));
+                });
                 self.at(expr.span);
                 self.b.end_if(&[]);
             }
-            ExprKind::Call(name, args) if self.items.functions.contains_key(name.name.as_str()) && self.sinkable(expr, CALL_DEPTH) => {
+            ExprKind::Call(name, args)
+                if self.items.functions.contains_key(name.name.as_str())
+                    && self.sinkable(expr, CALL_DEPTH) =>
+            {
                 self.sink_call(name, args, expr.span, weights, dests);
             }
             ExprKind::Name(name) => match self.peek_binding(name).cloned() {
@@ -205,7 +243,9 @@ impl<'a> Lowerer<'a> {
                 }
                 _ => self.sink_value(expr, weights, dests),
             },
-            ExprKind::Vector(parts) if self.sinkable(expr, CALL_DEPTH) && self.rows_fit(parts.len(), dests) => {
+            ExprKind::Vector(parts)
+                if self.sinkable(expr, CALL_DEPTH) && Self::rows_fit(parts.len(), dests) =>
+            {
                 for (number, part) in parts.iter().enumerate() {
                     let index = self.b.int(number as i64);
                     let dest = self.fix(&dests[0], index);
@@ -216,7 +256,7 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    fn rows_fit(&self, rows: usize, dests: &[View]) -> bool {
+    fn rows_fit(rows: usize, dests: &[View]) -> bool {
         matches!(dests, [dest] if dest.dims().first().and_then(SizeExpr::as_constant) == Some(rows as i64))
     }
 
@@ -285,7 +325,7 @@ impl<'a> Lowerer<'a> {
     fn widened(&mut self, num: Num, ty: Ty) -> Option<Num> {
         match (num.ty, ty) {
             (Ty::F32, Ty::F64) => Some(Num { value: self.b.op(Op::Widen, &[num.value]), ty, literal: false }),
-            _ => self.to_ty(num, ty).filter(|num| num.ty.is_float()),
+            _ => self.with_ty(num, ty).filter(|num| num.ty.is_float()),
         }
     }
 
@@ -313,9 +353,12 @@ impl<'a> Lowerer<'a> {
             let found: Vec<String> = extents.iter().map(|size| self.size_text(size)).collect();
             let wanted: Vec<String> = dims.iter().map(|size| self.size_text(size)).collect();
             let (found, wanted) = (found.join(", "), wanted.join(", "));
-            let diagnostic = Diagnostic::error("shape-mismatch", format!("this `map` makes rows for `[{found}]`, and `[{wanted}]` is wanted"))
-                .label(span, format!("one entry for each of `[{found}]`"))
-                .help("the binders of a `map` give the leading axes of its array, in order");
+            let diagnostic = Diagnostic::error(
+                "shape-mismatch",
+                format!("this `map` makes rows for `[{found}]`, and `[{wanted}]` is wanted"),
+            )
+            .label(span, format!("one entry for each of `[{found}]`"))
+            .help("the binders of a `map` give the leading axes of its array, in order");
             self.report(diagnostic);
             return false;
         }
@@ -324,12 +367,20 @@ impl<'a> Lowerer<'a> {
 
     /// Opens the loops of a map and sinks its body at their positions.
     pub(super) fn map_into(&mut self, node: &'a Reduce, weights: &[Weight], dests: &[View], _span: Span) {
-        let nest =
-            Nest { binders: &node.binders.binders, filter: None, block: &node.body, carries: Vec::new(), unroll: false, positions: true };
+        let nest = Nest {
+            binders: &node.binders.binders,
+            filter: None,
+            block: &node.body,
+            carries: Vec::new(),
+            unroll: false,
+            positions: true,
+        };
         self.nest(&nest, &mut |lowerer, positions, _| {
             let parts: Vec<View> = dests
                 .iter()
-                .map(|dest| positions.iter().fold(dest.clone(), |part, &position| lowerer.fix(&part, position)))
+                .map(|dest| {
+                    positions.iter().fold(dest.clone(), |part, &position| lowerer.fix(&part, position))
+                })
                 .collect();
             lowerer.inside(|lowerer| lowerer.sink_block(&node.body, weights, &parts));
             Vec::new()
@@ -364,20 +415,23 @@ impl<'a> Lowerer<'a> {
                     self.b.accum(*buffer, &index, value);
                 }
             }
-            (Val::Num(num), Elem::Complex(_)) if dims.is_empty() => match self.to_ty(*num, Ty::F64) {
+            (Val::Num(num), Elem::Complex(_)) if dims.is_empty() => match self.with_ty(*num, Ty::F64) {
                 Some(num) => {
                     let zero = self.b.f64(0.0);
                     self.store(Val::Complex(num.value, zero), weights, dest, span);
                 }
                 None => self.no_fit(&val, dest, span),
             },
-            (Val::Array(small), _) if dims.first().and_then(SizeExpr::as_constant) == Some(small.dims[0] as i64) => {
+            (Val::Array(small), _)
+                if dims.first().and_then(SizeExpr::as_constant) == Some(small.dims[0] as i64) =>
+            {
                 let rest = small.dims[1..].to_vec();
                 let width = rest.iter().product::<usize>().max(1);
                 for (number, chunk) in small.items.chunks(width).enumerate() {
-                    let part = match rest.is_empty() {
-                        true => chunk[0].clone(),
-                        false => Val::Array(Small { dims: rest.clone(), items: chunk.to_vec() }),
+                    let part = if rest.is_empty() {
+                        chunk[0].clone()
+                    } else {
+                        Val::Array(Small { dims: rest.clone(), items: chunk.to_vec() })
                     };
                     let index = self.b.int(number as i64);
                     let place = self.fix(dest, index);
@@ -390,8 +444,9 @@ impl<'a> Lowerer<'a> {
 
     fn no_fit(&mut self, val: &Val, dest: &View, span: Span) {
         let (found, wanted) = (self.describe(val), self.describe(&Val::View(dest.clone())));
-        let mut diagnostic = Diagnostic::error("type-mismatch", format!("`{wanted}` is wanted here, found `{found}`"))
-            .label(span, format!("this is `{found}`"));
+        let mut diagnostic =
+            Diagnostic::error("type-mismatch", format!("`{wanted}` is wanted here, found `{found}`"))
+                .label(span, format!("this is `{found}`"));
         diagnostic = match found.as_str() {
             "int" => diagnostic.help("integers become floats only by `f64(..)`"),
             _ => diagnostic.help(format!("give a `{wanted}`, or change the declared result")),

@@ -19,7 +19,9 @@ impl<'a> Lowerer<'a> {
         if size.is_none() && !self.explained(expr) {
             let diagnostic = Diagnostic::error("not-affine-size", "this is not a size")
                 .label(expr.span, "sizes are sums of symbolic sizes and integers")
-                .help("for example `V + 1` or `2*N`; sizes are declared after the name: `kernel k<V, N>(..)`");
+                .help(
+                    "for example `V + 1` or `2*N`; sizes are declared after the name: `kernel k<V, N>(..)`",
+                );
             self.report(diagnostic);
         }
         size
@@ -139,9 +141,10 @@ impl<'a> Lowerer<'a> {
             }
         };
         if !ty.args.is_empty() && matches!(name, "f64" | "f32" | "int" | "bool" | "complex") {
-            let diagnostic = Diagnostic::error("type-arguments", format!("`{name}` takes no arguments in `<>`"))
-                .label(ty.span, "dimensions stand in brackets")
-                .help(format!("write `{name}[N]` for an array"));
+            let diagnostic =
+                Diagnostic::error("type-arguments", format!("`{name}` takes no arguments in `<>`"))
+                    .label(ty.span, "dimensions stand in brackets")
+                    .help(format!("write `{name}[N]` for an array"));
             self.report(diagnostic);
             return None;
         }
@@ -159,9 +162,14 @@ impl<'a> Lowerer<'a> {
             _ => {
                 if ty.name.name.starts_with("vec") || ty.name.name.starts_with("mat") {
                     let name = &ty.name.name;
-                    let diagnostic = Diagnostic::error("type-arguments", format!("`{name}` takes a scalar type in `<>`"))
-                        .label(ty.span, "expected `f64` or `f32` there")
-                        .help(format!("write `{name}[V]` for an array of V of them, `{name}<f32>` for single precision"));
+                    let diagnostic = Diagnostic::error(
+                        "type-arguments",
+                        format!("`{name}` takes a scalar type in `<>`"),
+                    )
+                    .label(ty.span, "expected `f64` or `f32` there")
+                    .help(format!(
+                        "write `{name}[V]` for an array of V of them, `{name}<f32>` for single precision"
+                    ));
                     self.report(diagnostic);
                 }
                 None
@@ -178,9 +186,7 @@ impl<'a> Lowerer<'a> {
             ("`offsets` has one range and one axis", "write `ptr: offsets<R>[V + 1]`")
         } else if bounds.is_empty() {
             ("`index` says what its entries point into", "write `index<V>[E, 2]`: every entry lies in `0..V`")
-        } else if !ty.per_column && bounds.len() == 1 {
-            return Some(Entries::Index(bounds));
-        } else if columns == i64::try_from(bounds.len()).ok() {
+        } else if (!ty.per_column && bounds.len() == 1) || columns == i64::try_from(bounds.len()).ok() {
             return Some(Entries::Index(bounds));
         } else {
             ("an `index` with several ranges has one for each column", "write `index<(C, P)>[O, 2]`")
@@ -252,11 +258,14 @@ impl<'a> Lowerer<'a> {
         }
         fitted.unwrap_or_else(|| {
             let (found, wanted) = (self.describe(&val), self.spec_text(spec));
-            let mut diagnostic = Diagnostic::error("type-mismatch", format!("{what} is `{found}`, expected `{wanted}`"))
-                .label(span, format!("this is `{found}`"));
+            let mut diagnostic =
+                Diagnostic::error("type-mismatch", format!("{what} is `{found}`, expected `{wanted}`"))
+                    .label(span, format!("this is `{found}`"));
             diagnostic = match (found.as_str(), wanted.as_str()) {
                 ("int", "f64") => diagnostic.help("integers become floats only by `f64(..)`"),
-                ("f64", "int") => diagnostic.help("floats become integers only by `int(..)`, which truncates"),
+                ("f64", "int") => {
+                    diagnostic.help("floats become integers only by `int(..)`, which truncates")
+                }
                 _ => diagnostic.help(format!("give a `{wanted}` here, or change the type that is stated")),
             };
             self.report(diagnostic)
@@ -266,9 +275,9 @@ impl<'a> Lowerer<'a> {
     fn fit(&mut self, val: &Val, spec: &TypeSpec) -> Option<Val> {
         match val {
             Val::Num(num) => match (&spec.base, spec.dims.is_empty()) {
-                (Base::Scalar(ty), true) => self.to_ty(*num, *ty).map(Val::Num),
+                (Base::Scalar(ty), true) => self.with_ty(*num, *ty).map(Val::Num),
                 (Base::Complex, true) if num.literal => {
-                    let re = self.to_ty(*num, Ty::F64)?.value;
+                    let re = self.with_ty(*num, Ty::F64)?.value;
                     let im = self.b.f64(0.0);
                     Some(Val::Complex(re, im))
                 }
@@ -281,7 +290,8 @@ impl<'a> Lowerer<'a> {
                     return None;
                 }
                 let item_spec = TypeSpec { base: spec.base.clone(), dims: Vec::new(), entries: Entries::Any };
-                let items: Option<Vec<Val>> = small.items.iter().map(|item| self.fit(item, &item_spec)).collect();
+                let items: Option<Vec<Val>> =
+                    small.items.iter().map(|item| self.fit(item, &item_spec)).collect();
                 Some(Val::Array(Small { dims: small.dims.clone(), items: items? }))
             }
             Val::View(view) => {
@@ -298,7 +308,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// The number as a value of that type, if it has it or is a literal that can take it.
-    pub(super) fn to_ty(&mut self, num: Num, ty: Ty) -> Option<Num> {
+    pub(super) fn with_ty(&mut self, num: Num, ty: Ty) -> Option<Num> {
         if num.ty == ty {
             return Some(num);
         }

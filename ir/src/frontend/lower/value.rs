@@ -28,6 +28,67 @@ pub(super) enum Val {
     Error,
 }
 
+impl Val {
+    /// All scalars of a value, in order.
+    pub(super) fn scalars(&self) -> Vec<Value> {
+        match self {
+            Self::Num(num) => vec![num.value],
+            Self::Complex(re, im) => vec![*re, *im],
+            Self::Array(Small { items: parts, .. }) | Self::Tuple(parts) => {
+                parts.iter().flat_map(Self::scalars).collect()
+            }
+            Self::View(_) | Self::Error => Vec::new(),
+        }
+    }
+
+    /// The types of its scalars, in order.
+    pub(super) fn types(&self) -> Vec<Ty> {
+        match self {
+            Self::Num(num) => vec![num.ty],
+            Self::Complex(..) => vec![Ty::F64; 2],
+            Self::Array(Small { items: parts, .. }) | Self::Tuple(parts) => {
+                parts.iter().flat_map(Self::types).collect()
+            }
+            Self::View(_) | Self::Error => Vec::new(),
+        }
+    }
+
+    /// A value of the same shape with other scalars.
+    pub(super) fn with(&self, scalars: &mut impl Iterator<Item = Value>) -> Self {
+        match self {
+            Self::Num(num) => match scalars.next() {
+                Some(value) => Self::Num(Num { value, ty: num.ty, literal: false }),
+                None => Self::Error,
+            },
+            Self::Complex(..) => match (scalars.next(), scalars.next()) {
+                (Some(re), Some(im)) => Self::Complex(re, im),
+                _ => Self::Error,
+            },
+            Self::Array(small) => {
+                let items = small.items.iter().map(|item| item.with(scalars)).collect();
+                Self::Array(Small { dims: small.dims.clone(), items })
+            }
+            Self::Tuple(parts) => Self::Tuple(parts.iter().map(|part| part.with(scalars)).collect()),
+            Self::View(_) | Self::Error => Self::Error,
+        }
+    }
+
+    /// Does it hold an error or an array in memory: nothing that could be a result of a loop or a branch?
+    pub(super) fn is_loose(&self) -> bool {
+        match self {
+            Self::Num(_) | Self::Complex(..) => false,
+            Self::Array(Small { items: parts, .. }) | Self::Tuple(parts) => parts.iter().any(Self::is_loose),
+            Self::View(_) | Self::Error => true,
+        }
+    }
+
+    /// An array of equal entries.
+    pub(super) fn filled(dims: Vec<usize>, item: &Self) -> Self {
+        let count = dims.iter().product();
+        Self::Array(Small { dims, items: vec![item.clone(); count] })
+    }
+}
+
 /// A vector, matrix or other array of literal dimensions, in SSA values, row-major.
 #[derive(Clone, Debug)]
 pub(super) struct Small {
@@ -51,7 +112,10 @@ pub(super) enum Elem {
     Scalar(Buffer, Ty),
     /// A pair: the last axis of the buffer, not listed among the axes.
     Complex(Buffer),
-    Record { name: String, fields: Vec<Field> },
+    Record {
+        name: String,
+        fields: Vec<Field>,
+    },
 }
 
 /// One field of an array of records: a buffer of its own.
@@ -91,7 +155,9 @@ impl View {
     pub(super) fn small_dims(&self) -> Option<Vec<usize>> {
         let dims: Option<Vec<usize>> =
             self.dims().iter().map(|dim| dim.as_constant().and_then(|n| usize::try_from(n).ok())).collect();
-        dims.filter(|dims| dims.iter().try_fold(1usize, |all, &n| all.checked_mul(n)).is_some_and(|n| n <= MAX_SMALL))
+        dims.filter(|dims| {
+            dims.iter().try_fold(1usize, |all, &n| all.checked_mul(n)).is_some_and(|n| n <= MAX_SMALL)
+        })
     }
 
     /// The position of the open axis that comes after `skip` others.

@@ -11,6 +11,22 @@ use crate::span::Span;
 const RANGE_LEVEL: u8 = 4;
 const UNARY_LEVEL: u8 = 7;
 
+/// What stands between two operands.
+#[derive(Clone, Copy, PartialEq)]
+enum Infix {
+    Op(BinaryOp),
+    Range,
+}
+
+impl Infix {
+    fn level(self) -> u8 {
+        match self {
+            Self::Op(op) => op.level(),
+            Self::Range => RANGE_LEVEL,
+        }
+    }
+}
+
 impl Parser {
     pub(super) fn expr(&mut self) -> Parsed<Expr> {
         self.expr_above(1)
@@ -25,11 +41,11 @@ impl Parser {
         let mut left = self.prefix()?;
         let mut compared = false;
         while let Some(infix) = self.infix() {
-            let found = infix.map_or(RANGE_LEVEL, BinaryOp::level);
+            let found = infix.level();
             if found < level {
                 break;
             }
-            if infix.is_some_and(BinaryOp::is_comparison) {
+            if matches!(infix, Infix::Op(op) if op.is_comparison()) {
                 if compared {
                     let diagnostic = Diagnostic::error("chained-comparison", "comparisons cannot be chained")
                         .label(self.span(), "a second comparison")
@@ -40,23 +56,23 @@ impl Parser {
             }
             self.bump();
             // `^` groups to the right, the others to the left.
-            let right = self.expr_above(if infix == Some(BinaryOp::Pow) { UNARY_LEVEL } else { found + 1 })?;
+            let right =
+                self.expr_above(if infix == Infix::Op(BinaryOp::Pow) { UNARY_LEVEL } else { found + 1 })?;
             let span = left.span.to(right.span);
             let (a, b) = (Box::new(left), Box::new(right));
             let kind = match infix {
-                Some(op) => ExprKind::Binary(op, a, b),
-                None => ExprKind::Range(a, b),
+                Infix::Op(op) => ExprKind::Binary(op, a, b),
+                Infix::Range => ExprKind::Range(a, b),
             };
             left = self.node(kind, span)?;
         }
         Ok(left)
     }
 
-    /// `Some(None)` is a range.
-    fn infix(&mut self) -> Option<Option<BinaryOp>> {
+    fn infix(&self) -> Option<Infix> {
         let Tok::Punct(punct) = self.peek() else { return None };
-        Some(Some(match *punct {
-            ".." => return Some(None),
+        Some(Infix::Op(match *punct {
+            ".." => return Some(Infix::Range),
             "||" => BinaryOp::Or,
             "&&" => BinaryOp::And,
             "==" => BinaryOp::Eq,
@@ -105,9 +121,10 @@ impl Parser {
                 let subs = self.list("]", "subscripts", Self::expr)?;
                 if subs.is_empty() {
                     let help = "subscripts look like `a[i]`, `a[i, j]`, `v[0..2]`";
-                    let diagnostic = Diagnostic::error("expected", "a subscript is missing between `[` and `]`")
-                        .label(self.prev_span(), "expected a subscript before this")
-                        .help(help);
+                    let diagnostic =
+                        Diagnostic::error("expected", "a subscript is missing between `[` and `]`")
+                            .label(self.prev_span(), "expected a subscript before this")
+                            .help(help);
                     return Err(self.report(diagnostic));
                 }
                 let span = start.to(self.prev_span());
@@ -164,7 +181,9 @@ impl Parser {
             Tok::Punct("?") => "write `if c { a } else { b }`",
             Tok::Punct("{") => "a block belongs to `if`, `for`, `sum` and their relatives",
             Tok::Punct("*") => "powers are written `x^2`",
-            _ => "an expression is a number, a name, a call, a vector `[a, b]`, a tuple `(a, b)`, an `if`, a `sum`, a `fold`, .. ",
+            _ => {
+                "an expression is a number, a name, a call, a vector `[a, b]`, a tuple `(a, b)`, an `if`, a `sum`, a `fold`, .. "
+            }
         };
         self.expected("an expression", help.trim_end())
     }

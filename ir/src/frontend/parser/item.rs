@@ -51,9 +51,10 @@ impl Parser {
             return self.function(docs, attrs, start).map(Item::Fn);
         }
         if let Some(attr) = attrs.first() {
-            let diagnostic = Diagnostic::error("misplaced-attribute", "this attribute belongs to a kernel or a function")
-                .label(attr.span, "nothing to attach it to")
-                .help("put it directly before `kernel` or `fn`");
+            let diagnostic =
+                Diagnostic::error("misplaced-attribute", "this attribute belongs to a kernel or a function")
+                    .label(attr.span, "nothing to attach it to")
+                    .help("put it directly before `kernel` or `fn`");
             self.report(diagnostic);
         }
         if self.eat_word("struct") {
@@ -62,7 +63,8 @@ impl Parser {
         if self.eat_word("const") {
             return self.constant(docs, start).map(Item::Const);
         }
-        let help = "a file is a list of kernels, functions, structs and constants; statements live inside a kernel";
+        let help =
+            "a file is a list of kernels, functions, structs and constants; statements live inside a kernel";
         Err(self.expected("`kernel`, `fn`, `struct` or `const`", help))
     }
 
@@ -95,14 +97,15 @@ impl Parser {
             self.bump();
             return Ok(arg);
         }
-        let is_word = matches!(self.peek(), Tok::Ident(_))
-            && matches!(self.peek_at(1), Tok::Punct("," | ")" | "("));
+        let is_word =
+            matches!(self.peek(), Tok::Ident(_)) && matches!(self.peek_at(1), Tok::Punct("," | ")" | "("));
         if !is_word {
             return Ok(AttrArg::Expr(self.expr()?));
         }
         self.nested(|parser| {
             let name = parser.ident("an attribute argument")?;
-            let args = if parser.eat("(") { parser.list(")", "arguments", Self::attr_arg)? } else { Vec::new() };
+            let args =
+                if parser.eat("(") { parser.list(")", "arguments", Self::attr_arg)? } else { Vec::new() };
             Ok(AttrArg::Word(name, args))
         })
     }
@@ -111,7 +114,10 @@ impl Parser {
         let name = self.ident("a kernel")?;
         let sizes = self.sizes()?;
         let params = self.params()?;
-        self.expect("->", "a kernel says what it returns: `-> f64` for an energy, `-> f64[N]` for a residual")?;
+        self.expect(
+            "->",
+            "a kernel says what it returns: `-> f64` for an energy, `-> f64[N]` for a residual",
+        )?;
         let result = if self.eat("(") {
             KernelResult::Named(self.list(")", "results", Self::field)?)
         } else {
@@ -125,7 +131,10 @@ impl Parser {
         let name = self.ident("a function")?;
         let sizes = self.sizes()?;
         let params = self.params()?;
-        self.expect("->", "a function says what it returns: `-> f64`, or `-> (f64, vec3)` for several values")?;
+        self.expect(
+            "->",
+            "a function says what it returns: `-> f64`, or `-> (f64, vec3)` for several values",
+        )?;
         let results = if self.eat("(") { self.list(")", "results", Self::ty)? } else { vec![self.ty()?] };
         let body = self.block("a function has a body")?;
         Ok(Function { docs, attrs, name, sizes, params, results, body, span: start.to(self.prev_span()) })

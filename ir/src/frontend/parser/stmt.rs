@@ -62,7 +62,9 @@ impl Parser {
             self.eat(";");
             Diagnostic::error("assignment", "a value cannot be assigned to")
                 .label(value.span, "this does not change")
-                .help("write `let name = ..;` for a new value, or `name += ..;` for an accumulator (`let mut`)")
+                .help(
+                    "write `let name = ..;` for a new value, or `name += ..;` for an accumulator (`let mut`)",
+                )
         } else {
             Diagnostic::error("unused-value", "this value is not the last thing in its block, and nothing uses it")
                 .label(value.span, "the value of a block is its last expression")
@@ -87,10 +89,11 @@ impl Parser {
             return Err(self.expected("an operator or `;`", help));
         }
         let after = self.prev_span().after();
-        let diagnostic = Diagnostic::error("missing-semicolon", format!("{what} ends with `;`, found {}", self.found()))
-            .label(after, "`;` belongs here")
-            .help("add `;`")
-            .patch(after, ";");
+        let diagnostic =
+            Diagnostic::error("missing-semicolon", format!("{what} ends with `;`, found {}", self.found()))
+                .label(after, "`;` belongs here")
+                .help("add `;`")
+                .patch(after, ";");
         self.report(diagnostic);
         // The next statement can most likely be read as it stands.
         Ok(())
@@ -112,13 +115,19 @@ impl Parser {
             let negative = self.is("-=");
             if !negative && !self.is("+=") {
                 if self.is("*=") || self.is("/=") {
-                    let help = "accumulators take `+=` and `-=`; for a running product write `prod i in .. { .. }`";
+                    let help =
+                        "accumulators take `+=` and `-=`; for a running product write `prod i in .. { .. }`";
                     return Err(self.expected("`+=` or `-=`", help));
                 }
                 if self.eat(";") {
-                    let diagnostic = Diagnostic::error("unused-value", "this value is computed and thrown away")
-                        .label(place.span, "nothing uses it")
-                        .help("as the value of the block it takes no `;`; otherwise bind it with `let name = ..;`");
+                    let diagnostic = Diagnostic::error(
+                        "unused-value",
+                        "this value is computed and thrown away",
+                    )
+                    .label(place.span, "nothing uses it")
+                    .help(
+                        "as the value of the block it takes no `;`; otherwise bind it with `let name = ..;`",
+                    );
                     self.report(diagnostic);
                     return Ok(Line::Value(Expr::new(ExprKind::Error, place.span)));
                 }
@@ -139,9 +148,12 @@ impl Parser {
         } else {
             "the value of a block is its last expression, without `return`"
         };
-        let diagnostic = Diagnostic::error("not-in-language", format!("the language has no {}", found.trim_start_matches("the ")))
-            .label(self.span(), "left out on purpose")
-            .help(help);
+        let diagnostic = Diagnostic::error(
+            "not-in-language",
+            format!("the language has no {}", found.trim_start_matches("the ")),
+        )
+        .label(self.span(), "left out on purpose")
+        .help(help);
         self.report(diagnostic)
     }
 
@@ -195,7 +207,8 @@ impl Parser {
             BinderPat::Name(self.ident("a loop variable")?)
         };
         if !self.eat_word("in") {
-            let help = "a loop runs over a range, `i in 0..N`, or over the rows of an array, `e: [i, j] in edges`";
+            let help =
+                "a loop runs over a range, `i in 0..N`, or over the rows of an array, `e: [i, j] in edges`";
             return Err(self.expected("`in`", help));
         }
         let over = self.expr()?;
