@@ -30,7 +30,7 @@ pub struct Fact {
     pub not_negative: bool,
     /// Known at prepare: computed from sizes, induction variables and structural inputs only.
     pub structural: bool,
-    shrinks: u8,
+    pub(super) shrinks: u8,
 }
 
 impl Fact {

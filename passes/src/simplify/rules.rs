@@ -37,7 +37,7 @@ pub enum Family {
 }
 
 /// What must be known before a rule applies. Patterns are over the variables of the left side.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub enum When {
     /// This integer expression is computed without wrapping, at every step.
     Fits(&'static str),

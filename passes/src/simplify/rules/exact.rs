@@ -10,10 +10,10 @@ pub(super) const RULES: &[Rule] = &[
     rule("drop-one", "(mul ?a 1.0)", "?a"),
     rule("divide-by-one", "(div ?a 1.0)", "?a"),
     rule("double", "(add ?a ?a)", "(mul 2.0 ?a)"),
-    rule("sum-of-same", "(mul 2.0 ?a)", "(add ?a ?a)"),
     // ---- signs ----------------------------------------------------------------------------------------------
     rule("negate-twice", "(neg (neg ?a))", "?a"),
     rule("negate-sum", "(neg (add ?a ?b))", "(add (neg ?a) (neg ?b))"),
+    rule("sign-leaves-sum", "(add (neg ?a) (neg ?b))", "(neg (add ?a ?b))"),
     rule("negate-product", "(neg (mul ?a ?b))", "(mul (neg ?a) ?b)"),
     rule("sign-leaves-product", "(mul (neg ?a) ?b)", "(neg (mul ?a ?b))"),
     rule("sign-leaves-dividend", "(div (neg ?a) ?b)", "(neg (div ?a ?b))"),

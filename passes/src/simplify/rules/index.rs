@@ -18,6 +18,7 @@ pub(super) const RULES: &[Rule] = &[
     rule("int-sum-cancels", "(iadd ?a (ineg ?a))", "0"),
     rule("int-negate-twice", "(ineg (ineg ?a))", "?a"),
     rule("int-negate-sum", "(ineg (iadd ?a ?b))", "(iadd (ineg ?a) (ineg ?b))"),
+    rule("int-sign-leaves-sum", "(iadd (ineg ?a) (ineg ?b))", "(ineg (iadd ?a ?b))"),
     rule("int-negate-product", "(ineg (imul ?a ?b))", "(imul (ineg ?a) ?b)"),
     rule("int-sign-leaves-product", "(imul (ineg ?a) ?b)", "(ineg (imul ?a ?b))"),
     rule("int-double", "(iadd ?a ?a)", "(imul 2 ?a)"),
@@ -26,12 +27,6 @@ pub(super) const RULES: &[Rule] = &[
     rule("int-distribute", "(imul ?a (iadd ?b ?c))", "(iadd (imul ?a ?b) (imul ?a ?c))"),
     // ---- remainders -----------------------------------------------------------------------------------------
     rule_if("mod-in-range", "(imod ?a ?n)", "?a", &[Proven("(ile 0 ?a)"), Proven("(ilt ?a ?n)")]),
-    rule_if(
-        "mod-one-below",
-        "(imod ?a ?n)",
-        "(iadd ?a ?n)",
-        &[Proven("(ilt ?a 0)"), Proven("(ile 0 ?n)"), Fits("(iadd ?a ?n)"), Proven("(ile 1 ?n)")],
-    ),
     rule_if("mod-drops-period", "(imod (iadd ?a ?n) ?n)", "(imod ?a ?n)", &[Fits("(iadd ?a ?n)")]),
     rule_if(
         "mod-drops-periods",

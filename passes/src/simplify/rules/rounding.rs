@@ -2,6 +2,7 @@
 //! with it.
 //!
 //! Products are never expanded over sums: `|p - q|^2` as `|p|^2 - 2 p.q + |q|^2` would save operations and lose all digits.
+//! Sums of logarithms are not gathered: they are written to keep products of small numbers from underflowing.
 //! Nor do `expm1` and `log1p` have rules, which exist to avoid a rounding.
 
 use super::When::{Exists, Literal, LiteralAtLeast, NotNegative, NotZero};
@@ -62,12 +63,6 @@ pub(super) const RULES: &[Rule] = &[
     rule("root-of-exp", "(sqrt (exp ?a))", "(exp (mul 0.5 ?a))"),
     rule("log-of-exp", "(log (exp ?a))", "?a"),
     rule_if("exp-of-log", "(exp (log ?a))", "?a", &[NotNegative("?a")]),
-    rule_if(
-        "sum-of-logs",
-        "(add (log ?a) (log ?b))",
-        "(log (mul ?a ?b))",
-        &[NotNegative("?a"), NotNegative("?b")],
-    ),
     rule_if(
         "difference-of-logs",
         "(add (log ?a) (neg (log ?b)))",
