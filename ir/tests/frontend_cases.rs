@@ -1,5 +1,7 @@
 //! Every case of `../shared/cases`, written as a kernel in `tests/cases`, gives its reference values in the interpreter.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::format_push_string, reason = "helpers of tests")]
+
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::frontend::compile::compile;
 use spadina_ir::frontend::program::Kernel;

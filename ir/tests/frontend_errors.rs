@@ -2,6 +2,8 @@
 //!
 //! `SPADINA_BLESS=1 cargo test -p spadina-ir --test frontend_errors` rewrites them; read the difference.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::format_push_string, reason = "helpers of tests")]
+
 use spadina_ir::frontend::compile::compile;
 use spadina_ir::span::SourceFile;
 use std::fmt::Write as _;

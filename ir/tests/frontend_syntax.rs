@@ -1,5 +1,7 @@
 //! The text half of the front end: every kernel reads, printing and reading agree, broken text never panics.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::format_push_string, reason = "helpers of tests")]
+
 use spadina_ir::frontend::{parser::parse, pretty::print_file};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -309,5 +311,58 @@ fn growth_is_bounded() {
             program.kernels.len(),
             program.diagnostics.first().map(|d| d.code)
         );
+    }
+}
+
+#[test]
+fn printed_kernels_lower_to_the_same_program() {
+    use spadina_ir::frontend::compile::compile;
+    use spadina_ir::text;
+    for (name, source) in kernels() {
+        let printed = print_file(&parse(&source).0);
+        let (a, b) = (compile(&source), compile(&printed));
+        let ssa = |kernels: &[spadina_ir::frontend::program::Kernel]| {
+            kernels.iter().map(|kernel| text::print(&kernel.func)).collect::<String>()
+        };
+        assert!(!a.kernels.is_empty(), "{name}");
+        assert_eq!(ssa(&a.kernels), ssa(&b.kernels), "{name}");
+    }
+}
+
+#[test]
+fn deep_programs_lower_or_are_refused() {
+    use spadina_ir::frontend::compile::compile;
+    let deep = 70;
+    let mut calls = format!("fn f0(a: f64) -> f64 {{ {}a{} }}\n", "(1.0 + ".repeat(deep), ")".repeat(deep));
+    for level in 1..30 {
+        let _ = writeln!(
+            calls,
+            "fn f{level}(a: f64) -> f64 {{ {}f{}(a){} }}",
+            "-(2.0 * ".repeat(deep / 2),
+            level - 1,
+            ")".repeat(deep / 2)
+        );
+    }
+    calls += "kernel k(x: var f64) -> f64 { f29(x) }";
+    let vectors =
+        format!("kernel k(x: var f64) -> f64 {{ norm({}x{}) }}", "[".repeat(deep), "]".repeat(deep));
+    let loops = format!(
+        "kernel k(x: var f64) -> f64 {{ {} x {} }}",
+        "1.0 + sum i in 0..100 { ".repeat(40),
+        "}".repeat(40)
+    );
+    let folds = format!(
+        "kernel k(x: var f64) -> f64 {{ {} x {} }}",
+        "fold i in 0..9 with s = x { s * ".repeat(50),
+        "}".repeat(50)
+    );
+    let ifs = format!(
+        "kernel k(x: var f64) -> f64 {{ {} x }}",
+        "if x > 1.0 { x } else if x < 0.0 { 1 } else { exp(".repeat(25)
+    ) + &")}".repeat(25)
+        + "}";
+    for source in [calls, vectors, loops, folds, ifs] {
+        let program = compile(&source);
+        assert!(!program.kernels.is_empty() || program.has_errors(), "{source}");
     }
 }

@@ -1,5 +1,7 @@
 //! Small kernels, one construct each: what they lower to gives the value that the language says.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::format_push_string, reason = "helpers of tests")]
+
 use spadina_ir::frontend::compile::compile;
 use spadina_ir::func::{Func, InstData, Role};
 use spadina_ir::interp::{ArrayData, Bindings, infer_sizes, run};
@@ -292,7 +294,7 @@ fn short_loops_stay_loops_unless_they_subscript_registers() {
         let func = lowered(&format!("kernel k<V>(x: var vec3[V], p: vec3) -> f64 {{ {body} }}"));
         let mut loops = 0;
         visit_insts(&func, func.body, &mut |_, inst| {
-            loops += usize::from(matches!(func.insts[inst], InstData::Loop { .. }))
+            loops += usize::from(matches!(func.insts[inst], InstData::Loop { .. }));
         });
         loops
     };
@@ -312,4 +314,28 @@ fn integers_of_data_may_index() {
         &[("x", &[3], f(&[1.0, 2.0, 3.0])), ("at", &[2], n(&[1, 3])), ("w", &[2], f(&[1.5, 2.0]))],
         &[2.0 + 9.0],
     );
+}
+
+#[test]
+fn float_data_behind_an_index_is_frozen() {
+    let func = lowered(
+        "kernel k<N>(x: var f64[N], w: f64[N], v: f64[N]) -> f64 { sum i in 0..N { v[i] * x[int(w[i])] } }",
+    );
+    let role = |name: &str| func.buffers[func.buffer_named(name).unwrap()].role;
+    assert_eq!((role("w"), role("v")), (Role::Structural, Role::Data));
+}
+
+#[test]
+fn factors_that_are_sums_over_unknowns_are_not_sunk() {
+    let source = "kernel k<N>(x: var f64[N], c: var f64) -> f64 {
+        let s = sum i in 0..N { x[i] };
+        s * sum i in 0..N { x[i]^2 } + s + c * sum i in 0..N { x[i]^3 }
+    }";
+    check(source, &[("x", &[2], f(&[1.0, 2.0])), ("c", &[], f(&[3.0]))], &[15.0 + 3.0 + 27.0]);
+    let func = lowered(source);
+    let loops = func.regions[func.body].insts.iter().filter_map(|&inst| match &func.insts[inst] {
+        InstData::Loop { carries, .. } => Some(carries.len()),
+        _ => None,
+    });
+    assert_eq!(loops.collect::<Vec<_>>(), [1, 1, 0], "{}", text::print(&func));
 }

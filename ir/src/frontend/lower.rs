@@ -20,6 +20,7 @@ mod arith;
 mod builtins;
 mod call;
 mod complex;
+mod depend;
 mod expr;
 mod fold;
 mod index;
@@ -39,7 +40,7 @@ use crate::diag::Diagnostic;
 use crate::frontend::ast::{Expr, Function, Ident, Kernel};
 use crate::frontend::items::Items;
 use crate::frontend::program;
-use crate::func::{Func, Value};
+use crate::func::{Buffer, Func, Value};
 use crate::span::Span;
 use crate::types::SizeExpr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,6 +163,8 @@ struct Lowerer<'a> {
     used: BTreeSet<Span>,
     declared: BTreeMap<Span, (&'a str, NameKind)>,
     terms: Vec<program::Term>,
+    /// Float data that decides integers.
+    frozen: BTreeSet<Buffer>,
     /// Does `f32` occur: float literals may be of either width.
     single: bool,
     /// On a copy that is thrown away: one iteration of an unrolled loop is enough.
@@ -188,6 +191,7 @@ impl<'a> Lowerer<'a> {
             used: BTreeSet::new(),
             declared: BTreeMap::new(),
             terms: Vec::new(),
+            frozen: BTreeSet::new(),
             single: false,
             rehearsing: false,
         }

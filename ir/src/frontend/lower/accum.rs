@@ -450,14 +450,7 @@ impl<'a> Lowerer<'a> {
                 small.push((number, total));
             }
         }
-        let nest = Nest {
-            binders: &binders.binders,
-            filter: binders.filter.as_ref(),
-            block: body,
-            carries,
-            unroll: false,
-            positions: false,
-        };
+        let nest = Nest { carries, ..Nest::new(&binders.binders, binders.filter.as_ref(), body, span) };
         let sums = self.nest(&nest, &mut |lowerer, _, _| {
             for (number, total) in &small {
                 let zeros: Vec<Value> = total.types().iter().map(|&ty| lowerer.zero(ty)).collect();

@@ -7,11 +7,9 @@ use super::value::{MAX_SMALL, Num, Small, Val};
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{BinaryOp, Expr, Ident};
 use crate::frontend::builtin;
-use crate::func::{InstData, Role, Value, ValueDef};
 use crate::op::Op;
 use crate::span::Span;
 use crate::types::{SizeExpr, Ty};
-use std::collections::BTreeSet;
 
 /// Arguments a built-in takes, at least and at most.
 fn arity(name: &str) -> (usize, usize) {
@@ -227,6 +225,7 @@ impl<'a> Lowerer<'a> {
                     .help("pass it as an `index<..>` input and prepare again when it changes");
                     return self.report(diagnostic);
                 }
+                self.freeze(num.value);
                 Val::Num(Num { value: self.b.op(Op::FloatToInt, &[num.value]), ty: Ty::Int, literal: false })
             }
             Val::Num(num) => {
@@ -259,44 +258,6 @@ impl<'a> Lowerer<'a> {
             }
             other => self.scalar_wanted(name, other, span),
         }
-    }
-
-    /// Does the value of this float change with the unknowns?
-    fn depends_on_var(&self, value: Value) -> bool {
-        let func = self.b.func();
-        let mut seen = BTreeSet::new();
-        let mut todo = vec![value];
-        while let Some(value) = todo.pop() {
-            if !seen.insert(value) {
-                continue;
-            }
-            let ValueDef::Result(inst, _) = func.values[value].def else { continue };
-            let data = &func.insts[inst];
-            match data {
-                InstData::Load(buffer, _) => match func.buffers[*buffer].role {
-                    Role::Var => return true,
-                    Role::Scratch | Role::Output => {
-                        let sources = func.insts.values().filter_map(|inst| match inst {
-                            InstData::Accum(target, _, value) if target == buffer => Some(*value),
-                            _ => None,
-                        });
-                        todo.extend(sources);
-                    }
-                    Role::Data | Role::Structural => {}
-                },
-                InstData::Op(Op::StopGradient, _) => {}
-                InstData::Loop { .. } | InstData::If { .. } => {
-                    todo.extend(data.operands());
-                    todo.extend(
-                        data.regions()
-                            .into_iter()
-                            .flat_map(|region| func.regions[region].yields.iter().copied()),
-                    );
-                }
-                _ => todo.extend(data.operands()),
-            }
-        }
-        false
     }
 
     fn make_complex(&mut self, vals: &[Val], spans: &[Span]) -> Val {

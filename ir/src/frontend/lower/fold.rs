@@ -47,14 +47,7 @@ impl<'a> Lowerer<'a> {
             .collect();
         let kept = if node.keep_all { self.scan_arrays(node, &init, span) } else { Some(Vec::new()) };
         let Some(kept) = kept else { return Val::Error };
-        let nest = Nest {
-            binders,
-            filter: None,
-            block: &node.body,
-            carries,
-            unroll: false,
-            positions: node.keep_all,
-        };
+        let nest = Nest { carries, positions: node.keep_all, ..Nest::new(binders, None, &node.body, span) };
         let results = self.nest(&nest, &mut |lowerer, positions, states| {
             let states = if states.is_empty() { start.clone() } else { states.to_vec() };
             let next = lowerer.inside(|lowerer| {
@@ -197,14 +190,8 @@ impl<'a> Lowerer<'a> {
         };
         let dims = init.dims();
         let mut state = init.clone();
-        let nest = Nest {
-            binders: std::slice::from_ref(&node.binder),
-            filter: None,
-            block: &node.body,
-            carries: Vec::new(),
-            unroll: true,
-            positions: false,
-        };
+        let nest =
+            Nest { unroll: true, ..Nest::new(std::slice::from_ref(&node.binder), None, &node.body, span) };
         self.nest(&nest, &mut |lowerer, _, _| {
             let next = lowerer.scratch("state", &dims, ty, false, span);
             lowerer.inside(|lowerer| {

@@ -2,11 +2,12 @@
 
 use super::value::{Base, Elem, Field, TypeSpec, Val, View};
 use super::{Binding, Lowerer, NameKind};
+use crate::builder::Builder;
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{Attr, AttrArg, Expr, ExprKind, Function, Kernel, KernelResult, Param, Type};
 use crate::frontend::program::{self, Derive};
 use crate::frontend::suggest::nearest;
-use crate::func::{Buffer, BufferData, Const, Entries, Plane, Role};
+use crate::func::{Buffer, BufferData, Const, Entries, Func, Plane, Role};
 use crate::span::Span;
 use crate::types::{SizeExpr, Ty};
 use std::collections::BTreeMap;
@@ -53,8 +54,10 @@ impl<'a> Lowerer<'a> {
             }
         }
         self.lints(&allow);
-        let func =
-            std::mem::replace(&mut self.b, crate::builder::Builder::new(crate::func::Func::new(""))).finish();
+        let mut func = std::mem::replace(&mut self.b, Builder::new(Func::new(""))).finish();
+        for &buffer in &self.frozen {
+            func.buffers[buffer].role = Role::Structural;
+        }
         Some(program::Kernel {
             name: kernel.name.name.clone(),
             docs: kernel.docs.clone(),

@@ -8,6 +8,7 @@ use crate::diag::Diagnostic;
 use crate::frontend::ast::{Binder, BinderPat, Block, Expr, ExprKind};
 use crate::func::{Carry, Const, Value};
 use crate::op::Op;
+use crate::span::Span;
 use crate::types::{SizeExpr, Ty};
 
 /// Longest range that is unrolled.
@@ -34,6 +35,20 @@ pub(super) struct Nest<'a> {
     pub(super) unroll: bool,
     /// Does the body use the positions along the binders?
     pub(super) positions: bool,
+    /// The whole expression or statement.
+    pub(super) span: Span,
+}
+
+impl<'a> Nest<'a> {
+    /// Loops without carries, run for their effects.
+    pub(super) fn new(binders: &'a [Binder], filter: Option<&'a Expr>, block: &'a Block, span: Span) -> Self {
+        Self { binders, filter, block, carries: Vec::new(), unroll: false, positions: false, span }
+    }
+
+    /// Where the loop of a binder says it is: the outermost one stands for the whole.
+    fn span_at(&self, at: usize) -> Span {
+        if at == 0 { self.span } else { self.binders[at].span }
+    }
 }
 
 /// What a binder ranges over.
@@ -304,7 +319,7 @@ impl<'a> Lowerer<'a> {
         self.guards -= usize::from(ragged);
         positions.pop();
         self.env.truncate(mark);
-        self.at(span);
+        self.at(nest.span_at(at));
         self.b.end_loop(&yields)
     }
 
@@ -348,7 +363,7 @@ impl<'a> Lowerer<'a> {
         let yields = self.nest_below(nest, at + 1, positions, &states, body);
         positions.pop();
         self.env.truncate(mark);
-        self.at(binder.span);
+        self.at(nest.span_at(at));
         self.b.end_loop(&yields)
     }
 

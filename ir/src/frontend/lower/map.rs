@@ -41,14 +41,8 @@ impl<'a> Lowerer<'a> {
             return stack(dims, vec![model.clone(); count]);
         }
         let mut vals = Vec::new();
-        let nest = Nest {
-            binders: &node.binders.binders,
-            filter: None,
-            block: &node.body,
-            carries: Vec::new(),
-            unroll: true,
-            positions: false,
-        };
+        let nest =
+            Nest { unroll: true, ..Nest::new(&node.binders.binders, None, &node.body, node.body.span) };
         self.nest(&nest, &mut |lowerer, _, _| {
             let val = lowerer.inside(|lowerer| lowerer.block(&node.body));
             let val = lowerer.force(val);

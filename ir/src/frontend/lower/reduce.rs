@@ -36,12 +36,8 @@ impl<'a> Lowerer<'a> {
         let types = model.types();
         let carries: Vec<CarrySpec> = types.iter().map(|&ty| CarrySpec { carry, ty }).collect();
         let nest = Nest {
-            binders: &node.binders.binders,
-            filter: node.binders.filter.as_ref(),
-            block: &node.body,
             carries,
-            unroll: false,
-            positions: false,
+            ..Nest::new(&node.binders.binders, node.binders.filter.as_ref(), &node.body, span)
         };
         let results = self.nest(&nest, &mut |lowerer, _, _| {
             let val = lowerer.inside(|lowerer| lowerer.block(&node.body));
@@ -70,14 +66,7 @@ impl<'a> Lowerer<'a> {
     /// The shape of one iteration, found by building one.
     pub(super) fn body_model(&mut self, node: &'a Reduce) -> Val {
         let mut model = None;
-        let nest = Nest {
-            binders: &node.binders.binders,
-            filter: node.binders.filter.as_ref(),
-            block: &node.body,
-            carries: Vec::new(),
-            unroll: false,
-            positions: false,
-        };
+        let nest = Nest::new(&node.binders.binders, node.binders.filter.as_ref(), &node.body, node.body.span);
         self.nest(&nest, &mut |lowerer, _, _| {
             let val = lowerer.inside(|lowerer| lowerer.block(&node.body));
             model = Some(if node.kind == ReduceKind::Map { val } else { lowerer.force(val) });

@@ -313,10 +313,12 @@ impl<'a> Lowerer<'a> {
         });
         if let (Val::Num(num), Some(ty)) = (self.force(val.clone()), ty)
             && let Some(num) = self.widened(num, ty)
+            && !self.is_global(num.value)
         {
             self.sink(rest, &[weights, &[weight(num.value)]].concat(), dests);
         } else {
-            // Vector, complex or mistyped factors: an ordinary product, with its ordinary messages.
+            // Vector, complex or mistyped factors: an ordinary product, with its ordinary messages. Nor is a factor sunk that
+            // is itself a sum over unknowns: every addend would depend on all of them.
             self.sink_value(whole, weights, dests);
         }
     }
@@ -329,15 +331,8 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    fn sum_into(&mut self, node: &'a Reduce, weights: &[Weight], dests: &[View], _span: Span) {
-        let nest = Nest {
-            binders: &node.binders.binders,
-            filter: node.binders.filter.as_ref(),
-            block: &node.body,
-            carries: Vec::new(),
-            unroll: false,
-            positions: false,
-        };
+    fn sum_into(&mut self, node: &'a Reduce, weights: &[Weight], dests: &[View], span: Span) {
+        let nest = Nest::new(&node.binders.binders, node.binders.filter.as_ref(), &node.body, span);
         self.nest(&nest, &mut |lowerer, _, _| {
             lowerer.inside(|lowerer| lowerer.sink_block(&node.body, weights, dests));
             Vec::new()
@@ -366,15 +361,8 @@ impl<'a> Lowerer<'a> {
     }
 
     /// Opens the loops of a map and sinks its body at their positions.
-    pub(super) fn map_into(&mut self, node: &'a Reduce, weights: &[Weight], dests: &[View], _span: Span) {
-        let nest = Nest {
-            binders: &node.binders.binders,
-            filter: None,
-            block: &node.body,
-            carries: Vec::new(),
-            unroll: false,
-            positions: true,
-        };
+    pub(super) fn map_into(&mut self, node: &'a Reduce, weights: &[Weight], dests: &[View], span: Span) {
+        let nest = Nest { positions: true, ..Nest::new(&node.binders.binders, None, &node.body, span) };
         self.nest(&nest, &mut |lowerer, positions, _| {
             let parts: Vec<View> = dests
                 .iter()
