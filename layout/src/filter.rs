@@ -54,6 +54,11 @@ impl<'a> Filter<'a> {
         self.triangle != Triangle::Full || any(self.row_map) || any(self.col_map)
     }
 
+    /// True where columns are positions and all are kept: the common case, which the inner loops are specialized for.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.col_map.is_none() && self.triangle == Triangle::Full
+    }
+
     /// The row number of a position.
     #[inline]
     pub fn row(&self, position: u32) -> u32 {

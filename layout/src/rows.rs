@@ -61,6 +61,10 @@ pub struct SiteRows {
     pub targets: Vec<Target>,
     /// Offsets in one record.
     pub record_len: usize,
+    /// Bits that number the groups of one emission in a reference.
+    pub group_bits: u32,
+    /// Whether column k has target k alone, without shift.
+    pub direct: bool,
 }
 
 impl SiteRows {
@@ -72,6 +76,8 @@ impl SiteRows {
             cols: Vec::new(),
             targets: Vec::new(),
             record_len: layout.record_len(shape),
+            group_bits: 0,
+            direct: true,
         };
         let col_base = if shape.symmetric { 0 } else { shape.row_blocks.len() };
         match grain {
@@ -94,6 +100,8 @@ impl SiteRows {
                 }
             }
         }
+        rows.group_bits = rows.groups.len().next_power_of_two().trailing_zeros();
+        rows.direct = rows.cols.iter().all(|c| c.len == 1) && rows.targets.iter().all(|t| t.shift == 0);
         rows
     }
 
@@ -159,14 +167,15 @@ impl SiteRows {
         })
     }
 
-    /// Bits that number the groups of one emission in a reference.
-    pub fn group_bits(&self) -> u32 {
-        self.groups.len().next_power_of_two().trailing_zeros()
-    }
-
     /// The columns of a group.
     #[inline]
     pub fn cols_of(&self, group: &RowGroup) -> &[ColRef] {
         &self.cols[group.first as usize..][..group.len as usize]
+    }
+
+    /// The targets of a group's columns, one each; only where [`SiteRows::direct`] holds.
+    #[inline]
+    pub(crate) fn direct_targets(&self, group: &RowGroup) -> &[Target] {
+        &self.targets[group.first as usize..][..group.len as usize]
     }
 }

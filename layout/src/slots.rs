@@ -5,8 +5,9 @@
 
 use crate::error::LayoutError;
 use crate::filter::Filter;
+use crate::rows::ColRef;
 use crate::site::{SiteShape, SlotWidth};
-use crate::sort::{Buckets, Site, for_each_col};
+use crate::sort::{Buckets, Site, for_each_group};
 use alloc::vec::Vec;
 
 /// An offset of a slot record.
@@ -69,12 +70,27 @@ pub fn fill<W: SlotWord>(
     if !sound {
         return Err(LayoutError::Workspace);
     }
-    let drops = filter.drops();
-    if drops {
+    if filter.drops() {
         for records in &mut *records {
             records.fill(W::DROPPED);
         }
     }
+    if filter.is_plain() {
+        fill_rows::<W, true>(sites, filter, buckets, pattern, offsets, records);
+    } else {
+        fill_rows::<W, false>(sites, filter, buckets, pattern, offsets, records);
+    }
+    Ok(())
+}
+
+fn fill_rows<W: SlotWord, const PLAIN: bool>(
+    sites: &[Site<'_>],
+    filter: &Filter<'_>,
+    buckets: Buckets<'_>,
+    pattern: PatternView<'_>,
+    offsets: &mut [u32],
+    records: &mut [Vec<W>],
+) {
     for row in 0..filter.rows {
         let refs = buckets.of(row);
         if refs.is_empty() {
@@ -84,22 +100,30 @@ pub fn fill<W: SlotWord>(
         for (&column, offset) in columns.iter().zip(0..) {
             offsets[column as usize] = offset;
         }
-        for_each_col(sites, refs, |site, emission, bases, cols| {
+        for_each_group(sites, refs, |site, emission, bases, group| {
             let rows = sites[site].rows;
             let record = &mut records[site][emission * rows.record_len..][..rows.record_len];
-            for col in cols {
-                let number = filter.col(bases[col.base as usize] + col.delta);
-                if drops && !filter.keeps(row as u32, number) {
-                    continue;
+            let offset_of = |col: &ColRef| {
+                let position = bases[col.base as usize] + col.delta;
+                let number = if PLAIN { position } else { filter.col(position) };
+                (PLAIN || filter.keeps(row as u32, number)).then(|| offsets[number as usize])
+            };
+            if rows.direct {
+                for (col, target) in rows.cols_of(group).iter().zip(rows.direct_targets(group)) {
+                    if let Some(offset) = offset_of(col) {
+                        record[target.place as usize] = W::from_offset(offset);
+                    }
                 }
-                let offset = offsets[number as usize];
+                return;
+            }
+            for col in rows.cols_of(group) {
+                let Some(offset) = offset_of(col) else { continue };
                 for target in &rows.targets[col.first as usize..][..col.len as usize] {
                     record[target.place as usize] = W::from_offset(offset + target.shift);
                 }
             }
         });
     }
-    Ok(())
 }
 
 /// How entry records of a full shape turn into block records: for each pair of blocks the place of its first entry, and

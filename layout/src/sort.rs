@@ -4,7 +4,7 @@
 //! 1. A *reference* is one row group of one emission, numbered `first of the site + (emission << bits) + group`.
 //! 2. [`bucket`] counts the references of each row, takes prefix sums and scatters them: stable, so a row's references ascend.
 //! 3. [`for_each_row`] walks the rows, marks the columns each row meets in a stamp array (distinct at once), and sorts
-//!    them: short lists by insertion, lists that fill much of the row by a scan of the stamps, others by `sort_unstable`.
+//!    them: short lists by rank, lists that fill much of the row by a scan of the stamps, others by `sort_unstable`.
 //!
 //! Linear in rows + columns + items but for the sorting of medium lists; a row that every emission meets (an arrow) costs
 //! no more per item than others. Nothing is allocated.
@@ -12,7 +12,7 @@
 use crate::blocks::Stream;
 use crate::error::LayoutError;
 use crate::filter::{DROPPED, Filter};
-use crate::rows::{ColRef, SiteRows};
+use crate::rows::{RowGroup, SiteRows};
 
 /// A site ready for sorting.
 #[derive(Clone, Copy, Debug)]
@@ -26,14 +26,14 @@ pub struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// The stream of one emission and the columns of one group: what a reference stands for.
+    /// One emission, its stream and one group: what a reference stands for.
     #[inline]
-    pub(crate) fn resolve(&self, reference: u32) -> (usize, &[u32], &[ColRef]) {
-        let (local, bits) = (reference - self.first_ref, self.rows.group_bits());
+    pub(crate) fn resolve(&self, reference: u32) -> (usize, &[u32], &RowGroup) {
+        let (local, bits) = (reference - self.first_ref, self.rows.group_bits);
         let emission = (local >> bits) as usize;
         let group = &self.rows.groups[(local & ((1 << bits) - 1)) as usize];
         let width = self.rows.stream_width;
-        (emission, &self.stream.bases[emission * width..][..width], self.rows.cols_of(group))
+        (emission, &self.stream.bases[emission * width..][..width], group)
     }
 }
 
@@ -59,7 +59,7 @@ pub fn number_refs(sites: &mut [Site<'_>]) -> Result<(), LayoutError> {
     let mut next: u64 = 0;
     for site in sites {
         site.first_ref = u32::try_from(next).map_err(|_| LayoutError::TooLarge)?;
-        next += (site.stream.emissions as u64) << site.rows.group_bits();
+        next += (site.stream.emissions as u64) << site.rows.group_bits;
     }
     if next > u64::from(u32::MAX) { Err(LayoutError::TooLarge) } else { Ok(()) }
 }
@@ -99,7 +99,7 @@ pub fn bucket(
 
 fn for_each_ref(sites: &[Site<'_>], filter: &Filter<'_>, mut visit: impl FnMut(u32, u32)) {
     for site in sites {
-        let (width, bits) = (site.rows.stream_width.max(1), site.rows.group_bits());
+        let (width, bits) = (site.rows.stream_width.max(1), site.rows.group_bits);
         let bases = &site.stream.bases[..site.stream.emissions * site.rows.stream_width];
         for (emission, bases) in bases.chunks_exact(width).enumerate() {
             let start = site.first_ref + ((emission as u32) << bits);
@@ -115,7 +115,7 @@ fn for_each_ref(sites: &[Site<'_>], filter: &Filter<'_>, mut visit: impl FnMut(u
 
 fn for_each_ref_back(sites: &[Site<'_>], filter: &Filter<'_>, mut visit: impl FnMut(u32, u32)) {
     for site in sites.iter().rev() {
-        let (width, bits) = (site.rows.stream_width.max(1), site.rows.group_bits());
+        let (width, bits) = (site.rows.stream_width.max(1), site.rows.group_bits);
         let bases = &site.stream.bases[..site.stream.emissions * site.rows.stream_width];
         for (emission, bases) in bases.chunks_exact(width).enumerate().rev() {
             let start = site.first_ref + ((emission as u32) << bits);
@@ -130,7 +130,7 @@ fn for_each_ref_back(sites: &[Site<'_>], filter: &Filter<'_>, mut visit: impl Fn
 }
 
 /// Calls `visit(row, columns)` for every row in order, with its distinct columns ascending (bases of column blocks, when
-/// row views have block grain). `forced(row)` adds the diagonal. `stamp` and `list` hold one element per column.
+/// row views have block grain). `forced(row)` adds the diagonal. `stamp` holds one element per column, `list` one more.
 pub fn for_each_row(
     sites: &[Site<'_>],
     filter: &Filter<'_>,
@@ -138,14 +138,31 @@ pub fn for_each_row(
     stamp: &mut [u32],
     list: &mut [u32],
     forced: impl Fn(usize) -> bool,
-    mut visit: impl FnMut(usize, &[u32]),
+    visit: impl FnMut(usize, &[u32]),
 ) -> Result<(), LayoutError> {
     let stamp = stamp.get_mut(..filter.cols).ok_or(LayoutError::Workspace)?;
-    let list = list.get_mut(..filter.cols).ok_or(LayoutError::Workspace)?;
+    let list = list.get_mut(..=filter.cols).ok_or(LayoutError::Workspace)?;
     if buckets.first.len() <= filter.rows {
         return Err(LayoutError::Workspace);
     }
     stamp.fill(0);
+    if filter.is_plain() {
+        rows_of::<true>(sites, filter, buckets, stamp, list, forced, visit);
+    } else {
+        rows_of::<false>(sites, filter, buckets, stamp, list, forced, visit);
+    }
+    Ok(())
+}
+
+fn rows_of<const PLAIN: bool>(
+    sites: &[Site<'_>],
+    filter: &Filter<'_>,
+    buckets: Buckets<'_>,
+    stamp: &mut [u32],
+    list: &mut [u32],
+    forced: impl Fn(usize) -> bool,
+    mut visit: impl FnMut(usize, &[u32]),
+) {
     for row in 0..filter.rows {
         let mark = row as u32 + 1;
         let mut count = 0;
@@ -154,55 +171,52 @@ pub fn for_each_row(
             list[0] = row as u32;
             count = 1;
         }
-        for_each_col(sites, buckets.of(row), |_, _, bases, cols| {
-            for col in cols {
-                let number = filter.col(bases[col.base as usize] + col.delta);
-                if filter.keeps(row as u32, number) && stamp[number as usize] != mark {
-                    stamp[number as usize] = mark;
+        for_each_group(sites, buckets.of(row), |site, _, bases, group| {
+            for col in sites[site].rows.cols_of(group) {
+                let position = bases[col.base as usize] + col.delta;
+                let number = if PLAIN { position } else { filter.col(position) };
+                if PLAIN || filter.keeps(row as u32, number) {
+                    // Without a branch, since whether a column is new cannot be predicted; hence the spare element.
+                    let seen = &mut stamp[number as usize];
                     list[count] = number;
-                    count += 1;
+                    count += usize::from(*seen != mark);
+                    *seen = mark;
                 }
             }
         });
         sort_columns(&mut list[..count], stamp, mark);
         visit(row, &list[..count]);
     }
-    Ok(())
 }
 
-/// Resolves ascending references: calls `visit(site, emission, stream, columns)`.
+/// Resolves ascending references: calls `visit(site, emission, stream, group)`.
 #[inline]
-pub(crate) fn for_each_col(
+pub(crate) fn for_each_group(
     sites: &[Site<'_>],
     refs: &[u32],
-    mut visit: impl FnMut(usize, usize, &[u32], &[ColRef]),
+    mut visit: impl FnMut(usize, usize, &[u32], &RowGroup),
 ) {
     let mut at = 0;
     for &reference in refs {
         while at + 1 < sites.len() && sites[at + 1].first_ref <= reference {
             at += 1;
         }
-        let (emission, bases, cols) = sites[at].resolve(reference);
-        visit(at, emission, bases, cols);
+        let (emission, bases, group) = sites[at].resolve(reference);
+        visit(at, emission, bases, group);
     }
 }
 
-/// Lists up to this long are sorted by insertion.
+/// Lists up to this long are sorted by rank.
 const SHORT: usize = 16;
 /// A scan of the stamps costs about as much as sorting a list of this fraction of the columns.
 const DENSE: usize = 16;
 
+/// Sorts distinct columns, those whose stamp is `mark`.
 fn sort_columns(list: &mut [u32], stamp: &[u32], mark: u32) {
-    if list.len() <= SHORT {
-        for end in 1..list.len() {
-            let value = list[end];
-            let mut at = end;
-            while at > 0 && list[at - 1] > value {
-                list[at] = list[at - 1];
-                at -= 1;
-            }
-            list[at] = value;
-        }
+    if list.len() <= SHORT / 2 {
+        sort_by_rank::<{ SHORT / 2 }>(list);
+    } else if list.len() <= SHORT {
+        sort_by_rank::<SHORT>(list);
     } else if list.len() >= stamp.len() / DENSE {
         let mut marked = (0_u32..).zip(stamp).filter(|&(_, &s)| s == mark);
         for place in list {
@@ -212,5 +226,15 @@ fn sort_columns(list: &mut [u32], stamp: &[u32], mark: u32) {
         }
     } else {
         list.sort_unstable();
+    }
+}
+
+/// Sorts at most `N` distinct numbers: the rank of each is how many are smaller, so no branch depends on the data.
+fn sort_by_rank<const N: usize>(list: &mut [u32]) {
+    let mut padded = [u32::MAX; N];
+    padded[..list.len()].copy_from_slice(list);
+    for &column in &padded[..list.len()] {
+        let rank: u32 = padded.iter().map(|&other| u32::from(other < column)).sum();
+        list[rank as usize] = column;
     }
 }

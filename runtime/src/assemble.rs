@@ -109,8 +109,8 @@ pub fn assemble(
     let buckets = Buckets { first: &first, refs: &refs };
 
     let mut stamp = vec![0; filter.cols];
-    let mut rows = RowBuilder::new(filter.rows);
-    let mut list = vec![0; filter.cols];
+    let mut rows = RowBuilder::new(filter, streams);
+    let mut list = vec![0; filter.cols + 1];
     for_each_row(
         &sites,
         filter,
@@ -151,10 +151,17 @@ struct RowBuilder {
 }
 
 impl RowBuilder {
-    fn new(rows: usize) -> RowBuilder {
-        let mut row_ptr = Vec::with_capacity(rows + 1);
+    /// Room for half of the emitted entries: on meshes fewer are distinct, and memory that stays untouched costs nothing,
+    /// while growing by copies took longer than sorting.
+    fn new(filter: &Filter<'_>, streams: &[Stream<'_>]) -> RowBuilder {
+        let mut row_ptr = Vec::with_capacity(filter.rows + 1);
         row_ptr.push(0);
-        RowBuilder { row_ptr, col_idx: Vec::new(), overflow: false }
+        let emitted: usize = streams.iter().map(|s| s.emissions * s.shape.expanded_len()).sum();
+        let mut col_idx = Vec::new();
+        // Without this room, pushing grows the list as usual.
+        let room = (emitted / 2).min(filter.rows.saturating_mul(filter.cols));
+        let reserved = col_idx.try_reserve_exact(room);
+        RowBuilder { row_ptr, col_idx, overflow: reserved.is_err() && room > u32::MAX as usize }
     }
 
     fn end_row(&mut self) {
