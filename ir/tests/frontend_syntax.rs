@@ -57,6 +57,11 @@ fn printing_and_reading_agree() {
     }
 }
 
+/// How many times longer than usual to fuzz: `SPADINA_FUZZ=50 cargo test -p spadina-ir --test frontend_syntax`.
+fn effort() -> usize {
+    std::env::var("SPADINA_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+}
+
 /// xorshift64*, enough for fuzzing.
 struct Rng(u64);
 
@@ -78,7 +83,7 @@ const WORDS: [&str; 40] = [
 #[test]
 fn random_words_never_panic() {
     let mut rng = Rng(7);
-    for _ in 0..3000 {
+    for _ in 0..3000 * effort() {
         let mut text = String::from("kernel k<V>(x: var f64[V]) -> f64 { ");
         for _ in 0..rng.below(60) {
             let _ = write!(text, "{} ", WORDS[rng.below(WORDS.len())]);
@@ -95,7 +100,7 @@ fn random_words_never_panic() {
 fn mutated_kernels_never_panic() {
     let mut rng = Rng(11);
     for (_, text) in kernels() {
-        for _ in 0..150 {
+        for _ in 0..150 * effort() {
             let mut bytes: Vec<char> = text.chars().collect();
             for _ in 0..=rng.below(4) {
                 let at = rng.below(bytes.len());
@@ -238,7 +243,7 @@ fn mutated_kernels_lower_without_a_panic() {
     let mut lowered = 0;
     for (_, text) in kernels() {
         let tokens: Vec<&str> = text.split_inclusive([' ', '(', ')', '[', ']', ',', ';', '\n']).collect();
-        for _ in 0..60 {
+        for _ in 0..60 * effort() {
             let mut mutant: Vec<String> = tokens.iter().map(|&token| token.to_owned()).collect();
             for _ in 0..=rng.below(2) {
                 let at = rng.below(mutant.len());

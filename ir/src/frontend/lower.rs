@@ -163,6 +163,8 @@ struct Lowerer<'a> {
     used: BTreeSet<Span>,
     declared: BTreeMap<Span, (&'a str, NameKind)>,
     terms: Vec<program::Term>,
+    /// The name of the `let` being lowered: what a scratch array made for it is called.
+    stem: Option<&'a str>,
     /// Float data that decides integers.
     frozen: BTreeSet<Buffer>,
     /// Does `f32` occur: float literals may be of either width.
@@ -191,6 +193,7 @@ impl<'a> Lowerer<'a> {
             used: BTreeSet::new(),
             declared: BTreeMap::new(),
             terms: Vec::new(),
+            stem: None,
             frozen: BTreeSet::new(),
             single: false,
             rehearsing: false,

@@ -41,7 +41,12 @@ impl<'a> Lowerer<'a> {
         self.at(stmt.span);
         match &stmt.kind {
             StmtKind::Let { mutable: false, pat, ty, value } => {
+                self.stem = match pat {
+                    Pat::Name(name) => Some(&name.name),
+                    Pat::Vector(..) | Pat::Tuple(..) => None,
+                };
                 let val = self.expr(value);
+                self.stem = None;
                 self.let_pat(pat, ty.as_ref(), val, value.span);
             }
             StmtKind::Let { mutable: true, pat, ty, value } => self.let_mut(pat, ty.as_ref(), value),

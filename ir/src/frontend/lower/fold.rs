@@ -18,12 +18,13 @@ const MAX_ARRAY_STEPS: i64 = 64;
 impl<'a> Lowerer<'a> {
     /// A recurrence as a value.
     pub(super) fn fold(&mut self, node: &'a Fold, span: Span) -> Val {
+        let stem = self.stem.take();
         let init = self.expr(&node.init);
         let init = self.settle(init);
         if let Val::View(view) = &init
             && view.small_dims().is_none()
         {
-            return self.fold_arrays(node, view, span);
+            return self.fold_arrays(node, view, stem.unwrap_or("state"), span);
         }
         let init = self.settled_state(init);
         if init.is_loose() {
@@ -45,7 +46,11 @@ impl<'a> Lowerer<'a> {
             .zip(&types)
             .map(|(&value, &ty)| CarrySpec { carry: Carry::State(value), ty })
             .collect();
-        let kept = if node.keep_all { self.scan_arrays(node, &init, span) } else { Some(Vec::new()) };
+        let kept = if node.keep_all {
+            self.scan_arrays(node, &init, stem.unwrap_or("scan"), span)
+        } else {
+            Some(Vec::new())
+        };
         let Some(kept) = kept else { return Val::Error };
         let nest = Nest { carries, positions: node.keep_all, ..Nest::new(binders, None, &node.body, span) };
         let results = self.nest(&nest, &mut |lowerer, positions, states| {
@@ -107,16 +112,14 @@ impl<'a> Lowerer<'a> {
     }
 
     /// Arrays for all states of a `scan`, one for each part of a tuple.
-    fn scan_arrays(&mut self, node: &'a Fold, init: &Val, span: Span) -> Option<Vec<View>> {
+    fn scan_arrays(&mut self, node: &'a Fold, init: &Val, stem: &str, span: Span) -> Option<Vec<View>> {
         let steps = self.steps(node)?;
         let parts = match init {
             Val::Tuple(parts) => parts.clone(),
             other => vec![other.clone()],
         };
-        let views: Option<Vec<View>> = parts
-            .iter()
-            .map(|part| self.new_array("scan", std::slice::from_ref(&steps), part, span))
-            .collect();
+        let views: Option<Vec<View>> =
+            parts.iter().map(|part| self.new_array(stem, std::slice::from_ref(&steps), part, span)).collect();
         if views.is_none() {
             let found = self.describe(init);
             let diagnostic =
@@ -164,7 +167,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// A recurrence over an array in memory: one buffer a step.
-    fn fold_arrays(&mut self, node: &'a Fold, init: &View, span: Span) -> Val {
+    fn fold_arrays(&mut self, node: &'a Fold, init: &View, stem: &str, span: Span) -> Val {
         let steps = self
             .steps(node)
             .and_then(|steps| steps.as_constant())
@@ -193,7 +196,7 @@ impl<'a> Lowerer<'a> {
         let nest =
             Nest { unroll: true, ..Nest::new(std::slice::from_ref(&node.binder), None, &node.body, span) };
         self.nest(&nest, &mut |lowerer, _, _| {
-            let next = lowerer.scratch("state", &dims, ty, false, span);
+            let next = lowerer.scratch(stem, &dims, ty, false, span);
             lowerer.inside(|lowerer| {
                 lowerer.bind_pat(&node.state, Val::View(state.clone()), node.init.span);
                 lowerer.sink_block(&node.body, &[], std::slice::from_ref(&next));

@@ -12,6 +12,7 @@ use crate::types::{SizeExpr, Ty};
 impl<'a> Lowerer<'a> {
     /// `map` as a value: in registers if it is short, else in a buffer.
     pub(super) fn map(&mut self, node: &'a Reduce, span: Span) -> Val {
+        let stem = self.stem.take().unwrap_or("map");
         let Some(extents) = self.map_extents(&node.binders) else { return Val::Error };
         let literal: Option<Vec<usize>> =
             extents.iter().map(|size| size.as_constant().and_then(|n| usize::try_from(n).ok())).collect();
@@ -30,7 +31,9 @@ impl<'a> Lowerer<'a> {
         {
             return self.small_map(node, dims, &model);
         }
-        let Some((val, dests)) = self.new_arrays(&extents, &model, node, span) else { return Val::Error };
+        let Some((val, dests)) = self.new_arrays(stem, &extents, &model, node, span) else {
+            return Val::Error;
+        };
         self.map_into(node, &[], &dests, span);
         val
     }
@@ -97,6 +100,7 @@ impl<'a> Lowerer<'a> {
     /// Scratch arrays for a map with these lengths and this body; one for each part of a tuple.
     fn new_arrays(
         &mut self,
+        stem: &str,
         extents: &[SizeExpr],
         model: &Val,
         node: &Reduce,
@@ -105,12 +109,12 @@ impl<'a> Lowerer<'a> {
         if let Val::Tuple(parts) = model {
             let mut views = Vec::new();
             for part in parts {
-                let (_, mut dests) = self.new_arrays(extents, part, node, span)?;
+                let (_, mut dests) = self.new_arrays(stem, extents, part, node, span)?;
                 views.append(&mut dests);
             }
             return Some((Val::Tuple(views.iter().cloned().map(Val::View).collect()), views));
         }
-        let Some(view) = self.new_array("map", extents, model, span) else {
+        let Some(view) = self.new_array(stem, extents, model, span) else {
             let found = self.describe(model);
             let at = node.body.value.as_ref().map_or(span, |value| value.span);
             let diagnostic = Diagnostic::error("type-mismatch", format!("`map` makes no array of `{found}`"))
