@@ -97,7 +97,7 @@ fn random_programs_equal_dense_sums() {
 
 fn round_trip(program: &Program, plan: &Plan, random: &mut Random) {
     let words = plan.to_words();
-    let again = Plan::from_words(&words, program, program.inputs()).unwrap();
+    let again = Plan::from_words(&words, program, program.inputs()).expect("a whole plan");
     assert_eq!(again.pattern(), plan.pattern());
     assert_eq!(again.pattern().id(), plan.pattern().id());
     assert_eq!(again.sites(), plan.sites());

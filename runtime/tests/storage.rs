@@ -14,7 +14,7 @@ fn sample() -> Csr {
         row_ptr.push(row_ptr[i] + row.len() as u32);
         values.extend(row.iter().map(|&j| 10.0 * i as f64 + f64::from(j) + 1.0));
     }
-    let pattern = Pattern::new(4, 6, row_ptr, rows.concat()).unwrap();
+    let pattern = Pattern::new(4, 6, row_ptr, rows.concat()).expect("sorted rows");
     Csr { pattern: Arc::new(pattern), values }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! This is the one place of the crate's tests that follows addresses: it plays the part of machine code.
 #![allow(unsafe_code, reason = "plays the part of machine code")]
-#![allow(unreachable_pub, reason = "shared by test files")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "helpers shared by test files")]
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 use spadina_layout::abi::{COUNTED, EnvLayout, ErrorRecord};
