@@ -21,6 +21,7 @@ use world::World;
 
 /// What programs may contain.
 #[derive(Clone, PartialEq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, set by name")]
 pub struct Config {
     /// Only energies (`Some(false)`), only residuals (`Some(true)`), or both.
     pub residual: Option<bool>,

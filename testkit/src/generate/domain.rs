@@ -26,14 +26,25 @@ enum Domain {
 impl Generator<'_> {
     /// One term.
     pub(super) fn term(&mut self) {
-        let mut domains = vec![Domain::Elements, Domain::Elements, Domain::Vertices];
-        if self.world.y.is_some() {
-            domains.extend([Domain::Grid, Domain::Grid, Domain::Pairs]);
+        // Only loops that have somewhere to add to.
+        let world = &self.world;
+        let energy = world.value.is_some();
+        let mut domains = Vec::new();
+        if energy || world.on_elements.is_some() || world.on_vertices.is_some() {
+            domains.extend([Domain::Elements, Domain::Elements]);
         }
-        if self.world.z.is_some() {
-            domains.push(Domain::Plane);
+        if energy || world.on_vertices.is_some() {
+            domains.push(Domain::Vertices);
         }
-        if self.world.c.is_some() {
+        if energy || world.on_grid.is_some() {
+            if world.y.is_some() {
+                domains.extend([Domain::Grid, Domain::Grid, Domain::Pairs]);
+            }
+            if world.z.is_some() {
+                domains.push(Domain::Plane);
+            }
+        }
+        if energy && world.c.is_some() {
             domains.push(Domain::Once);
         }
         let domain = self.rng.pick(&domains).unwrap_or(Domain::Elements);
@@ -105,7 +116,7 @@ impl Generator<'_> {
     /// An expression over the pool: given back where it is summed, else added to a sink, perhaps under a condition.
     fn contribution(&mut self, pool: &mut Pool, sinks: Sinks, summed: bool) -> Option<Value> {
         self.check_pool(pool);
-        let value = self.expr(pool, self.config.ops);
+        let value = self.meeting(pool);
         let mut sinks = sinks;
         if let Some(energy) = self.world.value {
             if summed {

@@ -2,7 +2,7 @@
 
 use super::Generator;
 use crate::range::{Range, binary, unary};
-use spadina_ir::func::{Carry, Value};
+use spadina_ir::func::{Carry, InstData, Role, Value};
 use spadina_ir::op::{Op, Signature, Smoothness};
 use spadina_ir::types::Ty;
 
@@ -45,7 +45,10 @@ impl Generator<'_> {
     }
 
     fn pick_float(&mut self, pool: &Pool) -> Value {
-        match self.rng.pick(&pool.floats) {
+        // Half the time something recent, so that programs are deep and little is left unused.
+        let recent = pool.floats.len().saturating_sub(4);
+        let from = if self.rng.chance(0.5) { recent } else { 0 };
+        match self.rng.pick(&pool.floats[from..]) {
             Some(value) if !self.rng.chance(0.1) => value,
             _ => {
                 let x = (self.rng.float(0.25, 2.0) * 64.0).round() / 64.0;
@@ -62,11 +65,43 @@ impl Generator<'_> {
         takes && op != Op::StopGradient && (self.config.kinks || !kinked)
     }
 
+    /// One of the operations; where nothing would be left of the derivative, the choice is made once more.
+    fn pick_op(&mut self, candidates: &[Op]) -> Op {
+        let op = self.rng.pick(candidates).unwrap_or(Op::Sin);
+        if op.smoothness() == Smoothness::Flat { self.rng.pick(candidates).unwrap_or(op) } else { op }
+    }
+
+    /// An expression in which two expressions meet: what a term adds to the outputs.
+    pub(super) fn meeting(&mut self, pool: &mut Pool) -> Value {
+        let is_unknown = |value: &Value| match self.b.func().def(*value) {
+            Some(InstData::Load(buffer, _)) => {
+                let role = self.b.func().buffers[*buffer].role;
+                matches!(role, Role::Var | Role::Scratch)
+            }
+            _ => false,
+        };
+        let unknowns: Vec<Value> = pool.floats.iter().copied().filter(is_unknown).collect();
+        let first = self.expr(pool, self.config.ops);
+        let other = match self.rng.pick(&unknowns) {
+            Some(value) if self.rng.chance(0.6) => value,
+            _ => self.expr(pool, 2),
+        };
+        let op = [Op::Mul, Op::Mul, Op::Add, Op::Sub][self.rng.below(4)];
+        match binary(op, self.range(first), self.range(other)) {
+            Some(range) => {
+                let value = self.b.op(op, &[first, other]);
+                self.note(value, range);
+                self.tame(value)
+            }
+            None => first,
+        }
+    }
+
     fn smooth_unary(&mut self, pool: &Pool, last: Value) -> Value {
         let candidates: Vec<Op> = Op::ALL.iter().copied().filter(|&op| self.allowed(op, 1)).collect();
         for _ in 0..TRIES {
             let a = if self.rng.chance(0.7) { last } else { self.pick_float(pool) };
-            let op = self.rng.pick(&candidates).unwrap_or(Op::Neg);
+            let op = self.pick_op(&candidates);
             let a = if unary(op, self.range(a)).is_none() { self.fit(a, unary_home(op)) } else { a };
             if let Some(range) = unary(op, self.range(a)) {
                 let value = self.b.op(op, &[a]);
@@ -103,7 +138,7 @@ impl Generator<'_> {
                 0 | 1 => Op::Add,
                 2 | 3 => Op::Sub,
                 4 | 5 => Op::Mul,
-                _ => self.rng.pick(&rare).unwrap_or(Op::Add),
+                _ => self.pick_op(&rare),
             };
             let picky = matches!(op, Op::Div | Op::Rem | Op::Atan2 | Op::Pow | Op::Hypot);
             let (a, b) = match binary(op, self.range(a), self.range(b)) {

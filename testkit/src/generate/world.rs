@@ -119,10 +119,11 @@ impl World {
                 let dims = vec![world.e.clone(), SizeExpr::constant(2)];
                 world.on_elements = Some(declare.float("on_elements", Role::Output, dims));
             }
-            if chosen & 2 != 0 {
+            let grid = y.is_some() || z.is_some();
+            if chosen & 2 != 0 || !grid {
                 world.on_vertices = Some(declare.float("on_vertices", Role::Output, vec![world.v.clone()]));
             }
-            if chosen & 4 != 0 {
+            if chosen & 4 != 0 && grid {
                 world.on_grid = Some(declare.float("on_grid", Role::Output, vec![plus_one(&world.n)]));
             }
             rows.extend([world.on_elements, world.on_vertices, world.on_grid].into_iter().flatten());
