@@ -1,7 +1,7 @@
 //! Times prepare (streams to pattern and slots) and the sharing of rows on a grid of triangles.
 //!
 //! `cargo run --release -p spadina-runtime --example prepare_speed [SIDE]`: SIDE x SIDE squares of two triangles, two unknowns a
-//! vertex; as numbered, randomly renumbered, and with the general road (one slot an entry, lower triangle). Medians, and the least of all runs for busy machines.
+//! vertex; as numbered, randomly renumbered, and with the general road (one slot an entry, lower triangle). Means of processor time.
 #![allow(clippy::print_stdout, reason = "an example that prints a table")]
 
 use spadina_layout::filter::{Filter, Triangle};
@@ -13,16 +13,12 @@ use spadina_runtime::streams::SiteStream;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-const RUNS: usize = 15;
+const RUNS: usize = 40;
 
 fn main() {
     let side = std::env::args().nth(1).and_then(|s| s.parse().ok()).unwrap_or(158);
     let vertices = (side + 1) * (side + 1);
-    println!(
-        "{} triangles, {} unknowns; medians (and least) of {RUNS} runs, ms",
-        2 * side * side,
-        2 * vertices
-    );
+    println!("{} triangles, {} unknowns; means of {RUNS} runs, ms", 2 * side * side, 2 * vertices);
     println!("{:32} {:>15} {:>9} {:>6} {:>10}", "", "prepare", "nnz", "slots", "slot bytes");
     let ordered: Vec<u32> = (0..vertices as u32).collect();
     let shuffled = shuffle(vertices);
@@ -90,25 +86,18 @@ fn clock() -> f64 {
     nanoseconds.map_or_else(|| START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e3, |n| n / 1e6)
 }
 
-/// Median and least, in one cell.
-fn summary(mut times: Vec<f64>) -> String {
-    times.sort_by(f64::total_cmp);
-    format!("{:.2} ({:.2})", times[times.len() / 2], times[0])
-}
-
 fn report(name: &str, stream: &SiteStream, vertices: usize, triangle: Triangle) {
     let filter = Filter { triangle, ..Filter::all(2 * vertices, 2 * vertices) };
-    let mut times = Vec::new();
+    let start = clock();
     let mut made = None;
     for _ in 0..RUNS {
-        let start = clock();
         made = assemble(&[stream.view()], &filter, &[], Choice::default()).ok();
-        times.push(clock() - start);
     }
+    let time = (clock() - start) / RUNS as f64;
     if let Some(made) = made {
         let bytes: usize = made.slots.iter().map(spadina_runtime::assemble::Slots::bytes).sum();
         let mode = format!("{:?}", made.layout.mode);
-        println!("{name:32} {:>15} {:9} {mode:>6} {bytes:10}", summary(times), made.pattern.nnz());
+        println!("{name:32} {:>15.2} {:9} {mode:>6} {bytes:10}", time, made.pattern.nnz());
     }
 }
 
@@ -118,14 +107,13 @@ fn share(name: &str, stream: &SiteStream, vertices: usize, threads: usize) {
     let info = ProgramInfo { phases: vec![phase], scalar_outputs: 1, sites: 1 };
     let trips = [stream.emissions as i64];
     let streams = [stream.clone()];
-    let mut times = Vec::new();
+    let start = clock();
     let mut repeats = 0.0;
     for _ in 0..RUNS {
-        let start = clock();
         if let Ok(made) = Partition::new(&info, &trips, &streams, 2 * vertices, threads) {
             repeats = made.duplication;
         }
-        times.push(clock() - start);
     }
-    println!("{:32} {:>15} {repeats:9.3}", format!("{name}, {threads} owners"), summary(times));
+    let time = (clock() - start) / RUNS as f64;
+    println!("{:32} {:>15.2} {repeats:9.3}", format!("{name}, {threads} owners"), time);
 }
