@@ -40,6 +40,24 @@ pub fn eliminate(func: &Func) -> Func {
     rw.run(&mut Sweep { live })
 }
 
+/// The function without the accumulations into these buffers, and without what only they needed.
+pub fn without(func: &Func, buffers: &[Buffer]) -> Func {
+    eliminate(&Rewriter::new(func, func.name.clone()).run(&mut Without { buffers }))
+}
+
+struct Without<'a> {
+    buffers: &'a [Buffer],
+}
+
+impl Visitor for Without<'_> {
+    fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
+        match &rw.src.insts[inst] {
+            InstData::Accum(buffer, ..) if self.buffers.contains(buffer) => {}
+            _ => rw.copy(inst, self),
+        }
+    }
+}
+
 struct Liveness<'a> {
     func: &'a Func,
     insts: SecondaryMap<Inst, bool>,

@@ -17,7 +17,7 @@ use crate::pass::Pass;
 use crate::simplify;
 use crate::sparse::{extract, hessian, index, jacobian, seed, solve};
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Func, Role};
+use spadina_ir::func::{Func, Plane, Role};
 
 /// Passes from a function to a function that can be selected by name.
 pub const PASSES: &[Pass] = &[
@@ -176,11 +176,17 @@ pub fn jacobian(func: &Func) -> Result<Sparse, Diagnostic> {
     sparse(trace, Road::Sweeps)
 }
 
-/// Results, gradient and sparse Hessian of their (weighted) sum.
+/// Results that are arrays: a Hessian program leaves them out, because its rows are the unknowns.
+fn array_results(func: &Func) -> Vec<spadina_ir::func::Buffer> {
+    results(func).into_iter().filter(|&y| !func.buffers[y].dims.is_empty() && func.buffers[y].plane == Plane::Primal).collect()
+}
+
+/// Scalar results, gradient and sparse Hessian of their (weighted) sum.
 pub fn hessian(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
     let mut trace = primal(func)?;
     match hessian::hessian(trace.func(), weights) {
         Ok(emitting) => {
+            let emitting = dce::without(&emitting, &array_results(&emitting));
             trace.push("hessian", "elimination inside each element", emitting);
             sparse(trace, Road::Elimination)
         }
@@ -192,6 +198,7 @@ pub fn hessian(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
 pub fn hessian_by_sweeps(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
     let mut trace = gradient_steps(func, weights)?;
     let emitting = jacobian::jacobian(trace.func())?;
+    let emitting = dce::without(&emitting, &array_results(&emitting));
     trace.push("jacobian", "at every row of the gradient a sweep to the unknowns", emitting);
     sparse(trace, Road::Sweeps)
 }

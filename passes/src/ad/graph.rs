@@ -37,8 +37,8 @@ impl Obstacle {
 pub enum Leaves {
     /// Loads of the function's columns.
     Columns,
-    /// One-hot indicators: the function is linear in them.
-    Indicators,
+    /// One-hot indicators of this seeded position: the function is linear in them.
+    Indicators(Value),
 }
 
 /// Activity of values under construction, computed on demand and remembered.
@@ -59,7 +59,7 @@ impl Graph {
     pub fn is_leaf(&self, b: &Builder, value: Value) -> bool {
         match (self.leaves, b.func().def(value)) {
             (Leaves::Columns, Some(InstData::Load(buffer, _))) => self.columns.contains(buffer),
-            (Leaves::Indicators, Some(InstData::Op(Op::Indicator, _))) => true,
+            (Leaves::Indicators(seed), Some(InstData::Op(Op::Indicator, args))) => args.contains(&seed),
             _ => false,
         }
     }

@@ -19,7 +19,7 @@
 //! load of that; the result obeys the same rule and can be differentiated again.
 //!
 //! # Limits
-//! `recurrence-length`: the tape of an active recurrence needs a length that is affine in the sizes. `recurrence-int`: an integer
+//! `recurrence-length`: the tape of an active recurrence needs a length that is bounded by the sizes. `recurrence-int`: an integer
 //! state beside an active one. `prod`, `min` and `max` carries must have become recurrences (`loops/normalize`).
 //!
 //! # References
@@ -28,6 +28,7 @@
 use crate::ad::forward::plane_buffer;
 use crate::ad::rules;
 use crate::analysis::activity::Activity;
+use crate::analysis::range::{as_size, range};
 use crate::dce::state_carries;
 use crate::rewrite::{Map, Rewriter, Visitor};
 use spadina_ir::diag::Diagnostic;
@@ -528,21 +529,13 @@ impl Reverse {
     }
 }
 
-/// `hi - lo` as a size expression.
+/// An upper bound of `hi - lo` as a size expression: exact for affine bounds, the length of the table for offsets.
 fn length(src: &Func, lo: Value, hi: Value) -> Option<SizeExpr> {
-    let expr = |v: Value| match src.def(v) {
-        Some(InstData::Size(expr)) => Some(expr.clone()),
-        Some(InstData::Const(Const::Int(n))) => Some(SizeExpr::constant(*n)),
-        Some(InstData::Op(Op::IntAdd, args)) => {
-            let base = match src.def(args[0]) {
-                Some(InstData::Size(expr)) => expr.clone(),
-                _ => return None,
-            };
-            base.checked_add(&SizeExpr::constant(src.as_int(args[1])?))
-        }
-        _ => None,
-    };
-    expr(hi)?.checked_sub(&expr(lo)?)
+    let exact = as_size(src, hi).zip(as_size(src, lo)).and_then(|(hi, lo)| hi.checked_sub(&lo));
+    exact.or_else(|| {
+        let highest = range(src, hi)?.1.checked_sub(&SizeExpr::constant(1))?;
+        highest.checked_sub(&range(src, lo)?.0)
+    })
 }
 
 /// The induction value that the iteration at `t` of the backward loop stands for.

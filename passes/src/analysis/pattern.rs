@@ -4,6 +4,7 @@
 //! compact [`code`] that [`machine`] runs on the data of [`bind`].
 
 mod bind;
+mod classes;
 mod code;
 mod compile;
 pub mod csr;

@@ -38,7 +38,7 @@ pub fn as_size(func: &Func, value: Value) -> Option<SizeExpr> {
 }
 
 /// `lo..hi` such that the value lies in it.
-fn range(func: &Func, value: Value) -> Option<(SizeExpr, SizeExpr)> {
+pub fn range(func: &Func, value: Value) -> Option<(SizeExpr, SizeExpr)> {
     if let Some(exact) = as_size(func, value) {
         let above = exact.checked_add(&SizeExpr::constant(1))?;
         return Some((exact, above));

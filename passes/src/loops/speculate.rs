@@ -1,39 +1,47 @@
-//! Loads of unknowns move out of branches that values decide, so that every entry of the pattern is known at prepare.
+//! Loads of unknowns and accumulations move out of branches that values decide, so that every entry is known at prepare.
 //!
 //! # Problem
 //! ```text
-//! if d < dhat { u = load x[p[e]]; yield f(u) } else { yield 0 }
+//! if d < dhat { u = load x[p[e]]; accum y[e] += f(u) }
+//!     ==>   u = load x[p[e]];  v = if d < dhat { yield f(u) } else { yield 0 };  accum y[e] += v
 //! ```
 //! Whether the branch is taken changes from one evaluation to the next; which entries of the matrix exist must not.
 //!
 //! # Method
 //! Before an `if` whose condition is not structural, the structural index computations of its branches and their loads of unknowns
-//! and intermediate arrays are built; inside, hash-consing finds them again.
+//! and intermediate arrays are built; inside, hash-consing finds them again. What the branches accumulate becomes further results of
+//! the `if`, zero in the other branch, accumulated behind it.
 //!
 //! # Why it keeps the meaning
 //! Loads are pure. Subscripts under a value guard are checked unconditionally at prepare, so the load is legal whichever branch
 //! is taken. Under a structural guard, where it might not be, loads stay.
 //!
 //! # Limits
-//! Loads inside loops inside such branches stay; the sparse road refuses them by `guarded-loop`.
+//! Loops inside such branches stay as they are; the sparse road refuses what they load or accumulate.
 
 use crate::analysis::structural::Structural;
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Const, Func, Inst, InstData, Region, Role};
+use spadina_ir::func::{Buffer, Const, Func, Inst, InstData, Region, Role, Value};
+use spadina_ir::types::Ty;
 
 /// The pass.
-pub const PASS: Pass = Pass { name: "speculate", summary: "move loads of unknowns out of value guards", run };
+pub const PASS: Pass = Pass { name: "speculate", summary: "move loads and accumulations out of value guards", run };
 
 /// Moves loads of unknowns out of branches that values decide.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
     let structural = Structural::of(func);
-    Ok(Rewriter::new(func, func.name.clone()).run(&mut Speculate { structural }))
+    Ok(Rewriter::new(func, func.name.clone()).run(&mut Speculate { structural, pending: Vec::new() }))
 }
+
+/// An accumulation on its way out of a branch: buffer, subscripts and value, all in the new function.
+type Pending = (Buffer, Vec<Value>, Value);
 
 struct Speculate {
     structural: Structural,
+    /// What the enclosing branches have accumulated so far, innermost last; `None` for a loop in between.
+    pending: Vec<Option<Vec<Pending>>>,
 }
 
 impl Speculate {
@@ -64,15 +72,73 @@ impl Speculate {
     }
 }
 
+impl Speculate {
+    fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region) -> (Vec<Value>, Vec<Pending>) {
+        self.pending.push(Some(Vec::new()));
+        rw.region(region, self);
+        let pending = self.pending.pop().flatten().expect("pushed above");
+        (rw.map.all(&rw.src.regions[region].yields), pending)
+    }
+
+    fn value_if(&mut self, rw: &mut Rewriter<'_>, inst: Inst, cond: Value, then: Region, els: Region) {
+        self.hoist(rw, then);
+        self.hoist(rw, els);
+        let cond = rw.map.get(cond);
+        let zeros = [Ty::F64, Ty::F32].map(|ty| rw.b.float(ty, 0.0));
+        rw.b.begin_if(cond);
+        let (mut then_yields, first) = self.branch(rw, then);
+        rw.b.begin_else(&then_yields);
+        let (mut else_yields, second) = self.branch(rw, els);
+        let count = then_yields.len();
+        let zero = |rw: &Rewriter<'_>, v: Value| if rw.b.func().ty(v) == Ty::F32 { zeros[1] } else { zeros[0] };
+        for &(_, _, value) in &first {
+            then_yields.push(value);
+            else_yields.push(zero(rw, value));
+        }
+        for &(_, _, value) in &second {
+            then_yields.push(zero(rw, value));
+            else_yields.push(value);
+        }
+        let images = rw.b.end_if_with(&then_yields, &else_yields);
+        for (&result, &image) in rw.src.results[inst].iter().zip(&images) {
+            rw.map.set(result, image);
+        }
+        for ((buffer, index, _), &value) in first.into_iter().chain(second).zip(images.get(count..).unwrap_or(&[])) {
+            self.accum(rw, buffer, index, value);
+        }
+    }
+
+    /// Accumulates here, or hands the accumulation to the enclosing branch.
+    fn accum(&mut self, rw: &mut Rewriter<'_>, buffer: Buffer, index: Vec<Value>, value: Value) {
+        match self.pending.last_mut() {
+            Some(Some(pending)) => pending.push((buffer, index, value)),
+            Some(None) | None => rw.b.accum(buffer, &index, value),
+        }
+    }
+}
+
 impl Visitor for Speculate {
     fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
-        if let InstData::If { cond, then, els } = &rw.src.insts[inst]
-            && !self.structural.holds(*cond)
-            && !matches!(rw.b.func().as_const(rw.map.get(*cond)), Some(Const::Bool(_)))
-        {
-            self.hoist(rw, *then);
-            self.hoist(rw, *els);
+        match &rw.src.insts[inst] {
+            InstData::If { cond, then, els }
+                if !self.structural.holds(*cond)
+                    && !matches!(rw.b.func().as_const(rw.map.get(*cond)), Some(Const::Bool(_))) =>
+            {
+                self.value_if(rw, inst, *cond, *then, *els);
+            }
+            InstData::Accum(buffer, index, value)
+                if index.iter().all(|&v| self.structural.holds(v))
+                    && rw.src.ty(*value).is_float() =>
+            {
+                let (index, value) = (rw.map.all(index), rw.map.get(*value));
+                self.accum(rw, *buffer, index, value);
+            }
+            InstData::Loop { .. } | InstData::If { .. } => {
+                self.pending.push(None);
+                rw.copy(inst, self);
+                self.pending.pop();
+            }
+            _ => rw.copy(inst, self),
         }
-        rw.copy(inst, self);
     }
 }

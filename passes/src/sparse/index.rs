@@ -25,7 +25,7 @@ use crate::dce;
 use crate::rewrite::{Rewriter, Visitor};
 use crate::sparse::collect::row_position;
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Buffer, Carry, EmitData, Func, Inst, InstData, Role, Value};
+use spadina_ir::func::{Buffer, Carry, EmitData, Func, Inst, InstData, Plane, Role, Value};
 use spadina_ir::span::Span;
 use spadina_ir::walk;
 use std::collections::BTreeSet;
@@ -165,7 +165,12 @@ impl Visitor for Index {
             InstData::Accum(buffer, index, _) => {
                 let legal = self.check(rw, inst, *buffer, index);
                 let data = &src.buffers[*buffer];
-                if legal && data.role == Role::Output && !data.dims.is_empty() {
+                let owner = match data.plane {
+                    Plane::Adjoint(of) | Plane::Tangent(of) => of,
+                    Plane::Primal | Plane::Block(..) => *buffer,
+                };
+                let is_row = data.role == Role::Output && src.rows.contains(&owner);
+                if legal && is_row && !data.dims.is_empty() {
                     let images = rw.map.all(index);
                     let position = row_position(&mut rw.b, *buffer, &images);
                     self.accumulated.last_mut().expect("a region is open").insert(position);

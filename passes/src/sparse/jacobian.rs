@@ -131,6 +131,14 @@ pub fn refusal(func: &Func, obstacle: Obstacle) -> Diagnostic {
     }
 }
 
+/// The refusal of an accumulation into a row under a condition that values decide.
+pub fn guarded_row(func: &Func, guard: Inst) -> Diagnostic {
+    let (start, end) = func.spans[guard];
+    Diagnostic::error("guarded-row", "a loop writes entries under a condition that values decide")
+        .label(Span { start, end }, "this condition")
+        .help("move the loop out of the `if`, or the `if` into the loop")
+}
+
 struct Jacobian {
     graph: Graph,
     rows: Vec<Buffer>,
@@ -170,12 +178,7 @@ impl Jacobian {
             return;
         }
         if let Some(guard) = self.guard {
-            let (start, end) = rw.src.spans[guard];
-            self.refusal.get_or_insert_with(|| {
-                Diagnostic::error("guarded-row", "an entry is written under a condition that values decide")
-                    .label(Span { start, end }, "this condition")
-                    .help("let both branches give a value and accumulate it after the `if`")
-            });
+            self.refusal.get_or_insert_with(|| guarded_row(rw.src, guard));
             return;
         }
         let row = row_position(&mut rw.b, buffer, index);

@@ -20,13 +20,14 @@
 
 use crate::ad::graph::{Graph, Leaves};
 use crate::ad::sweep::{Sink, sweep};
+use crate::analysis::activity::Activity;
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
 use crate::sparse::collect::{Collector, row_position};
-use crate::sparse::jacobian::{KnownConditions, refusal};
+use crate::sparse::jacobian::{KnownConditions, guarded_row, refusal};
 use spadina_ir::builder::Builder;
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Buffer, Func, Inst, InstData, Plane, Region, Value};
+use spadina_ir::func::{Buffer, Func, Inst, InstData, Plane, Region, Role, Value};
 use spadina_ir::op::Op;
 use spadina_ir::walk;
 use std::collections::BTreeSet;
@@ -37,7 +38,10 @@ pub const PASS: Pass = Pass { name: "solve", summary: "solve one-hot indicators 
 /// Removes the seed loops of a dense derivative.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
     let known = KnownConditions::new(func);
-    let mut pass = Solve { nest: None, collector: Collector::default(), known, refusal: None };
+    // Tangents of intermediate arrays: a sweep must not pass them by.
+    let activity = Activity::with_indicators(func, &[], true);
+    let stages = func.buffers_of(Role::Scratch).filter(|&b| activity.buffer(b)).collect();
+    let mut pass = Solve { stages, nest: None, collector: Collector::default(), known, guard: None, refusal: None };
     let mut rw = Rewriter::new(func, func.name.replace(".dense", ".sparse"));
     rw.region(func.body, &mut pass);
     pass.collector.close(&mut rw.b);
@@ -56,9 +60,13 @@ struct Nest {
 }
 
 struct Solve {
+    /// Scratch arrays that hold tangents.
+    stages: BTreeSet<Buffer>,
     nest: Option<Nest>,
     collector: Collector,
     known: KnownConditions,
+    /// The innermost enclosing `if` that values decide.
+    guard: Option<Inst>,
     refusal: Option<Diagnostic>,
 }
 
@@ -85,12 +93,16 @@ impl Solve {
     }
 
     fn store(&mut self, rw: &mut Rewriter<'_>, row: Buffer, index: &[Value], value: Value) {
+        if let Some(guard) = self.guard {
+            self.refusal.get_or_insert_with(|| guarded_row(rw.src, guard));
+            return;
+        }
         let nest = self.nest.as_ref().expect("dense blocks are written inside their nest");
         let column = nest.column;
         let seed = rw.b.position(column, &nest.marks.clone());
         let rank = index.len() - nest.marks.len();
         let row = row_position(&mut rw.b, row, &index[..rank]);
-        let mut graph = Graph::new(Leaves::Indicators, &[], BTreeSet::new());
+        let mut graph = Graph::new(Leaves::Indicators(seed), &[], self.stages.clone());
         if !graph.is_active(&rw.b, value) && nest.marks.is_empty() {
             // A scalar unknown: its indicator is always true and has been folded away.
             self.collector.push(row, seed, value);
@@ -194,11 +206,16 @@ impl Solve {
             }
             InstData::If { cond, then, els } => {
                 let cond = rw.map.get(*cond);
+                let outer = self.guard;
+                if !self.known.holds(&rw.b, cond) {
+                    self.guard = Some(inst);
+                }
                 rw.b.begin_if(cond);
                 let yields = self.branch(rw, *then);
                 rw.b.begin_else(&yields);
                 let yields = self.branch(rw, *els);
                 let images = rw.b.end_if(&yields);
+                self.guard = outer;
                 for (&result, &image) in src.results[inst].iter().zip(&images) {
                     rw.map.set(result, image);
                 }

@@ -95,10 +95,9 @@ fn bind_buffer<'a>(
         pairs: Vec::new(),
     };
     match data.role {
-        Role::Scratch | Role::Output if scope == Scope::Global => {}
+        Role::Scratch | Role::Output | Role::Var | Role::Data if scope == Scope::Global => {}
         Role::Scratch | Role::Output if data.elem.is_float() => array.floats = vec![0.0; len].into(),
         Role::Scratch | Role::Output => array.ints = vec![0; len].into(),
-        Role::Var | Role::Data if scope == Scope::Global => {}
         Role::Var | Role::Data | Role::Structural => match (inputs.arrays.get(&buffer), data.default) {
             (Some(found), _) => {
                 fill(&mut array, found, data.elem).ok_or_else(|| InterpError::WrongType {

@@ -4,26 +4,11 @@
 //! register; where its index set and pairs are those of an argument (`-a`, `a + data`, and for first order every function of one
 //! argument) it shares the argument's register. Integers, truth values and floats that are frozen at prepare (in the local scope:
 //! all) get a register with their number.
-//!
-//! # Classes of operations
-//! `a -> v` linear, `a ~> v` nonlinear, `a * b` a cross term:
-//!
-//! | operations | first order | second order |
-//! |---|---|---|
-//! | `+ - % min max select` | a, b | none |
-//! | `neg abs narrow widen`, `copysign(a, _)` | a | none |
-//! | `*` | a, b | a * b |
-//! | `/` | a, b | a * b, b ~> |
-//! | `pow atan2 hypot` | a, b | all |
-//! | `sin exp sqrt ..` | a | a ~> |
-//! | `floor sign stop_gradient ..` | none | none |
-//!
-//! `pow` with exponent 0, 1 is constant, linear; a factor that is known to be zero drops the other.
 
+use super::classes::{Class, class};
 use super::code::{Branch, CarryCode, Code, Loop, Place, Program, Target};
 use super::detect::{Order, Scope};
 use super::error::DetectError;
-use crate::ad::rules;
 use crate::analysis::activity::Activity;
 use crate::analysis::structural::Structural;
 use cranelift_entity::SecondaryMap;
@@ -179,11 +164,12 @@ impl Compiler<'_> {
             }
             InstData::Accum(buffer, index, value) => {
                 let mut from = Target::default();
-                if !self.func.ty(*value).is_float() {
-                    from.int = (self.scope == Scope::Local).then(|| self.ints[*value]);
-                } else {
-                    from.float = (self.scope == Scope::Local).then(|| self.floats[*value]);
+                let local = self.scope == Scope::Local;
+                if self.func.ty(*value).is_float() {
+                    from.float = local.then(|| self.floats[*value]);
                     from.set = Some(self.sets[*value]).filter(|&set| set != 0);
+                } else {
+                    from.int = local.then(|| self.ints[*value]);
                 }
                 if !from.is_nothing() {
                     let at = self.place(*buffer, index)?;
@@ -356,16 +342,19 @@ impl Compiler<'_> {
     fn set(&mut self, op: Op, args: &[Value], result: Value) {
         let (first, second) = (args[0], args.get(1).copied().unwrap_or(args[0]));
         let (a, b) = (self.sets[first], self.sets[second]);
-        match op {
-            Op::Add | Op::Sub | Op::Rem => self.join(result, a, b),
-            Op::Min | Op::Max if self.scope == Scope::Local => {
+        match class(op) {
+            // Activity leaves flat operations out.
+            Class::Flat => {}
+            Class::Linear | Class::First if op.arity() == 1 || class(op) == Class::First => {
+                self.sets[result] = a;
+            }
+            Class::Extremum if self.scope == Scope::Local => {
                 let (x, y) = (self.floats[first], self.floats[second]);
                 let dst = self.new_set(result);
                 self.code.push(Code::Extremum { dst, a, b, x, y, least: op == Op::Min });
             }
-            Op::Min | Op::Max => self.join(result, a, b),
-            Op::Neg | Op::Abs | Op::Narrow | Op::Widen | Op::Copysign => self.sets[result] = a,
-            Op::Select => {
+            Class::Linear | Class::First | Class::Extremum => self.join(result, a, b),
+            Class::Choice => {
                 let c = self.sets[args[2]];
                 if self.known(first) {
                     let dst = self.new_set(result);
@@ -374,7 +363,7 @@ impl Compiler<'_> {
                     self.join(result, b, c);
                 }
             }
-            Op::Mul if a != 0 && b != 0 => {
+            Class::Product if a != 0 && b != 0 => {
                 let numbers = (self.scope == Scope::Local).then(|| (self.floats[first], self.floats[second]));
                 if numbers.is_none() && self.order == Order::First {
                     self.join(result, a, b);
@@ -383,10 +372,10 @@ impl Compiler<'_> {
                     self.code.push(Code::Product { dst, a, b, numbers });
                 }
             }
-            Op::Mul if a != 0 => self.scale(result, a, second),
-            Op::Mul => self.scale(result, b, first),
-            Op::Div if b == 0 => self.sets[result] = a,
-            Op::Div => {
+            Class::Product if a != 0 => self.scale(result, a, second),
+            Class::Product => self.scale(result, b, first),
+            Class::Quotient if b == 0 => self.sets[result] = a,
+            Class::Quotient => {
                 let number = self.known(first).then(|| self.floats[first]);
                 if number.is_none() && self.order == Order::First {
                     self.join(result, a, b);
@@ -395,7 +384,7 @@ impl Compiler<'_> {
                     self.code.push(Code::Quotient { dst, a, b, number });
                 }
             }
-            Op::Pow if b == 0 => match self.literal(second) {
+            Class::Power if b == 0 => match self.literal(second) {
                 Some(0.0) => self.sets[result] = 0,
                 Some(1.0) => self.sets[result] = a,
                 None if self.known(second) => {
@@ -404,7 +393,7 @@ impl Compiler<'_> {
                 }
                 Some(_) | None => self.curve(result, a),
             },
-            Op::Pow | Op::Atan2 | Op::Hypot => {
+            Class::Power | Class::Smooth => {
                 if a == 0 || b == 0 || a == b {
                     self.curve(result, a.max(b));
                 } else if self.order == Order::First {
@@ -413,14 +402,6 @@ impl Compiler<'_> {
                     let dst = self.new_set(result);
                     self.code.push(Code::Surface { dst, a, b });
                 }
-            }
-            // Flat operations are not active, so this is a smooth function of one argument.
-            _ => {
-                debug_assert!(
-                    !rules::is_flat(op) && op.arity() == 1,
-                    "two-argument operations are listed above"
-                );
-                self.curve(result, a);
             }
         }
     }

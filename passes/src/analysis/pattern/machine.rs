@@ -369,26 +369,23 @@ impl<'a> Machine<'a> {
     }
 
     fn branch(&mut self, code: &Branch) -> Result<(), DetectError> {
-        match code.cond {
-            Some(cond) => {
-                let holds = self.ints[cond as usize] != 0;
-                self.run(if holds { &code.then } else { &code.els })?;
-                for &(result, then, els) in &code.results {
-                    let parts = self.get(if holds { then } else { els });
-                    self.put(result, parts);
-                }
+        if let Some(cond) = code.cond {
+            let holds = self.ints[cond as usize] != 0;
+            self.run(if holds { &code.then } else { &code.els })?;
+            for &(result, then, els) in &code.results {
+                let parts = self.get(if holds { then } else { els });
+                self.put(result, parts);
             }
-            None => {
-                self.doubtful += 1;
-                self.run(&code.then)?;
-                self.run(&code.els)?;
-                self.doubtful -= 1;
-                for &(result, then, els) in &code.results {
-                    let (then, els) = (self.get(then), self.get(els));
-                    let set = self.join(then.set, els.set);
-                    self.put(result, Parts { set, ..then });
-                }
-            }
+            return Ok(());
+        }
+        self.doubtful += 1;
+        self.run(&code.then)?;
+        self.run(&code.els)?;
+        self.doubtful -= 1;
+        for &(result, then, els) in &code.results {
+            let (then, els) = (self.get(then), self.get(els));
+            let set = self.join(then.set, els.set);
+            self.put(result, Parts { set, ..then });
         }
         Ok(())
     }

@@ -110,9 +110,11 @@ impl Pairs {
         // For every column the sets it is multiplied with, by counting sort.
         let mut ptr = vec![0_usize; columns + 1];
         for &(a, b) in &products {
-            sets.columns(a).iter().for_each(|&row| ptr[row as usize + 1] += 1);
-            let others = if a == b { &[] } else { sets.columns(b) };
-            others.iter().for_each(|&row| ptr[row as usize + 1] += 1);
+            for set in distinct(a, b) {
+                for &row in sets.columns(set) {
+                    ptr[row as usize + 1] += 1;
+                }
+            }
         }
         for at in 0..columns {
             ptr[at + 1] += ptr[at];
@@ -122,15 +124,14 @@ impl Pairs {
         }
         let mut next = ptr.clone();
         let mut partners = vec![EMPTY; ptr[columns]];
-        let mut put = |row: u32, set: u32| {
-            let slot = &mut next[row as usize];
-            partners[*slot] = set;
-            *slot += 1;
-        };
         for &(a, b) in &products {
-            sets.columns(a).iter().for_each(|&row| put(row, b));
-            let others = if a == b { &[] } else { sets.columns(b) };
-            others.iter().for_each(|&row| put(row, a));
+            for (set, other) in distinct(a, b).zip([b, a]) {
+                for &row in sets.columns(set) {
+                    let slot = &mut next[row as usize];
+                    partners[*slot] = other;
+                    *slot += 1;
+                }
+            }
         }
         let mut pattern = Pattern { nrows: columns, ncols: columns, row_ptr: vec![0], col_idx: Vec::new() };
         for row in 0..columns {
@@ -142,4 +143,9 @@ impl Pairs {
         }
         Ok(pattern)
     }
+}
+
+/// Two handles, or one where they are equal.
+fn distinct(a: u32, b: u32) -> impl Iterator<Item = u32> {
+    [a].into_iter().chain((a != b).then_some(b))
 }

@@ -89,11 +89,6 @@ impl Sets {
         self.overflow
     }
 
-    /// Number of handles and of stored elements: what detection costs in memory.
-    pub(super) fn footprint(&self) -> (usize, usize) {
-        (self.nodes.len(), self.arena.len())
-    }
-
     fn node(&self, set: u32) -> Node {
         if set > self.columns {
             self.nodes[(set - self.columns - 1) as usize]
@@ -254,13 +249,11 @@ impl Sets {
     }
 
     fn next_epoch(&mut self) {
-        self.epoch = match self.epoch.checked_add(1) {
-            Some(epoch) => epoch,
-            None => {
-                self.stamps.fill(0);
-                1
-            }
-        };
+        if self.epoch == u32::MAX {
+            self.stamps.fill(0);
+            self.epoch = 0;
+        }
+        self.epoch += 1;
     }
 
     /// The columns of a set, ascending.

@@ -1,0 +1,218 @@
+//! Detected patterns hold every entry of the derivatives that forward and reverse mode compute, on random programs.
+
+use spadina_ir::func::{Buffer, Func, Plane, Role};
+use spadina_ir::interp::{ArrayData, Bindings, run};
+use spadina_ir::op::Op;
+use spadina_ir::walk::visit_insts;
+use spadina_passes::ad::reverse::Weights;
+use spadina_passes::analysis::pattern::csr::Pattern;
+use spadina_passes::analysis::pattern::detect::{Scope, hessian, jacobian};
+use spadina_passes::pipeline;
+use spadina_testkit::case::Case;
+use spadina_testkit::generate::{Config, generate};
+use spadina_testkit::rng::Rng;
+use spadina_testkit::shrink::shrink;
+
+const SEEDS: u64 = 400;
+/// Draws of the floats for each program.
+const DRAWS: usize = 3;
+
+/// Entries of a matrix that are not zero.
+type Entries = Vec<(usize, usize)>;
+
+/// The nonzeros of the products of a program with all unit vectors; rows are the outputs that `is_row` names.
+fn nonzeros(program: &Func, inputs: &Bindings, is_row: &dyn Fn(Plane) -> bool) -> Entries {
+    let mut inputs = inputs.clone();
+    let mut directions = Vec::new();
+    for &x in &program.columns {
+        let (dot, _) = program.buffers.iter().find(|(_, data)| data.plane == Plane::Tangent(x)).unwrap();
+        directions.push((dot, inputs.arrays[&x].len()));
+    }
+    for &(dot, len) in &directions {
+        inputs.arrays.insert(dot, ArrayData::F64(vec![0.0; len]));
+    }
+    let mut entries = Vec::new();
+    let mut col = 0;
+    for &(dot, len) in &directions {
+        for at in 0..len {
+            let mut unit = vec![0.0; len];
+            unit[at] = 1.0;
+            inputs.arrays.insert(dot, ArrayData::F64(unit));
+            let outputs = run(program, &inputs).unwrap();
+            let mut row = 0;
+            for (buffer, data) in &outputs.arrays {
+                if is_row(program.buffers[*buffer].plane) {
+                    for product in data.to_f64() {
+                        if product != 0.0 && !product.is_nan() {
+                            entries.push((row, col));
+                        }
+                        row += 1;
+                    }
+                }
+            }
+            inputs.arrays.insert(dot, ArrayData::F64(vec![0.0; len]));
+            col += 1;
+        }
+    }
+    entries
+}
+
+/// Other values for everything that is not frozen at prepare.
+fn redraw(case: &mut Case, rng: &mut Rng) {
+    for (buffer, data) in &mut case.bindings.arrays {
+        let range = match case.func.buffers[*buffer].role {
+            Role::Var => (-1.5, 1.5),
+            Role::Data => (0.5, 1.5),
+            Role::Structural | Role::Scratch | Role::Output => continue,
+        };
+        if let ArrayData::F64(data) = data {
+            data.iter_mut().for_each(|x| *x = rng.float(range.0, range.1));
+        }
+    }
+}
+
+fn holds(pattern: &Pattern, entries: &Entries) -> Result<(), String> {
+    match entries.iter().find(|&&(row, col)| !pattern.contains(row, col)) {
+        None => Ok(()),
+        Some((row, col)) => Err(format!("({row}, {col}) is missing of {} x {}", pattern.nrows, pattern.ncols)),
+    }
+}
+
+fn inside(inner: &Pattern, outer: &Pattern) -> Result<(), String> {
+    let entries = (0..inner.nrows).flat_map(|i| inner.row(i).iter().map(move |&j| (i, j as usize))).collect();
+    holds(outer, &entries)
+}
+
+/// Outputs that depend on no unknown have no tangent buffer; their rows would shift the others.
+fn all_outputs_have_tangents(program: &Func) -> bool {
+    let outputs = || program.buffers_of(Role::Output).filter(|&b| program.buffers[b].plane == Plane::Primal);
+    let has = |y: Buffer| program.buffers.values().any(|data| data.plane == Plane::Tangent(y));
+    outputs().all(has)
+}
+
+/// Sizes of what was compared.
+#[derive(Default, Debug)]
+struct Count {
+    cases: usize,
+    numeric: usize,
+    local: usize,
+    global: usize,
+}
+
+fn check_jacobian(case: &Case, count: &mut Count) -> Result<(), String> {
+    let program = pipeline::directional(&case.func).map_err(|error| format!("{error:?}"))?;
+    let program = program.func();
+    if !all_outputs_have_tangents(program) {
+        return Ok(());
+    }
+    let is_row = |plane| matches!(plane, Plane::Tangent(_));
+    let mut rng = Rng::new(5);
+    let mut case = case.clone();
+    let global = jacobian(&case.func, &case.bindings, Scope::Global).map_err(|error| error.to_string())?;
+    for _ in 0..DRAWS {
+        let found = nonzeros(program, &case.bindings, &is_row);
+        holds(&global, &found).map_err(|what| format!("global: {what}"))?;
+        let local = jacobian(&case.func, &case.bindings, Scope::Local).map_err(|error| error.to_string())?;
+        holds(&local, &found).map_err(|what| format!("local: {what}"))?;
+        inside(&local, &global).map_err(|what| format!("local in global: {what}"))?;
+        count.numeric += found.len();
+        count.local += local.nnz();
+        count.global += global.nnz();
+        redraw(&mut case, &mut rng);
+    }
+    count.cases += 1;
+    Ok(())
+}
+
+fn check_hessian(case: &Case, count: &mut Count) -> Result<(), String> {
+    let program = pipeline::hessian_product(&case.func, Weights::Inputs).map_err(|error| format!("{error:?}"))?;
+    let program = program.func();
+    let is_row = |plane| match plane {
+        Plane::Tangent(of) => matches!(program.buffers[of].plane, Plane::Adjoint(_)),
+        _ => false,
+    };
+    let rows = program.buffers.values().filter(|data| data.role == Role::Output && is_row(data.plane)).count();
+    if rows != program.columns.len() {
+        // An unknown whose adjoint is constant has no row here.
+        return Ok(());
+    }
+    let mut rng = Rng::new(6);
+    let mut case = case.clone();
+    let global = hessian(&case.func, &case.bindings, Scope::Global).map_err(|error| error.to_string())?;
+    for _ in 0..DRAWS {
+        let mut inputs = case.bindings.clone();
+        for (bar, data) in &program.buffers {
+            if let (Plane::Adjoint(y), Role::Data) = (data.plane, data.role) {
+                let len = run(&case.func, &case.bindings).unwrap().arrays[&y].len();
+                inputs.arrays.insert(bar, ArrayData::F64((0..len).map(|_| rng.float(0.5, 1.5)).collect()));
+            }
+        }
+        let found = nonzeros(program, &inputs, &is_row);
+        holds(&global, &found).map_err(|what| format!("global: {what}"))?;
+        let local = hessian(&case.func, &case.bindings, Scope::Local).map_err(|error| error.to_string())?;
+        holds(&local, &found).map_err(|what| format!("local: {what}"))?;
+        inside(&local, &global).map_err(|what| format!("local in global: {what}"))?;
+        count.numeric += found.len();
+        count.local += local.nnz();
+        count.global += global.nnz();
+        redraw(&mut case, &mut rng);
+    }
+    for i in 0..global.nrows {
+        for &j in global.row(i) {
+            assert!(global.contains(j as usize, i), "a Hessian is symmetric");
+        }
+    }
+    count.cases += 1;
+    Ok(())
+}
+
+fn hold(property: fn(&Case, &mut Count) -> Result<(), String>) -> Count {
+    let mut count = Count::default();
+    for seed in 0..SEEDS {
+        let case = generate(seed, &Config::default());
+        if let Err(what) = property(&case, &mut count) {
+            let small = shrink(&case, &mut |candidate| property(candidate, &mut Count::default()).is_err());
+            let small_what = property(&small, &mut Count::default()).err().unwrap_or_default();
+            panic!("seed {seed}: {what}\nshrunk: {small_what}\n{small}");
+        }
+    }
+    count
+}
+
+#[test]
+fn jacobians_of_random_programs_lie_in_their_patterns() {
+    let count = hold(check_jacobian);
+    assert!(count.cases > 300, "{count:?}");
+    // Soundness alone would hold for full matrices too.
+    assert!(count.global < 2 * count.numeric && count.local <= count.global, "{count:?}");
+}
+
+#[test]
+fn hessians_of_random_programs_lie_in_their_patterns() {
+    let count = hold(check_hessian);
+    assert!(count.cases > 200, "{count:?}");
+    assert!(count.global < 2 * count.numeric && count.local <= count.global, "{count:?}");
+}
+
+/// The gradient program's Jacobian is the Hessian, so its pattern must not be smaller.
+#[test]
+fn the_pattern_of_the_gradient_program_agrees() {
+    let mut compared = 0;
+    for seed in 0..SEEDS {
+        let case = generate(seed, &Config { residual: Some(false), ..Config::default() });
+        let Ok(gradient) = pipeline::gradient(&case.func, Weights::One) else { continue };
+        let Ok(by_gradient) = jacobian(gradient.func(), &case.bindings, Scope::Global) else { continue };
+        let direct = hessian(&case.func, &case.bindings, Scope::Global).unwrap();
+        if let Err(what) = inside(&direct, &by_gradient) {
+            let mut discrete = 0;
+            visit_insts(&case.func, case.func.body, &mut |_, inst| {
+                if let spadina_ir::func::InstData::Op(Op::Pow | Op::Rem, _) = case.func.insts[inst] {
+                    discrete += 1;
+                }
+            });
+            assert!(discrete > 0, "seed {seed}: {what}\n{case}");
+        }
+        compared += 1;
+    }
+    assert!(compared > SEEDS / 2, "{compared}");
+}

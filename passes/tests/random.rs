@@ -1,0 +1,206 @@
+//! Random programs through every road: forward = reverse = difference quotient, structural = dense, every step well-formed.
+//!
+//! `SPADINA_CASES=200000 SPADINA_SEED=0 cargo test --release -p spadina-passes --test random` runs a long one.
+
+use spadina_ir::func::{Buffer, Func, Plane, Role};
+use spadina_ir::interp::{ArrayData, Bindings, Outputs, run};
+use spadina_ir::types::Ty;
+use spadina_ir::verify::verify;
+use spadina_passes::ad::reverse::Weights;
+use spadina_passes::pipeline::{self, Matrix, Sparse, Trace};
+use spadina_testkit::case::Case;
+use spadina_testkit::generate::{Config, generate};
+use spadina_testkit::numeric;
+
+/// Structural against dense: the same partials summed in another order.
+const REORDERED: f64 = 1e-9;
+
+fn well_formed(trace: &Trace) -> Result<(), String> {
+    for step in trace.steps() {
+        let violations = verify(&step.func);
+        if !violations.is_empty() {
+            let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            return Err(format!("after `{}`:\n{}\n{}", step.pass, list.join("\n"), step.func));
+        }
+    }
+    Ok(())
+}
+
+fn execute(func: &Func, bindings: &Bindings) -> Result<Outputs, String> {
+    run(func, bindings).map_err(|error| format!("`{}` does not run: {error}\n{func}", func.name))
+}
+
+/// The dense matrix of block outputs, rows by columns.
+fn assemble(func: &Func, outputs: &Outputs, rows: &[(Buffer, usize)], cols: &[(Buffer, usize)]) -> Vec<f64> {
+    let (m, n) = (rows.iter().map(|r| r.1).sum::<usize>(), cols.iter().map(|c| c.1).sum::<usize>());
+    let mut dense = vec![0.0; m * n];
+    for (&buffer, data) in &outputs.arrays {
+        let Plane::Block(row, col) = func.buffers[buffer].plane else { continue };
+        let owner = match func.buffers[row].plane {
+            Plane::Adjoint(of) => of,
+            Plane::Primal | Plane::Tangent(_) | Plane::Block(..) => row,
+        };
+        let at = |list: &[(Buffer, usize)], buffer: Buffer| {
+            let mut start = 0;
+            for &(b, len) in list {
+                if b == buffer {
+                    return (start, len);
+                }
+                start += len;
+            }
+            panic!("a block of a buffer that is neither row nor column")
+        };
+        let ((r0, rl), (c0, cl)) = (at(rows, owner), at(cols, col));
+        let data = data.to_f64();
+        for r in 0..rl {
+            for c in 0..cl {
+                dense[(r0 + r) * n + c0 + c] += data[r * cl + c];
+            }
+        }
+    }
+    dense
+}
+
+fn lengths(case: &Case, buffers: &[Buffer]) -> Vec<(Buffer, usize)> {
+    let size = |b: Buffer| {
+        let sizes = &case.bindings.sizes;
+        let dims = &case.func.buffers[b].dims;
+        dims.iter().map(|d| d.eval(&|s| sizes[&s]).expect("small") as usize).product()
+    };
+    buffers.iter().map(|&b| (b, size(b))).collect()
+}
+
+fn same(what: &str, expected: &[f64], found: &[f64]) -> Result<(), String> {
+    numeric::compare(expected, found, REORDERED).map_err(|difference| format!("{what}: {difference}"))
+}
+
+fn check_sparse(
+    what: &str,
+    case: &Case,
+    sparse: Result<Sparse, spadina_ir::diag::Diagnostic>,
+    dense: &[f64],
+    refused: &mut Vec<&'static str>,
+) -> Result<(), String> {
+    let sparse = match sparse {
+        Ok(sparse) => sparse,
+        Err(diagnostic) => {
+            refused.push(diagnostic.code);
+            return Ok(());
+        }
+    };
+    well_formed(&sparse.trace)?;
+    let violations = verify(&sparse.index);
+    if !violations.is_empty() {
+        let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        return Err(format!("{what}: index program:\n{}\n{}", list.join("\n"), sparse.index));
+    }
+    let outputs = execute(&sparse.eval, &case.bindings)?;
+    same(what, dense, &outputs.dense()).map_err(|e| format!("{e}\n{}", sparse.eval))?;
+    execute(&sparse.index, &case.bindings)?;
+    Ok(())
+}
+
+fn check(case: &Case) -> Result<Vec<&'static str>, String> {
+    let func = &case.func;
+    let mut refused = Vec::new();
+    let results: Vec<Buffer> = func.buffers_of(Role::Output).collect();
+    let (rows, cols) = (lengths(case, &results), lengths(case, &func.columns));
+    let n: usize = cols.iter().map(|c| c.1).sum();
+    // First order: dense Jacobian against differences, then everything against it.
+    let dense = pipeline::dense(func, Matrix::Jacobian).map_err(|d| d.message)?;
+    well_formed(&dense)?;
+    let jacobian = assemble(dense.func(), &execute(dense.func(), &case.bindings)?, &rows, &cols);
+    let differences = numeric::jacobian(case, &results, &func.columns).map_err(|e| e.to_string())?;
+    numeric::compare_with_estimates(&differences.entries, &jacobian)
+        .map_err(|e| format!("dense Jacobian against differences: {e}\n{}", dense.func()))?;
+    check_sparse("jacobian", case, pipeline::jacobian(func), &jacobian, &mut refused)?;
+    check_sparse("jacobian walk", case, pipeline::walk(func, Matrix::Jacobian), &jacobian, &mut refused)?;
+    let gradient = pipeline::gradient(func, Weights::One).map_err(|d| d.message)?;
+    well_formed(&gradient)?;
+    let outputs = execute(gradient.func(), &case.bindings)?;
+    let adjoints: Vec<Buffer> = func.columns.iter().map(|&c| adjoint(gradient.func(), c)).collect();
+    let reverse = numeric::concatenated(&outputs, &adjoints);
+    let column_sums: Vec<f64> =
+        (0..n).map(|c| jacobian.iter().skip(c).step_by(n.max(1)).sum()).collect();
+    same("reverse against forward", &column_sums, &reverse).map_err(|e| format!("{e}\n{}", gradient.func()))?;
+    check_directional(case, &jacobian, n)?;
+    // Second order.
+    let dense = pipeline::dense(func, Matrix::Hessian(Weights::One)).map_err(|d| d.message)?;
+    well_formed(&dense)?;
+    let hessian = assemble(dense.func(), &execute(dense.func(), &case.bindings)?, &cols, &cols);
+    let gradient_case = Case { func: gradient.func().clone(), bindings: case.bindings.clone() };
+    let differences = numeric::jacobian(&gradient_case, &adjoints, &func.columns).map_err(|e| e.to_string())?;
+    numeric::compare_with_estimates(&differences.entries, &hessian)
+        .map_err(|e| format!("dense Hessian against differences: {e}"))?;
+    check_sparse("hessian", case, pipeline::hessian(func, Weights::One), &hessian, &mut refused)?;
+    check_sparse("sweeps", case, pipeline::hessian_by_sweeps(func, Weights::One), &hessian, &mut refused)?;
+    let walk = pipeline::walk(func, Matrix::Hessian(Weights::One));
+    check_sparse("hessian walk", case, walk, &hessian, &mut refused)?;
+    Ok(refused)
+}
+
+fn adjoint(func: &Func, of: Buffer) -> Buffer {
+    let found = func.buffers.iter().find(|(_, d)| d.role == Role::Output && d.plane == Plane::Adjoint(of));
+    found.expect("every column has an adjoint").0
+}
+
+fn check_directional(case: &Case, jacobian: &[f64], n: usize) -> Result<(), String> {
+    let forward = pipeline::directional(&case.func).map_err(|d| d.message)?;
+    well_formed(&forward)?;
+    let func = forward.func();
+    let mut bindings = case.bindings.clone();
+    let mut direction = Vec::new();
+    for (buffer, data) in &func.buffers {
+        if let (Plane::Tangent(of), Role::Data) = (data.plane, data.role) {
+            let len = case.bindings.arrays[&of].len();
+            let part: Vec<f64> = (0..len).map(|i| ((direction.len() + i) as f64 * 0.7).sin()).collect();
+            direction.extend_from_slice(&part);
+            let part = match data.elem {
+                Ty::F32 => ArrayData::F32(part.iter().map(|&x| x as f32).collect()),
+                Ty::F64 | Ty::Int | Ty::Bool => ArrayData::F64(part),
+            };
+            bindings.arrays.insert(buffer, part);
+        }
+    }
+    let outputs = execute(func, &bindings)?;
+    let results: Vec<Buffer> = case.func.buffers_of(Role::Output).collect();
+    let mut found = Vec::new();
+    for &(result, len) in &lengths(case, &results) {
+        let tangent = func.buffers.iter().find(|(_, d)| d.plane == Plane::Tangent(result) && d.role == Role::Output);
+        match tangent {
+            Some((buffer, _)) => found.extend(outputs.arrays[&buffer].to_f64()),
+            None => found.extend(vec![0.0; len]),
+        }
+    }
+    let product: Vec<f64> = jacobian
+        .chunks(n.max(1))
+        .map(|row| row.iter().zip(&direction).map(|(a, b)| a * b).sum())
+        .collect();
+    if n > 0 { same("forward against dense", &product, &found) } else { Ok(()) }
+}
+
+#[test]
+fn every_road_gives_the_same_derivatives() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let (count, first) = (number("SPADINA_CASES", 120), number("SPADINA_SEED", 0));
+    let configs = [Config::default(), Config::plain_energy(), Config::plain_residual()];
+    let mut refusals = std::collections::BTreeMap::new();
+    for seed in first..first + count {
+        let config = &configs[(seed % 3) as usize];
+        let case = generate(seed, config);
+        match check(&case) {
+            Ok(refused) => {
+                for code in refused {
+                    *refusals.entry(code).or_insert(0) += 1;
+                    assert!(seed % 3 == 0, "seed {seed}: a plain program is refused by `{code}`\n{case}");
+                }
+            }
+            Err(error) => panic!("seed {seed}: {error}\n{case}"),
+        }
+    }
+    // A generator that only makes what is refused would test nothing.
+    let total: u64 = refusals.values().sum();
+    assert!(total < count * 4, "refusals: {refusals:?}");
+}
