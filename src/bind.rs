@@ -1,0 +1,312 @@
+//! Checks inputs against a kernel: names, types, shapes, sizes, and what is promised about index arrays.
+
+use crate::error::Error;
+use crate::inputs::Inputs;
+use crate::kernel::{Kernel, is_input};
+use spadina_io::array::{Array, Data, Shape};
+use spadina_ir::func::{Buffer, BufferData, Entries, Func, Role};
+use spadina_ir::interp::sizes::infer_sizes;
+use spadina_ir::interp::InterpError;
+use spadina_ir::text::size::show;
+use spadina_ir::types::{Size, SizeExpr, Ty};
+use spadina_runtime::array::OwnedArray;
+use std::collections::BTreeMap;
+
+/// Checked copies of every input, and the sizes they imply.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// By number of the size.
+    pub(crate) sizes: Vec<i64>,
+    /// By number of the buffer in the program as written; `None` for what is no input.
+    pub(crate) arrays: Vec<Option<OwnedArray>>,
+}
+
+impl Bound {
+    /// Checks inputs.
+    ///
+    /// # Errors
+    /// [`Error::Data`]: unknown or missing names, wrong types, shapes that disagree, index entries out of range.
+    pub fn new(kernel: &Kernel, inputs: &Inputs) -> Result<Bound, Error> {
+        let func = kernel.func();
+        let mut shapes = BTreeMap::new();
+        let mut given = BTreeMap::new();
+        for (name, array) in &inputs.arrays {
+            let buffer = input_named(kernel, name)?;
+            let data = &func.buffers[buffer];
+            let array = fit(data, array, func)?;
+            shapes.insert(buffer, array.shape().iter().map(|&n| n as i64).collect());
+            given.insert(buffer, array);
+        }
+        let missing = func.buffers.iter().filter(|(b, data)| {
+            is_input(data.role) && !given.contains_key(b) && (data.default.is_none() || !data.dims.is_empty())
+        });
+        let missing: Vec<String> = missing.map(|(_, data)| describe(data, func)).collect();
+        if !missing.is_empty() {
+            return Err(Error::Data(format!("`{}` needs data for {}", kernel.name(), missing.join(", "))));
+        }
+        let sizes = sizes_of(func, &shapes, &inputs.sizes)?;
+        let mut bound = Bound { sizes, arrays: vec![None; func.buffers.len()] };
+        for (buffer, data) in &func.buffers {
+            if is_input(data.role) {
+                bound.check_dims(func, data)?;
+                let at = number(buffer);
+                bound.arrays[at] = Some(match given.get(&buffer) {
+                    Some(array) => convert(data, array)?,
+                    None => default_of(data),
+                });
+                bound.check_entries(func, buffer)?;
+            }
+        }
+        Ok(bound)
+    }
+
+    /// The value of a size expression; `None` where it overflows.
+    pub(crate) fn eval(&self, expr: &SizeExpr) -> Option<i64> {
+        expr.eval(&|size| self.sizes[number_of_size(size)])
+    }
+
+    /// The number of elements of a buffer.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for negative dimensions and numbers that do not fit.
+    pub(crate) fn len_of(&self, data: &BufferData) -> Result<usize, Error> {
+        let mut product = 1_i64;
+        let mut empty = false;
+        for (axis, expr) in data.dims.iter().enumerate() {
+            match self.eval(expr) {
+                Some(0) => empty = true,
+                Some(extent) if extent > 0 => {
+                    product = product.checked_mul(extent).filter(|&p| p <= i64::MAX / 8).ok_or_else(|| {
+                        Error::Data(format!("`{}` has too many elements to fit into memory", data.name))
+                    })?;
+                }
+                value => {
+                    let error = InterpError::BadDimension { buffer: data.name.clone(), axis, value };
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(if empty { 0 } else { usize::try_from(product).expect("positive and below 2^60") })
+    }
+
+    fn check_dims(&self, func: &Func, data: &BufferData) -> Result<(), Error> {
+        self.len_of(data)?;
+        let bounds = match &data.entries {
+            Entries::Any => &[][..],
+            Entries::Index(bounds) => &bounds[..],
+            Entries::Offsets(bound) => std::slice::from_ref(bound),
+        };
+        for bound in bounds {
+            if self.eval(bound).is_none() {
+                let text = show(bound, &func.sizes);
+                return Err(Error::Data(format!("the bound `{text}` of `{}` overflows", data.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks promises about the entries of an integer array.
+    pub(crate) fn check_entries(&self, func: &Func, buffer: Buffer) -> Result<(), Error> {
+        let data = &func.buffers[buffer];
+        let Some(OwnedArray::I64(entries)) = &self.arrays[number(buffer)] else { return Ok(()) };
+        match &data.entries {
+            Entries::Any => Ok(()),
+            Entries::Index(bounds) => {
+                let limits: Vec<i64> = bounds.iter().map(|b| self.eval(b).unwrap_or(0)).collect();
+                let columns = limits.len().max(1);
+                let wrong = entries.iter().enumerate().find(|&(at, &entry)| {
+                    let limit = limits.get(at % columns).copied().unwrap_or(0);
+                    entry < 0 || entry >= limit
+                });
+                match wrong {
+                    None => Ok(()),
+                    Some((at, &entry)) => {
+                        let column = at % columns;
+                        let bound = (limits[column], show(&bounds[column], &func.sizes).to_string());
+                        let in_column = || entries.iter().skip(column).step_by(columns);
+                        let one_based = in_column().min() >= Some(&1) && in_column().max() == Some(&bound.0);
+                        Err(self.entry_error(data, at, entry, &bound, one_based))
+                    }
+                }
+            }
+            Entries::Offsets(bound) => {
+                let most = self.eval(bound).unwrap_or(0);
+                let mut least = 0;
+                for (at, &entry) in entries.iter().enumerate() {
+                    if entry < least || entry > most {
+                        let place = self.place(data, at);
+                        let hint = if entry < least && at > 0 { ": offsets must not decrease" } else { "" };
+                        return Err(Error::Data(format!(
+                            "entry {place} of the offsets `{}` is {entry}, outside {least}..={most}{hint}",
+                            data.name
+                        )));
+                    }
+                    least = entry;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn entry_error(
+        &self,
+        data: &BufferData,
+        at: usize,
+        entry: i64,
+        (limit, bound): &(i64, String),
+        one_based: bool,
+    ) -> Error {
+        let place = self.place(data, at);
+        let exclusive = if *bound == limit.to_string() { String::new() } else { format!(" (`{bound}` = {limit})") };
+        let hint = if one_based {
+            "; the array looks one-based: subtract 1 from every entry"
+        } else {
+            ""
+        };
+        Error::Data(format!("entry {place} of `{}` is {entry}, outside 0..{limit}{exclusive}{hint}", data.name))
+    }
+
+    /// The subscripts of an element: `(row, column)`.
+    fn place(&self, data: &BufferData, at: usize) -> String {
+        let mut rest = at as i64;
+        let mut subscripts = Vec::new();
+        for expr in data.dims.iter().rev() {
+            let extent = self.eval(expr).unwrap_or(1).max(1);
+            subscripts.push((rest % extent).to_string());
+            rest /= extent;
+        }
+        subscripts.reverse();
+        format!("({})", subscripts.join(", "))
+    }
+}
+
+/// The number of a buffer in its arena.
+pub(crate) fn number(buffer: Buffer) -> usize {
+    buffer.as_u32() as usize
+}
+
+/// The number of a size in its arena.
+pub(crate) fn number_of_size(size: Size) -> usize {
+    size.as_u32() as usize
+}
+
+/// The input of that name.
+pub(crate) fn input_named(kernel: &Kernel, name: &str) -> Result<Buffer, Error> {
+    let func = kernel.func();
+    let found = func.buffer_named(name).filter(|&b| is_input(func.buffers[b].role));
+    found.ok_or_else(|| {
+        let names = func.buffers.values().filter(|b| is_input(b.role)).map(|b| b.name.as_str());
+        let names: Vec<&str> = names.collect();
+        let known = names.join(", ");
+        let record = kernel.lowered().params.iter().find(|p| p.name == name && p.buffers.len() > 1);
+        match record {
+            Some(_) => Error::Data(format!("`{name}` is a record: bind its fields (`{name}.FIELD`) one by one")),
+            None => Error::Data(format!("`{}` has no parameter `{name}` (it has: {known})", kernel.name())),
+        }
+    })
+}
+
+/// The array with the shape that the parameter wants: numbers may come as arrays of one element.
+fn fit(data: &BufferData, array: &Array, func: &Func) -> Result<Array, Error> {
+    if data.dims.is_empty() && array.len() == 1 {
+        return Ok(array.clone().into_scalar().expect("it has one element"));
+    }
+    if data.dims.len() != array.shape().len() {
+        return Err(Error::Data(format!(
+            "`{}` is declared as {}, but an array of shape {} was given",
+            data.name,
+            shape_text(data, func),
+            Shape(array.shape())
+        )));
+    }
+    Ok(array.clone())
+}
+
+/// `f64[V, 3]`.
+fn shape_text(data: &BufferData, func: &Func) -> String {
+    if data.dims.is_empty() {
+        return format!("a single {}", data.elem);
+    }
+    let dims: Vec<String> = data.dims.iter().map(|d| show(d, &func.sizes).to_string()).collect();
+    format!("{}[{}]", data.elem, dims.join(", "))
+}
+
+fn describe(data: &BufferData, func: &Func) -> String {
+    format!("`{}` ({})", data.name, shape_text(data, func))
+}
+
+fn default_of(data: &BufferData) -> OwnedArray {
+    let x = data.default.unwrap_or(0.0);
+    match data.elem {
+        Ty::F64 => OwnedArray::F64(vec![x]),
+        Ty::F32 => OwnedArray::F32(vec![x as f32]),
+        Ty::Int => OwnedArray::I64(vec![x as i64]),
+        Ty::Bool => OwnedArray::Bool(vec![x != 0.0]),
+    }
+}
+
+/// A copy in the element type of the parameter.
+pub(crate) fn convert(data: &BufferData, array: &Array) -> Result<OwnedArray, Error> {
+    let name = &data.name;
+    if let (Ty::Int | Ty::Bool, Data::F64(_) | Data::F32(_)) = (data.elem, array.data()) {
+        let found = array.data().type_name();
+        return Err(Error::Data(format!("`{name}` holds {}, but {found} was given", data.elem)));
+    }
+    Ok(match data.elem {
+        Ty::F64 => OwnedArray::F64(array.to_f64(name)?.into_owned()),
+        Ty::F32 => OwnedArray::F32(array.to_f32(name)?.into_owned()),
+        Ty::Int => OwnedArray::I64(array.to_i64(name)?.into_owned()),
+        Ty::Bool => OwnedArray::Bool(array.to_bool(name)?.into_owned()),
+    })
+}
+
+/// Name of the pretended array that gives a size.
+const GIVEN: &str = "--size ";
+
+/// Solves for all sizes; those given by name are treated like the length of one more array.
+fn sizes_of(
+    func: &Func,
+    shapes: &BTreeMap<Buffer, Vec<i64>>,
+    given: &BTreeMap<String, i64>,
+) -> Result<Vec<i64>, Error> {
+    let mut shapes = shapes.clone();
+    let mut declared = Func::new(&func.name);
+    declared.sizes = func.sizes.clone();
+    declared.buffers = func.buffers.clone();
+    for (name, &value) in given {
+        let Some((size, _)) = func.sizes.iter().find(|(_, n)| *n == name) else {
+            let known: Vec<&str> = func.sizes.values().map(String::as_str).collect();
+            let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", known.join(", ")) };
+            return Err(Error::Data(format!("`{}` has no size `{name}` ({known})", func.name)));
+        };
+        if value < 0 {
+            return Err(Error::Data(format!("size `{name}` is {value}; sizes are 0 or more")));
+        }
+        let expr = SizeExpr { constant: 0, terms: vec![(size, 1)] };
+        let pretended = declared.buffers.push(BufferData {
+            name: format!("{GIVEN}{name}"),
+            elem: Ty::F64,
+            dims: vec![expr],
+            role: Role::Data,
+            plane: spadina_ir::func::Plane::Primal,
+            entries: Entries::Any,
+            default: None,
+            span: (0, 0),
+        });
+        shapes.insert(pretended, vec![value]);
+    }
+    let solved = infer_sizes(&declared, &shapes).map_err(|error| match &error {
+        InterpError::SizeConflict { buffer, found, expected: Some(expected), because, .. }
+            if buffer.starts_with(GIVEN) =>
+        {
+            let name = &buffer[GIVEN.len()..];
+            let because = because.join(", ");
+            Error::Data(format!("size `{name}` was given as {found}, but the data say {expected} ({because})"))
+        }
+        InterpError::UnboundSize { size } => {
+            Error::Data(format!("size `{size}` is not determined by any array that is bound: give it (`--size {size}=..`)"))
+        }
+        _ => error.into(),
+    })?;
+    Ok(func.sizes.keys().map(|size| solved.get(&size).copied().unwrap_or(0)).collect())
+}

@@ -1,0 +1,239 @@
+//! A kernel and its derivative programs, made on first use and kept.
+
+use crate::error::Error;
+use crate::options::Derivative;
+use crate::program::Program;
+use crate::report::Report;
+use spadina_ir::diag::Diagnostic;
+use spadina_ir::frontend::program::{Derive, Kernel as Lowered};
+use spadina_ir::func::{Func, Role};
+use spadina_ir::span::SourceFile;
+use spadina_passes::ad::reverse::Weights;
+use spadina_passes::pipeline::{self, Matrix};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A kernel: cheap to clone, shared between threads.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    source: Arc<SourceFile>,
+    lowered: Lowered,
+    programs: Mutex<BTreeMap<Key, Arc<Program>>>,
+}
+
+/// Which program.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Key {
+    goal: Goal,
+    /// Names of the unknowns that give columns, in declaration order.
+    columns: Vec<String>,
+}
+
+/// What a program computes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Goal {
+    /// Results, gradient, matrix by structure: whatever the derivative has.
+    Whole(Derivative),
+    /// Only the matrix, by its definition, into dense blocks.
+    Dense(Derivative),
+}
+
+impl Kernel {
+    pub(crate) fn new(source: &Arc<SourceFile>, lowered: Lowered) -> Kernel {
+        let programs = Mutex::new(BTreeMap::new());
+        Kernel { shared: Arc::new(Shared { source: Arc::clone(source), lowered, programs }) }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.shared.lowered.name
+    }
+
+    /// The source text it stands in.
+    pub fn source(&self) -> &Arc<SourceFile> {
+        &self.shared.source
+    }
+
+    /// What the front end made of it: parameters, results, attributes.
+    pub fn lowered(&self) -> &Lowered {
+        &self.shared.lowered
+    }
+
+    /// The program as written.
+    pub fn func(&self) -> &Func {
+        &self.shared.lowered.func
+    }
+
+    /// Whether the kernel is an energy: a single scalar result.
+    pub fn is_energy(&self) -> bool {
+        matches!(&self.shared.lowered.results[..], [result] if result.dims.is_empty())
+    }
+
+    /// The most that its `#[derive(..)]` asks for; without one, the matrix.
+    pub fn default_derivative(&self) -> Derivative {
+        let matrix = if self.is_energy() { Derivative::Hessian } else { Derivative::Jacobian };
+        let listed = self.shared.lowered.derive.iter().filter_map(|derive| match derive {
+            Derive::Value => Some(Derivative::Value),
+            Derive::Gradient => Some(Derivative::Gradient),
+            Derive::Jacobian => Some(Derivative::Jacobian),
+            Derive::Hessian | Derive::HessianLower => Some(Derivative::Hessian),
+            Derive::HessianLagrangian | Derive::Hvp | Derive::Jvp | Derive::Vjp | Derive::GaussNewton => None,
+        });
+        listed.max().unwrap_or(matrix)
+    }
+
+    /// The names of the unknowns a request differentiates by, in declaration order.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for names that are no float parameters, or structural.
+    pub fn columns(&self, wrt: Option<&[String]>) -> Result<Vec<String>, Error> {
+        let func = self.func();
+        let Some(wrt) = wrt else {
+            return Ok(func.columns.iter().map(|&x| func.buffers[x].name.clone()).collect());
+        };
+        let mut chosen = Vec::new();
+        for name in wrt {
+            let param = self.shared.lowered.params.iter().find(|p| p.name == *name);
+            match (param, func.buffer_named(name)) {
+                (Some(param), _) => chosen.extend_from_slice(&param.buffers),
+                (None, Some(buffer)) if is_input(func.buffers[buffer].role) => chosen.push(buffer),
+                (None, _) => {
+                    let known: Vec<&str> = self.float_parameters().collect();
+                    let known = known.join(", ");
+                    let kernel = self.name();
+                    return Err(Error::Usage(format!(
+                        "`{kernel}` has no parameter `{name}` to differentiate by (there are: {known})"
+                    )));
+                }
+            }
+        }
+        for &buffer in &chosen {
+            let data = &func.buffers[buffer];
+            if !data.elem.is_float() {
+                let message = format!("cannot differentiate by `{}`: it holds {}", data.name, data.elem);
+                return Err(Error::Usage(message));
+            }
+            if data.role == Role::Structural {
+                let message = format!(
+                    "cannot differentiate by `{}`: it is structural, it decides which entries exist",
+                    data.name
+                );
+                return Err(Error::Usage(message));
+            }
+        }
+        // Arena order is declaration order.
+        chosen.sort_unstable();
+        chosen.dedup();
+        Ok(chosen.into_iter().map(|b| func.buffers[b].name.clone()).collect())
+    }
+
+    fn float_parameters(&self) -> impl Iterator<Item = &str> {
+        let inputs = self.func().buffers.values().filter(|b| is_input(b.role) && b.role != Role::Structural);
+        inputs.map(|b| b.name.as_str())
+    }
+
+    /// The program as written, with the given unknowns as columns and everything else as data.
+    ///
+    /// # Errors
+    /// As [`Kernel::columns`].
+    pub fn primal(&self, wrt: Option<&[String]>) -> Result<Func, Error> {
+        let columns = self.columns(wrt)?;
+        let mut func = self.func().clone();
+        func.columns = columns.iter().filter_map(|name| func.buffer_named(name)).collect();
+        let buffers: Vec<_> = func.buffers.keys().collect();
+        for buffer in buffers {
+            let unknown = func.columns.contains(&buffer);
+            let role = &mut func.buffers[buffer].role;
+            if matches!(role, Role::Var | Role::Data) {
+                *role = if unknown { Role::Var } else { Role::Data };
+            }
+        }
+        Ok(func)
+    }
+
+    /// A diagnostic as an error that shows the source.
+    pub(crate) fn refusal(&self, diagnostic: Diagnostic) -> Error {
+        Error::Source(Box::new(Report::one(self.source(), diagnostic)))
+    }
+
+    /// Refuses derivatives that a kernel does not have.
+    ///
+    /// # Errors
+    /// [`Error::Source`]: a gradient or Hessian needs an energy.
+    pub fn admits(&self, derivative: Derivative) -> Result<(), Error> {
+        let needs_energy = matches!(derivative, Derivative::Gradient | Derivative::Hessian);
+        if !needs_energy || self.is_energy() {
+            return Ok(());
+        }
+        let what = if derivative == Derivative::Gradient { "gradient" } else { "Hessian" };
+        let message = format!("`{}` has no {what}: its result is not a single number", self.name());
+        let diagnostic = Diagnostic::error("not-an-energy", message)
+            .label(self.shared.lowered.span, "this kernel")
+            .help("ask for `jacobian`, or let the kernel give one `f64`");
+        Err(self.refusal(diagnostic))
+    }
+
+    pub(crate) fn program(&self, goal: Goal, wrt: Option<&[String]>) -> Result<Arc<Program>, Error> {
+        let key = Key { goal, columns: self.columns(wrt)? };
+        let mut programs = self.shared.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = programs.get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        let made = Arc::new(self.derive(goal, wrt)?);
+        programs.insert(key, Arc::clone(&made));
+        Ok(made)
+    }
+
+    fn derive(&self, goal: Goal, wrt: Option<&[String]>) -> Result<Program, Error> {
+        let (Goal::Whole(derivative) | Goal::Dense(derivative)) = goal;
+        self.admits(derivative)?;
+        let mut primal = self.primal(wrt)?;
+        if primal.columns.is_empty() && derivative != Derivative::Value {
+            let message = format!("`{}` has no unknowns to differentiate by", self.name());
+            let diagnostic = Diagnostic::error("no-unknowns", message)
+                .label(self.shared.lowered.span, "no parameter is a `var`")
+                .help("mark one with `var`, or name parameters to differentiate by (`--wrt`)");
+            return Err(self.refusal(diagnostic));
+        }
+        primal.rows = primal.buffers_of(Role::Output).filter(|&y| !primal.buffers[y].dims.is_empty()).collect();
+        let refuse = |diagnostic| self.refusal(diagnostic);
+        Program::new(match goal {
+            Goal::Whole(Derivative::Value) => pipeline::value(&primal).map_err(refuse)?.func().clone(),
+            Goal::Whole(Derivative::Gradient) => {
+                pipeline::gradient(&primal, Weights::One).map_err(refuse)?.func().clone()
+            }
+            Goal::Whole(Derivative::Jacobian) => {
+                let sparse = pipeline::jacobian(&primal).map_err(refuse)?;
+                return Program::sparse(sparse.eval, sparse.index);
+            }
+            Goal::Whole(Derivative::Hessian) => {
+                let sparse = pipeline::hessian(&primal, Weights::One).map_err(refuse)?;
+                return Program::sparse(sparse.eval, sparse.index);
+            }
+            Goal::Dense(Derivative::Hessian) => {
+                pipeline::dense(&primal, Matrix::Hessian(Weights::One)).map_err(refuse)?.func().clone()
+            }
+            Goal::Dense(Derivative::Jacobian) => {
+                pipeline::dense(&primal, Matrix::Jacobian).map_err(refuse)?.func().clone()
+            }
+            Goal::Dense(Derivative::Value | Derivative::Gradient) => {
+                unreachable!("dense programs are asked for matrices only")
+            }
+        })
+        .map_err(|error| match error {
+            NotPreparable::Refused(diagnostic) => self.refusal(diagnostic),
+            NotPreparable::Other(error) => error,
+        })
+    }
+}
+
+pub(crate) use crate::program::NotPreparable;
+
+pub(crate) fn is_input(role: Role) -> bool {
+    matches!(role, Role::Var | Role::Data | Role::Structural)
+}

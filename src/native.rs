@@ -1,0 +1,214 @@
+//! Machine code as the runtime takes it: phases of evaluation and index program brought together.
+//!
+//! # Phases
+//! The runtime counts phases as evaluation does. An index program may lack some (a phase that only adds to scalars and whose subscripts
+//! are proven leaves nothing to prepare), and may keep subscript checks of a phase apart. So phases are matched by
+//! their sites, and those that write rows in order; index phases left over run as further phases without evaluation.
+#![allow(unsafe_code, reason = "the one place where compiled code is called; the contract is that of `runtime::program`")]
+
+use crate::error::Error;
+use crate::program::Program;
+use spadina_codegen::jit::{JitEval, JitIndex, compile_eval_as, compile_index};
+use spadina_codegen::options::Options;
+use spadina_codegen::program::program_info;
+use spadina_ir::func::{Buffer, Func, Role};
+use spadina_ir::walk;
+use spadina_layout::abi::{EnvLayout, ErrorRecord};
+use spadina_layout::env::Env;
+use spadina_layout::program::{PhaseInfo, ProgramInfo};
+use spadina_layout::site::{SlotLayout, SlotMode, SlotWidth};
+use spadina_runtime::program::{EvalProgram, IndexProgram};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The layout that most plans have: what the first code is compiled for.
+const USUAL: SlotLayout = SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false };
+
+/// An index program in machine code.
+pub(crate) struct NativeIndex {
+    jit: JitIndex,
+    /// Tells the trips of phases that the index program does not have.
+    eval: Arc<NativeEval>,
+    /// Of every phase: evaluation's, then those of the index program alone.
+    info: ProgramInfo,
+    env: EnvLayout,
+    /// For each phase, that of the index program.
+    phase: Vec<Option<usize>>,
+    /// What `trips` found wrong.
+    wrong: Mutex<Option<ErrorRecord>>,
+}
+
+/// An evaluation program in machine code.
+pub(crate) struct NativeEval {
+    jit: JitEval,
+}
+
+impl NativeIndex {
+    /// Compiles both programs, evaluation for the usual slot layout.
+    pub(crate) fn compile(
+        program: &Program,
+        options: &Options,
+    ) -> Result<(NativeIndex, Arc<NativeEval>), Error> {
+        let jit = compile_index(&program.index, options)?;
+        let own = program_info(&program.eval)?;
+        let (info, phase) = align(&program.eval, &own, &jit.summary.info)?;
+        let eval = compile_eval_as(&program.eval, &of_evaluation(&info, &own), USUAL, options)?;
+        let eval = Arc::new(NativeEval { jit: eval });
+        let env = jit.summary.env;
+        let (sizes, buffers) = (eval.jit.summary.env.sizes, eval.jit.summary.env.buffers);
+        if (env.sizes, env.buffers) != (sizes, buffers) {
+            return Err(Error::Internal("evaluation and index program differ in buffers".into()));
+        }
+        let env = EnvLayout { sites: info.sites, ..env };
+        let index =
+            NativeIndex { jit, eval: Arc::clone(&eval), info, env, phase, wrong: Mutex::new(None) };
+        Ok((index, eval))
+    }
+
+    /// What `trips` found wrong since it was last asked.
+    pub(crate) fn take_error(&self) -> Option<ErrorRecord> {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The part of a description that evaluation knows.
+fn of_evaluation(info: &ProgramInfo, own: &ProgramInfo) -> ProgramInfo {
+    ProgramInfo { phases: info.phases[..own.phases.len()].to_vec(), ..info.clone() }
+}
+
+/// Matches the phases of both programs; the merged description, and for each phase that of the index program.
+fn align(
+    func: &Func,
+    eval: &ProgramInfo,
+    index: &ProgramInfo,
+) -> Result<(ProgramInfo, Vec<Option<usize>>), Error> {
+    let numbers = |p: &PhaseInfo| p.sites.iter().map(|s| s.site).collect::<Vec<u32>>();
+    let mut phase: Vec<Option<usize>> = vec![None; eval.phases.len()];
+    // Phases with matrix entries have the same sites.
+    for (own, place) in eval.phases.iter().zip(&mut phase).filter(|(own, _)| !own.sites.is_empty()) {
+        *place = index.phases.iter().position(|k| numbers(k) == numbers(own));
+        if place.is_none() {
+            return Err(Error::Internal("evaluation and index program differ in sites".into()));
+        }
+    }
+    // Of the others, those that write rows are in both, in the same order.
+    let writes = rows_written(func);
+    let own: Vec<usize> = (0..phase.len()).filter(|&n| phase[n].is_none() && writes.get(n) == Some(&true)).collect();
+    let rows = |k: &usize| index.phases[*k].sites.is_empty() && !index.phases[*k].row_sites.is_empty();
+    let other: Vec<usize> = (0..index.phases.len()).filter(rows).collect();
+    if own.len() == other.len() {
+        for (n, k) in own.into_iter().zip(other) {
+            phase[n] = Some(k);
+        }
+    }
+    let mut phases: Vec<PhaseInfo> = Vec::new();
+    for (own, found) in eval.phases.iter().zip(&phase) {
+        let mut merged = found.map_or_else(|| own.clone(), |k| index.phases[k].clone());
+        merged.sums.clone_from(&own.sums);
+        // Where the rows are not known that a phase writes: one thread, in order.
+        merged.serial |= own.serial || found.is_none();
+        phases.push(merged);
+    }
+    for k in 0..index.phases.len() {
+        if !phase.contains(&Some(k)) {
+            phases.push(PhaseInfo { sums: Vec::new(), ..index.phases[k].clone() });
+            phase.push(Some(k));
+        }
+    }
+    let sites = index.sites.max(eval.sites);
+    Ok((ProgramInfo { phases, scalar_outputs: eval.scalar_outputs, sites }, phase))
+}
+
+/// For each phase, whether it writes results of rank one and more.
+fn rows_written(func: &Func) -> Vec<bool> {
+    let roots = func.regions[func.body].insts.iter().filter(|&&inst| walk::has_effects(func, inst));
+    let ranked = |b: &Buffer| func.buffers[*b].role == Role::Output && !func.buffers[*b].dims.is_empty();
+    roots.map(|&inst| walk::written_buffers(func, inst).iter().any(ranked)).collect()
+}
+
+impl IndexProgram for NativeIndex {
+    fn info(&self) -> &ProgramInfo {
+        &self.info
+    }
+
+    fn env_layout(&self) -> EnvLayout {
+        self.env
+    }
+
+    fn trips(&self, env: &Env, trips: &mut [i64]) {
+        let mut record = [ErrorRecord::default()];
+        let mut env = env.clone();
+        env.set_slice_mut(env.layout().error(), &mut record);
+        // SAFETY: the runtime has set sizes and structural arrays; the error record is set here.
+        let Some(own) = (unsafe { self.jit.trips(env.words().as_ptr()) }) else {
+            *self.wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some(record[0]);
+            return;
+        };
+        let other = if self.phase.contains(&None) {
+            // SAFETY: as above; the index program has found every subscript legal that leads to a trip count.
+            unsafe { self.eval.jit.trips(env.words().as_ptr()) }
+        } else {
+            Vec::new()
+        };
+        for (n, trip) in trips.iter_mut().enumerate() {
+            let found = match self.phase.get(n) {
+                Some(Some(k)) => own.get(*k),
+                Some(None) => other.get(n),
+                None => None,
+            };
+            *trip = found.copied().unwrap_or(0);
+        }
+    }
+
+    fn count(&self, phase: usize, env: &Env, range: Range<i64>, counts: &mut [u32]) -> bool {
+        let Some(&Some(own)) = self.phase.get(phase) else { return true };
+        if !self.jit.counts(own) {
+            return true;
+        }
+        // SAFETY: the runtime has set sizes, structural arrays and the error record, and `counts` has the length it promises.
+        unsafe { self.jit.count(own, env.words().as_ptr(), range.start, range.end, counts.as_mut_ptr()) }
+    }
+
+    fn index(&self, phase: usize, env: &Env, range: Range<i64>) -> bool {
+        let Some(&Some(own)) = self.phase.get(phase) else { return true };
+        // SAFETY: as for `count`; the runtime has set streams with room for all emissions.
+        unsafe { self.jit.index(own, env.words().as_ptr(), range.start, range.end) }
+    }
+}
+
+impl NativeEval {
+    /// Compiles for slot records of a layout.
+    pub(crate) fn compile(
+        func: &Func,
+        index: &NativeIndex,
+        layout: SlotLayout,
+        options: &Options,
+    ) -> Result<NativeEval, Error> {
+        let own = program_info(func)?;
+        let jit = compile_eval_as(func, &of_evaluation(&index.info, &own), layout, options)?;
+        Ok(NativeEval { jit })
+    }
+
+    /// The layout it was compiled for.
+    pub(crate) fn layout(&self) -> SlotLayout {
+        self.jit.slots
+    }
+}
+
+impl EvalProgram for NativeEval {
+    fn slot_layout(&self) -> SlotLayout {
+        self.jit.slots
+    }
+
+    fn eval(&self, phase: usize, env: &Env, range: Range<i64>, sums: &mut [f64]) {
+        // SAFETY: the runtime fills the environment as `runtime::program` states; a phase beyond the last is not run.
+        unsafe { self.jit.eval(phase, env.words().as_ptr(), range.start, range.end, sums.as_mut_ptr()) };
+    }
+
+    fn eval_owned(&self, phase: usize, env: &Env, elements: &[u32]) {
+        // SAFETY: as above; owners are set, and no two calls at a time have the same owner.
+        unsafe {
+            self.jit.eval_owned(phase, env.words().as_ptr(), elements.as_ptr(), elements.len() as i64);
+        }
+    }
+}

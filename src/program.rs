@@ -1,0 +1,96 @@
+//! A derivative program with its index program: IR, and machine code made on first use.
+
+use crate::compiler::check_invariants;
+use crate::error::Error;
+use crate::native::{NativeEval, NativeIndex};
+use spadina_codegen::options::Options as CodeOptions;
+use spadina_ir::diag::Diagnostic;
+use spadina_ir::func::Func;
+use spadina_ir::verify::verify;
+use spadina_layout::site::SlotLayout;
+use spadina_passes::sparse::index::index_program;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What evaluates, and what prepare runs.
+#[derive(Debug)]
+pub struct Program {
+    /// Evaluation: outputs and matrix entries.
+    pub eval: Func,
+    /// Prepare: subscripts and the places of entries.
+    pub index: Func,
+    native: Mutex<Native>,
+}
+
+#[derive(Default)]
+struct Native {
+    index: BTreeMap<bool, Arc<NativeIndex>>,
+    eval: BTreeMap<(bool, SlotLayout), Arc<NativeEval>>,
+}
+
+impl std::fmt::Debug for Native {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Native").field("layouts", &self.eval.keys()).finish_non_exhaustive()
+    }
+}
+
+/// Why a program has no index program.
+pub(crate) enum NotPreparable {
+    /// The passes refuse, with a reason for the user.
+    Refused(Diagnostic),
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Error> for NotPreparable {
+    fn from(error: Error) -> NotPreparable {
+        NotPreparable::Other(error)
+    }
+}
+
+impl Program {
+    /// A program without a matrix; its index program checks subscripts.
+    pub(crate) fn new(eval: Func) -> Result<Program, NotPreparable> {
+        let index = index_program(&eval).map_err(NotPreparable::Refused)?;
+        Ok(Program::sparse(eval, index)?)
+    }
+
+    /// A program and the index program made for it.
+    pub(crate) fn sparse(eval: Func, index: Func) -> Result<Program, Error> {
+        for func in [&eval, &index] {
+            check_invariants(&func.name, &verify(func))?;
+        }
+        Ok(Program { eval, index, native: Mutex::default() })
+    }
+
+    /// The index program in machine code; `owned` where several threads will evaluate.
+    pub(crate) fn native_index(&self, owned: bool) -> Result<Arc<NativeIndex>, Error> {
+        let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = native.index.get(&owned) {
+            return Ok(Arc::clone(found));
+        }
+        let options = CodeOptions { owned, ..CodeOptions::default() };
+        let (index, eval) = NativeIndex::compile(self, &options)?;
+        let index = Arc::new(index);
+        native.index.insert(owned, Arc::clone(&index));
+        native.eval.insert((owned, eval.layout()), eval);
+        Ok(index)
+    }
+
+    /// The evaluation program in machine code for slot records of this layout.
+    pub(crate) fn native_eval(
+        &self,
+        index: &NativeIndex,
+        owned: bool,
+        layout: SlotLayout,
+    ) -> Result<Arc<NativeEval>, Error> {
+        let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = native.eval.get(&(owned, layout)) {
+            return Ok(Arc::clone(found));
+        }
+        let options = CodeOptions { owned, ..CodeOptions::default() };
+        let made = Arc::new(NativeEval::compile(&self.eval, index, layout, &options)?);
+        native.eval.insert((owned, layout), Arc::clone(&made));
+        Ok(made)
+    }
+}
