@@ -36,7 +36,8 @@ fn detect(kind: &str, formula: &str, n: usize, point: Option<Vec<f64>>) -> Patte
     if let Some(point) = point {
         bindings.set(&func, "x", point).unwrap();
     }
-    let detected = if kind == "H" { hessian(&func, &bindings, scope) } else { jacobian(&func, &bindings, scope) };
+    let detected =
+        if kind == "H" { hessian(&func, &bindings, scope) } else { jacobian(&func, &bindings, scope) };
     detected.unwrap_or_else(|error| panic!("{formula}: {error}"))
 }
 
@@ -45,7 +46,8 @@ fn compare(name: &str, found: &Pattern, expected: &[String], tighter: &mut Vec<S
     let shown = show(found);
     assert_eq!(shown.len(), expected.len(), "{name}: rows");
     let extra = shown.iter().zip(expected).any(|(found, expected)| {
-        found.len() != expected.len() || found.chars().zip(expected.chars()).any(|(f, e)| f == '1' && e == '0')
+        found.len() != expected.len()
+            || found.chars().zip(expected.chars()).any(|(f, e)| f == '1' && e == '0')
     });
     assert!(!extra, "{name}: found {shown:?}, documented {expected:?}");
     if shown != expected {

@@ -2,8 +2,6 @@
 
 use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::interp::{ArrayData, Bindings, run};
-use spadina_ir::op::Op;
-use spadina_ir::walk::visit_insts;
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::analysis::pattern::csr::Pattern;
 use spadina_passes::analysis::pattern::detect::{Scope, hessian, jacobian};
@@ -13,19 +11,25 @@ use spadina_testkit::generate::{Config, generate};
 use spadina_testkit::rng::Rng;
 use spadina_testkit::shrink::shrink;
 
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 120;
 /// Draws of the floats for each program.
 const DRAWS: usize = 3;
 
 /// Entries of a matrix that are not zero.
 type Entries = Vec<(usize, usize)>;
 
-/// The nonzeros of the products of a program with all unit vectors; rows are the outputs that `is_row` names.
-fn nonzeros(program: &Func, inputs: &Bindings, is_row: &dyn Fn(Plane) -> bool) -> Entries {
+/// The buffer of a program that holds a plane.
+fn plane(program: &Func, plane: Plane) -> Option<Buffer> {
+    program.buffers.iter().find(|(_, data)| data.plane == plane).map(|(buffer, _)| buffer)
+}
+
+/// The nonzeros of the products of a program with all unit vectors. The rows are outputs with their lengths; one without a
+/// buffer is zero.
+fn nonzeros(program: &Func, inputs: &Bindings, rows: &[(Option<Buffer>, usize)]) -> Entries {
     let mut inputs = inputs.clone();
     let mut directions = Vec::new();
     for &x in &program.columns {
-        let (dot, _) = program.buffers.iter().find(|(_, data)| data.plane == Plane::Tangent(x)).unwrap();
+        let dot = plane(program, Plane::Tangent(x)).expect("every unknown has a direction");
         directions.push((dot, inputs.arrays[&x].len()));
     }
     for &(dot, len) in &directions {
@@ -39,16 +43,13 @@ fn nonzeros(program: &Func, inputs: &Bindings, is_row: &dyn Fn(Plane) -> bool) -
             unit[at] = 1.0;
             inputs.arrays.insert(dot, ArrayData::F64(unit));
             let outputs = run(program, &inputs).unwrap();
-            let mut row = 0;
-            for (buffer, data) in &outputs.arrays {
-                if is_row(program.buffers[*buffer].plane) {
-                    for product in data.to_f64() {
-                        if product != 0.0 && !product.is_nan() {
-                            entries.push((row, col));
-                        }
-                        row += 1;
-                    }
-                }
+            let mut first = 0;
+            for &(buffer, len) in rows {
+                let products = buffer.map_or(Vec::new(), |buffer| outputs.arrays[&buffer].to_f64());
+                let nonzero = |&(_, &product): &(usize, &f64)| product != 0.0 && !product.is_nan();
+                entries
+                    .extend(products.iter().enumerate().filter(nonzero).map(|(row, _)| (first + row, col)));
+                first += len;
             }
             inputs.arrays.insert(dot, ArrayData::F64(vec![0.0; len]));
             col += 1;
@@ -74,20 +75,15 @@ fn redraw(case: &mut Case, rng: &mut Rng) {
 fn holds(pattern: &Pattern, entries: &Entries) -> Result<(), String> {
     match entries.iter().find(|&&(row, col)| !pattern.contains(row, col)) {
         None => Ok(()),
-        Some((row, col)) => Err(format!("({row}, {col}) is missing of {} x {}", pattern.nrows, pattern.ncols)),
+        Some((row, col)) => {
+            Err(format!("({row}, {col}) is missing of {} x {}", pattern.nrows, pattern.ncols))
+        }
     }
 }
 
 fn inside(inner: &Pattern, outer: &Pattern) -> Result<(), String> {
     let entries = (0..inner.nrows).flat_map(|i| inner.row(i).iter().map(move |&j| (i, j as usize))).collect();
     holds(outer, &entries)
-}
-
-/// Outputs that depend on no unknown have no tangent buffer; their rows would shift the others.
-fn all_outputs_have_tangents(program: &Func) -> bool {
-    let outputs = || program.buffers_of(Role::Output).filter(|&b| program.buffers[b].plane == Plane::Primal);
-    let has = |y: Buffer| program.buffers.values().any(|data| data.plane == Plane::Tangent(y));
-    outputs().all(has)
 }
 
 /// Sizes of what was compared.
@@ -100,17 +96,16 @@ struct Count {
 }
 
 fn check_jacobian(case: &Case, count: &mut Count) -> Result<(), String> {
-    let program = pipeline::directional(&case.func).map_err(|error| format!("{error:?}"))?;
+    let Ok(program) = pipeline::directional(&case.func) else { return Ok(()) };
     let program = program.func();
-    if !all_outputs_have_tangents(program) {
-        return Ok(());
-    }
-    let is_row = |plane| matches!(plane, Plane::Tangent(_));
+    let lengths = run(&case.func, &case.bindings).map_err(|error| error.to_string())?.arrays;
+    let rows: Vec<_> =
+        case.func.rows.iter().map(|y| (plane(program, Plane::Tangent(*y)), lengths[y].len())).collect();
     let mut rng = Rng::new(5);
     let mut case = case.clone();
     let global = jacobian(&case.func, &case.bindings, Scope::Global).map_err(|error| error.to_string())?;
     for _ in 0..DRAWS {
-        let found = nonzeros(program, &case.bindings, &is_row);
+        let found = nonzeros(program, &case.bindings, &rows);
         holds(&global, &found).map_err(|what| format!("global: {what}"))?;
         let local = jacobian(&case.func, &case.bindings, Scope::Local).map_err(|error| error.to_string())?;
         holds(&local, &found).map_err(|what| format!("local: {what}"))?;
@@ -125,17 +120,14 @@ fn check_jacobian(case: &Case, count: &mut Count) -> Result<(), String> {
 }
 
 fn check_hessian(case: &Case, count: &mut Count) -> Result<(), String> {
-    let program = pipeline::hessian_product(&case.func, Weights::Inputs).map_err(|error| format!("{error:?}"))?;
+    let Ok(program) = pipeline::hessian_product(&case.func, Weights::Inputs) else { return Ok(()) };
     let program = program.func();
-    let is_row = |plane| match plane {
-        Plane::Tangent(of) => matches!(program.buffers[of].plane, Plane::Adjoint(_)),
-        _ => false,
+    let lengths = run(&case.func, &case.bindings).map_err(|error| error.to_string())?.arrays;
+    let row = |x: &Buffer| {
+        let bar = plane(program, Plane::Adjoint(*x));
+        (bar.and_then(|bar| plane(program, Plane::Tangent(bar))), case.bindings.arrays[x].len())
     };
-    let rows = program.buffers.values().filter(|data| data.role == Role::Output && is_row(data.plane)).count();
-    if rows != program.columns.len() {
-        // An unknown whose adjoint is constant has no row here.
-        return Ok(());
-    }
+    let rows: Vec<_> = program.columns.iter().map(row).collect();
     let mut rng = Rng::new(6);
     let mut case = case.clone();
     let global = hessian(&case.func, &case.bindings, Scope::Global).map_err(|error| error.to_string())?;
@@ -143,11 +135,11 @@ fn check_hessian(case: &Case, count: &mut Count) -> Result<(), String> {
         let mut inputs = case.bindings.clone();
         for (bar, data) in &program.buffers {
             if let (Plane::Adjoint(y), Role::Data) = (data.plane, data.role) {
-                let len = run(&case.func, &case.bindings).unwrap().arrays[&y].len();
-                inputs.arrays.insert(bar, ArrayData::F64((0..len).map(|_| rng.float(0.5, 1.5)).collect()));
+                let weights = (0..lengths[&y].len()).map(|_| rng.float(0.5, 1.5)).collect();
+                inputs.arrays.insert(bar, ArrayData::F64(weights));
             }
         }
-        let found = nonzeros(program, &inputs, &is_row);
+        let found = nonzeros(program, &inputs, &rows);
         holds(&global, &found).map_err(|what| format!("global: {what}"))?;
         let local = hessian(&case.func, &case.bindings, Scope::Local).map_err(|error| error.to_string())?;
         holds(&local, &found).map_err(|what| format!("local: {what}"))?;
@@ -182,7 +174,7 @@ fn hold(property: fn(&Case, &mut Count) -> Result<(), String>) -> Count {
 #[test]
 fn jacobians_of_random_programs_lie_in_their_patterns() {
     let count = hold(check_jacobian);
-    assert!(count.cases > 300, "{count:?}");
+    assert!(count.cases as u64 > SEEDS * 9 / 10, "{count:?}");
     // Soundness alone would hold for full matrices too.
     assert!(count.global < 2 * count.numeric && count.local <= count.global, "{count:?}");
 }
@@ -190,7 +182,7 @@ fn jacobians_of_random_programs_lie_in_their_patterns() {
 #[test]
 fn hessians_of_random_programs_lie_in_their_patterns() {
     let count = hold(check_hessian);
-    assert!(count.cases > 200, "{count:?}");
+    assert!(count.cases as u64 > SEEDS / 2, "{count:?}");
     assert!(count.global < 2 * count.numeric && count.local <= count.global, "{count:?}");
 }
 
@@ -203,15 +195,7 @@ fn the_pattern_of_the_gradient_program_agrees() {
         let Ok(gradient) = pipeline::gradient(&case.func, Weights::One) else { continue };
         let Ok(by_gradient) = jacobian(gradient.func(), &case.bindings, Scope::Global) else { continue };
         let direct = hessian(&case.func, &case.bindings, Scope::Global).unwrap();
-        if let Err(what) = inside(&direct, &by_gradient) {
-            let mut discrete = 0;
-            visit_insts(&case.func, case.func.body, &mut |_, inst| {
-                if let spadina_ir::func::InstData::Op(Op::Pow | Op::Rem, _) = case.func.insts[inst] {
-                    discrete += 1;
-                }
-            });
-            assert!(discrete > 0, "seed {seed}: {what}\n{case}");
-        }
+        assert_eq!(inside(&direct, &by_gradient), Ok(()), "seed {seed}\n{case}");
         compared += 1;
     }
     assert!(compared > SEEDS / 2, "{compared}");

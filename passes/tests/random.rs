@@ -120,16 +120,17 @@ fn check(case: &Case) -> Result<Vec<&'static str>, String> {
     let outputs = execute(gradient.func(), &case.bindings)?;
     let adjoints: Vec<Buffer> = func.columns.iter().map(|&c| adjoint(gradient.func(), c)).collect();
     let reverse = numeric::concatenated(&outputs, &adjoints);
-    let column_sums: Vec<f64> =
-        (0..n).map(|c| jacobian.iter().skip(c).step_by(n.max(1)).sum()).collect();
-    same("reverse against forward", &column_sums, &reverse).map_err(|e| format!("{e}\n{}", gradient.func()))?;
+    let column_sums: Vec<f64> = (0..n).map(|c| jacobian.iter().skip(c).step_by(n.max(1)).sum()).collect();
+    same("reverse against forward", &column_sums, &reverse)
+        .map_err(|e| format!("{e}\n{}", gradient.func()))?;
     check_directional(case, &jacobian, n)?;
     // Second order.
     let dense = pipeline::dense(func, Matrix::Hessian(Weights::One)).map_err(|d| d.message)?;
     well_formed(&dense)?;
     let hessian = assemble(dense.func(), &execute(dense.func(), &case.bindings)?, &cols, &cols);
     let gradient_case = Case { func: gradient.func().clone(), bindings: case.bindings.clone() };
-    let differences = numeric::jacobian(&gradient_case, &adjoints, &func.columns).map_err(|e| e.to_string())?;
+    let differences =
+        numeric::jacobian(&gradient_case, &adjoints, &func.columns).map_err(|e| e.to_string())?;
     numeric::compare_with_estimates(&differences.entries, &hessian)
         .map_err(|e| format!("dense Hessian against differences: {e}"))?;
     check_sparse("hessian", case, pipeline::hessian(func, Weights::One), &hessian, &mut refused)?;
@@ -166,16 +167,15 @@ fn check_directional(case: &Case, jacobian: &[f64], n: usize) -> Result<(), Stri
     let results: Vec<Buffer> = case.func.buffers_of(Role::Output).collect();
     let mut found = Vec::new();
     for &(result, len) in &lengths(case, &results) {
-        let tangent = func.buffers.iter().find(|(_, d)| d.plane == Plane::Tangent(result) && d.role == Role::Output);
+        let tangent =
+            func.buffers.iter().find(|(_, d)| d.plane == Plane::Tangent(result) && d.role == Role::Output);
         match tangent {
             Some((buffer, _)) => found.extend(outputs.arrays[&buffer].to_f64()),
             None => found.extend(vec![0.0; len]),
         }
     }
-    let product: Vec<f64> = jacobian
-        .chunks(n.max(1))
-        .map(|row| row.iter().zip(&direction).map(|(a, b)| a * b).sum())
-        .collect();
+    let product: Vec<f64> =
+        jacobian.chunks(n.max(1)).map(|row| row.iter().zip(&direction).map(|(a, b)| a * b).sum()).collect();
     if n > 0 { same("forward against dense", &product, &found) } else { Ok(()) }
 }
 

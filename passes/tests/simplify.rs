@@ -613,7 +613,13 @@ fn random_index_graphs_keep_their_values() {
             bindings.set(&func, "table", (0..n).map(|k| (k * 3 + 1) % n).collect::<Vec<i64>>()).unwrap();
             let before = interp::run(&func, &bindings).unwrap().array(&func, "out");
             let after = interp::run(&simple, &bindings).unwrap().array(&simple, "out");
-            assert_eq!(before, after, "seed {seed}, N = {n}\n{}\n{}", printer::print(&func), printer::print(&simple));
+            assert_eq!(
+                before,
+                after,
+                "seed {seed}, N = {n}\n{}\n{}",
+                printer::print(&func),
+                printer::print(&simple)
+            );
         }
     }
 }

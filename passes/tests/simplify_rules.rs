@@ -247,7 +247,8 @@ fn check(family: Family, rule: &Rule) {
                     finite += 1;
                     let near = (x - y).abs() <= TOLERANCE * scale(&l).max(scale(&r));
                     assert!(near, "{}", context());
-                } else if y.is_finite() && env.values().all(|v| !matches!(v, Const::F64(x) if !x.is_finite())) {
+                } else if y.is_finite() && env.values().all(|v| !matches!(v, Const::F64(x) if !x.is_finite()))
+                {
                     let overflow = l.iter().any(|v| matches!(v, Const::F64(x) if x.is_infinite()));
                     assert!(overflow || is_removable(&left, &right, &env, &mut rng), "{}", context());
                 }

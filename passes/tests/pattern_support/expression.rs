@@ -45,7 +45,10 @@ fn tokens(text: &str) -> Vec<String> {
             while chars.get(at).is_some_and(|c| c.is_alphanumeric()) {
                 at += 1;
             }
-        } else if chars.get(at).is_some_and(|&next| matches!((c, next), ('*', '*') | ('<' | '>' | '=' | '!', '='))) {
+        } else if chars
+            .get(at)
+            .is_some_and(|&next| matches!((c, next), ('*', '*') | ('<' | '>' | '=' | '!', '=')))
+        {
             at += 1;
         }
         tokens.push(chars[start..at].iter().collect());
@@ -123,7 +126,11 @@ impl Parser {
                 }
             }
             let [from, to, step] = parts;
-            expr = if part == 0 { Expr::Index(Box::new(expr), from.unwrap()) } else { Expr::Slice(Box::new(expr), from, to, step) };
+            expr = if part == 0 {
+                Expr::Index(Box::new(expr), from.unwrap())
+            } else {
+                Expr::Slice(Box::new(expr), from, to, step)
+            };
         }
         expr
     }
@@ -154,7 +161,9 @@ impl Parser {
                 }
                 Expr::List(items)
             }
-            _ if token.starts_with(|c: char| c.is_ascii_digit() || c == '.') => Expr::Number(token.parse().unwrap()),
+            _ if token.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {
+                Expr::Number(token.parse().unwrap())
+            }
             _ if self.take("(") => {
                 let mut args = Vec::new();
                 while !self.take(")") {

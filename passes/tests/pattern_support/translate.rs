@@ -248,7 +248,9 @@ impl Translator {
 
     /// `x op bound ? a : b`, as an `if`.
     fn choose(&mut self, (op, x, bound): (&str, &Val, f64), a: &Val, b: &Val) -> Val {
-        let Val::Truth(cond) = self.apply(op, x, &Val::Number(bound)) else { panic!("a comparison of unknowns") };
+        let Val::Truth(cond) = self.apply(op, x, &Val::Number(bound)) else {
+            panic!("a comparison of unknowns")
+        };
         let (a, b) = (float(&mut self.b, a.clone()), float(&mut self.b, b.clone()));
         self.b.begin_if(cond);
         self.b.begin_else(&[a]);
