@@ -103,6 +103,9 @@ fn mutated_kernels_never_panic() {
         for _ in 0..150 * effort() {
             let mut bytes: Vec<char> = text.chars().collect();
             for _ in 0..=rng.below(4) {
+                if bytes.is_empty() {
+                    break;
+                }
                 let at = rng.below(bytes.len());
                 match rng.below(4) {
                     0 => drop(bytes.remove(at)),

@@ -339,3 +339,9 @@ fn factors_that_are_sums_over_unknowns_are_not_sunk() {
     });
     assert_eq!(loops.collect::<Vec<_>>(), [1, 1, 0], "{}", text::print(&func));
 }
+
+#[test]
+fn results_of_zeros_store_nothing() {
+    let func = lowered("kernel k<N>(x: var f64[N]) -> (a: f64[N], b: f64) { (zeros[N], x[0]) }");
+    assert_eq!(spadina_ir::walk::inst_count(&func), 3, "{}", text::print(&func));
+}

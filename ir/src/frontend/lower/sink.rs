@@ -243,6 +243,7 @@ impl<'a> Lowerer<'a> {
                 }
                 _ => self.sink_value(expr, weights, dests),
             },
+            ExprKind::Zeros(sizes) if self.zeros_fit(sizes, dests) => {}
             ExprKind::Vector(parts)
                 if self.sinkable(expr, CALL_DEPTH) && Self::rows_fit(parts.len(), dests) =>
             {
@@ -258,6 +259,12 @@ impl<'a> Lowerer<'a> {
 
     fn rows_fit(rows: usize, dests: &[View]) -> bool {
         matches!(dests, [dest] if dest.dims().first().and_then(SizeExpr::as_constant) == Some(rows as i64))
+    }
+
+    /// Adding these zeros changes nothing.
+    fn zeros_fit(&mut self, sizes: &'a [Expr], dests: &[View]) -> bool {
+        let sizes: Option<Vec<SizeExpr>> = sizes.iter().map(|size| self.try_size(size)).collect();
+        sizes.is_some_and(|sizes| dests.iter().all(|dest| dest.dims() == sizes))
     }
 
     /// Is this accumulator the result itself?
