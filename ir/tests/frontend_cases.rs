@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Relative tolerance of values, from the README of the cases.
 const VALUE_TOLERANCE: f64 = 1e-12;
-/// The same for the larger inputs, whose long sums round in another order than NumPy's.
+/// The same for the larger inputs, whose long sums round in another order than the reference's.
 const MEDIUM_TOLERANCE: f64 = 1e-11;
 /// Tolerance of residuals relative to the largest entry, from the README of the cases.
 const RESIDUAL_TOLERANCE: f64 = 1e-10;
