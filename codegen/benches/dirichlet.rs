@@ -134,8 +134,14 @@ fn build(with_values: bool) -> (Func, Buffers) {
         }
     }
     let entries: Vec<_> = (0..LOCALS as u32).flat_map(|q| (0..=q).map(move |p| (p, q))).collect();
-    let emit =
-        EmitData { site: 0, rows: positions.clone(), cols: positions, entries, values: vec![], symmetric: true };
+    let emit = EmitData {
+        site: 0,
+        rows: positions.clone(),
+        cols: positions,
+        entries,
+        values: vec![],
+        symmetric: true,
+    };
     if !with_values {
         for &v in &vertices {
             b.check(names.x, &[v, zero]);
@@ -146,7 +152,8 @@ fn build(with_values: bool) -> (Func, Buffers) {
     }
     let u = unknowns;
     let b = &mut b;
-    let m: Vec<Jet> = [(2, 0), (4, 0), (3, 1), (5, 1)].iter().map(|&(p, q)| linear(b, &u[p], &u[q], true)).collect();
+    let m: Vec<Jet> =
+        [(2, 0), (4, 0), (3, 1), (5, 1)].iter().map(|&(p, q)| linear(b, &u[p], &u[q], true)).collect();
     let mut r = Vec::new();
     for i in [zero, one] {
         for j in [zero, one] {
@@ -176,9 +183,9 @@ fn build(with_values: bool) -> (Func, Buffers) {
     let area = leaf(b, area, None);
     let e = times(b, &sum, &area);
     b.accum(energy, &[], e.value);
-    for k in 0..3 {
-        b.accum(x_bar, &[vertices[k], zero], e.grad[2 * k]);
-        b.accum(x_bar, &[vertices[k], one], e.grad[2 * k + 1]);
+    for (&v, grad) in vertices.iter().zip(e.grad.chunks(2)) {
+        b.accum(x_bar, &[v, zero], grad[0]);
+        b.accum(x_bar, &[v, one], grad[1]);
     }
     b.emit(EmitData { values: e.hess, ..emit });
     b.end_loop(&[]);

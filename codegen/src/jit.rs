@@ -3,9 +3,10 @@
 
 use crate::error::{CodegenError, Result};
 use crate::options::Options;
-use crate::program::{env_layout, program_info};
+use crate::program::{env_layout, merge_info, program_info};
 use crate::symbols::{Host, symbol};
-use crate::unit::{FunctionText, Unit};
+use crate::text::FunctionText;
+use crate::unit::Unit;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, default_libcall_names};
 use spadina_ir::func::Func;
@@ -107,7 +108,7 @@ pub fn compile_eval_as(
 ) -> Result<JitEval> {
     let mut module = module(options)?;
     let mut unit = Unit::new(&mut module, "", Linkage::Export, options);
-    let info = merge(func, info)?;
+    let info = merge_info(func, info)?;
     let functions = unit.eval_program(func, &info, slots, options.owned)?;
     let (texts, code_bytes) = (std::mem::take(&mut unit.texts), unit.code_bytes);
     module.finalize_definitions().map_err(CodegenError::backend)?;
@@ -123,26 +124,6 @@ pub fn compile_eval_as(
     let env = env_layout(func, &info);
     let summary = Summary { info, env, code_bytes, texts };
     Ok(JitEval { summary, slots, trips, eval, eval_owned, _code: Code { module: ManuallyDrop::new(module) } })
-}
-
-/// The description `info` of the sites with what evaluation alone knows: sums and scratch arrays.
-fn merge(func: &Func, info: &ProgramInfo) -> Result<ProgramInfo> {
-    let own = program_info(func)?;
-    if own.phases.len() != info.phases.len() {
-        return Err(CodegenError::Malformed(format!(
-            "the program has {} phases, its index program {}",
-            own.phases.len(),
-            info.phases.len()
-        )));
-    }
-    let mut merged = info.clone();
-    merged.scalar_outputs = own.scalar_outputs;
-    merged.sites = info.sites.max(own.sites);
-    for (phase, own) in merged.phases.iter_mut().zip(own.phases) {
-        phase.sums = own.sums;
-        phase.serial |= own.serial;
-    }
-    Ok(merged)
 }
 
 /// Compiles an index program.

@@ -4,9 +4,12 @@
 //! How the functions are called is fixed by [`spadina_layout::abi`].
 
 pub mod error;
+mod header;
 pub mod jit;
 pub mod lower;
+pub mod object;
 pub mod options;
 pub mod program;
 pub mod symbols;
+pub mod text;
 mod unit;

@@ -159,6 +159,26 @@ pub fn program_info(func: &Func) -> Result<ProgramInfo> {
     Ok(ProgramInfo { phases: infos, scalar_outputs: outputs.len(), sites })
 }
 
+/// The description `info` of the sites with what evaluation alone knows: sums and scratch arrays.
+pub(crate) fn merge_info(func: &Func, info: &ProgramInfo) -> Result<ProgramInfo> {
+    let own = program_info(func)?;
+    if own.phases.len() != info.phases.len() {
+        return Err(CodegenError::Malformed(format!(
+            "the program has {} phases, its index program {}",
+            own.phases.len(),
+            info.phases.len()
+        )));
+    }
+    let mut merged = info.clone();
+    merged.scalar_outputs = own.scalar_outputs;
+    merged.sites = info.sites.max(own.sites);
+    for (phase, own) in merged.phases.iter_mut().zip(own.phases) {
+        phase.sums = own.sums;
+        phase.serial |= own.serial;
+    }
+    Ok(merged)
+}
+
 /// The rank-0 outputs, in declaration order.
 pub fn scalar_outputs(func: &Func) -> Vec<Buffer> {
     func.buffers_of(Role::Output).filter(|&b| func.buffers[b].dims.is_empty()).collect()

@@ -6,6 +6,7 @@ use crate::lower::entry;
 use crate::options::Options;
 use crate::program::{Phase, env_layout, phases};
 use crate::symbols::{called, symbol};
+use crate::text::FunctionText;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{AbiParam, Function, UserFuncName, types};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -15,17 +16,6 @@ use spadina_ir::walk;
 use spadina_layout::program::ProgramInfo;
 use spadina_layout::site::SlotLayout;
 use std::collections::BTreeMap;
-
-/// The texts of one compiled function.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FunctionText {
-    /// Its symbol.
-    pub name: String,
-    /// Cranelift IR before optimization.
-    pub clif: String,
-    /// Machine code, disassembled.
-    pub asm: String,
-}
 
 /// A function that was compiled.
 pub(crate) type Defined = FuncId;

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, unsafe_code, clippy::undocumented_unsafe_blocks, clippy::unwrap_used)]
 #![allow(clippy::type_complexity, clippy::struct_field_names)]
 
+pub mod mesh;
+
 use spadina_codegen::jit::{JitEval, JitIndex, compile_eval_as, compile_index};
 use spadina_codegen::options::Options;
 use spadina_ir::builder::Builder;
