@@ -68,6 +68,9 @@ pub enum Plane {
     Tangent(Buffer),
     /// The adjoint `y_bar` of another buffer: an output for unknowns, an input (a weight) for results.
     Adjoint(Buffer),
+    /// A dense block of the matrix: the derivative of the first (or of its adjoint) with respect to the second. Its dimensions
+    /// are those of the first followed by those of the second. What the dense road computes and the solver removes.
+    Block(Buffer, Buffer),
 }
 
 /// What is promised, and checked once when an array is bound, about the entries of an `Int` buffer.
