@@ -9,7 +9,7 @@ use spadina_ir::frontend::program::{Derive, Kernel as Lowered};
 use spadina_ir::func::{Func, Role};
 use spadina_ir::span::SourceFile;
 use spadina_passes::ad::reverse::Weights;
-use spadina_passes::pipeline::{self, Matrix};
+use spadina_passes::pipeline::{self, Matrix, Step};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -178,19 +178,44 @@ impl Kernel {
         Err(self.refusal(diagnostic))
     }
 
+    /// The program that computes a derivative, with its index program; made on first use.
+    ///
+    /// # Errors
+    /// [`Error::Source`] where the compiler refuses, [`Error::Usage`] for wrong names.
+    pub fn derive(&self, derivative: Derivative, wrt: Option<&[String]>) -> Result<Arc<Program>, Error> {
+        self.program(Goal::Whole(derivative), wrt)
+    }
+
+    /// Every step of the derivation. For a matrix this is the walk from its definition, the dense loop nest, to the sparse
+    /// one, which computes the same as [`Kernel::derive`] in steps that can be read.
+    ///
+    /// # Errors
+    /// As [`Kernel::derive`].
+    pub fn steps(&self, derivative: Derivative, wrt: Option<&[String]>) -> Result<Vec<Step>, Error> {
+        let primal = self.differentiable(derivative, wrt)?;
+        let refuse = |diagnostic| self.refusal(diagnostic);
+        let trace = match derivative {
+            Derivative::Value => pipeline::value(&primal).map_err(refuse)?,
+            Derivative::Gradient => pipeline::gradient(&primal, Weights::One).map_err(refuse)?,
+            Derivative::Jacobian => pipeline::walk(&primal, Matrix::Jacobian).map_err(refuse)?.trace,
+            Derivative::Hessian => pipeline::walk(&primal, Matrix::Hessian(Weights::One)).map_err(refuse)?.trace,
+        };
+        Ok(trace.steps().to_vec())
+    }
+
     pub(crate) fn program(&self, goal: Goal, wrt: Option<&[String]>) -> Result<Arc<Program>, Error> {
         let key = Key { goal, columns: self.columns(wrt)? };
         let mut programs = self.shared.programs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let made = Arc::new(self.derive(goal, wrt)?);
+        let made = Arc::new(self.make(goal, wrt)?);
         programs.insert(key, Arc::clone(&made));
         Ok(made)
     }
 
-    fn derive(&self, goal: Goal, wrt: Option<&[String]>) -> Result<Program, Error> {
-        let (Goal::Whole(derivative) | Goal::Dense(derivative)) = goal;
+    /// The program as written, ready to be differentiated.
+    fn differentiable(&self, derivative: Derivative, wrt: Option<&[String]>) -> Result<Func, Error> {
         self.admits(derivative)?;
         let mut primal = self.primal(wrt)?;
         if primal.columns.is_empty() && derivative != Derivative::Value {
@@ -201,6 +226,12 @@ impl Kernel {
             return Err(self.refusal(diagnostic));
         }
         primal.rows = primal.buffers_of(Role::Output).filter(|&y| !primal.buffers[y].dims.is_empty()).collect();
+        Ok(primal)
+    }
+
+    fn make(&self, goal: Goal, wrt: Option<&[String]>) -> Result<Program, Error> {
+        let (Goal::Whole(derivative) | Goal::Dense(derivative)) = goal;
+        let primal = self.differentiable(derivative, wrt)?;
         let refuse = |diagnostic| self.refusal(diagnostic);
         Program::new(match goal {
             Goal::Whole(Derivative::Value) => pipeline::value(&primal).map_err(refuse)?.func().clone(),

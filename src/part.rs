@@ -2,7 +2,7 @@
 
 use crate::bind::{Bound, number};
 use crate::error::Error;
-use crate::native::{NativeEval, NativeIndex};
+use crate::native::NativeEval;
 use crate::options::Engine;
 use crate::program::Program;
 use rayon::ThreadPool;

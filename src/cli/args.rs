@@ -1,0 +1,215 @@
+//! The command line as clap reads it.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use spadina::options::{Engine, Options, Strategy};
+use std::path::PathBuf;
+
+/// Compiles energies to their sparse derivatives.
+///
+/// Exit codes: 0 ok, 1 errors in the source or a refused derivative, 2 usage, 3 verification failed, 4 bad data, 101 internal.
+#[derive(Debug, Parser)]
+#[command(name = "spadina", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Evaluate a kernel: value, gradient or residual, sparse matrix.
+    Run(RunArgs),
+    /// Report every error of source files; verify kernels and their derivatives.
+    Check(CheckArgs),
+    /// Write a native object and its C header, or texts.
+    Compile(CompileArgs),
+    /// Print a derivative program, or every step on the way to it.
+    Derive(DeriveArgs),
+    /// Draw the sparsity pattern of a kernel or of a matrix file.
+    Spy(SpyArgs),
+    /// Write generated inputs as .npy files.
+    Gen(GenArgs),
+}
+
+/// Which kernel.
+#[derive(Debug, Args)]
+pub(crate) struct KernelArgs {
+    /// Source file.
+    #[arg(value_name = "K.ir")]
+    pub(crate) file: PathBuf,
+    /// Name of the kernel, where the file has several.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kernel: Option<String>,
+}
+
+/// What a kernel is bound to.
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// Directory of NAME.npy files, or NAME=FILE.npy, or NAME=NUMBER; later ones override earlier ones.
+    #[arg(long, value_name = "DIR|NAME=FILE|NAME=NUMBER")]
+    pub(crate) data: Vec<String>,
+    /// Value of a size that no array tells.
+    #[arg(long, value_name = "NAME=N")]
+    pub(crate) size: Vec<String>,
+    /// Mesh (.obj, .off, .mesh) whose vertices, faces, edges and tets are bound by name (x, vertices, faces, edges, tets, hinges, ..)
+    /// or else by shape: index arrays of 2, 3, 4 columns, float arrays of 3 (or 2) columns over the vertices.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mesh: Option<PathBuf>,
+}
+
+/// How it is computed.
+#[derive(Debug, Args)]
+pub(crate) struct MethodArgs {
+    /// Parameters to differentiate by: variables or float data.
+    #[arg(long, value_name = "x,..", value_delimiter = ',')]
+    pub(crate) wrt: Option<Vec<String>>,
+    /// Threads of an evaluation; results have the same bits for any number.
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: u32,
+    /// jit or interp.
+    #[arg(long, default_value = "jit")]
+    pub(crate) engine: Engine,
+    /// auto, structural or dense.
+    #[arg(long, default_value = "auto")]
+    pub(crate) strategy: Strategy,
+}
+
+impl MethodArgs {
+    pub(crate) fn options(&self, derivative: spadina::options::Derivative) -> Options {
+        Options {
+            derivative,
+            wrt: self.wrt.clone(),
+            engine: self.engine,
+            strategy: self.strategy,
+            threads: self.threads as usize,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+    /// What to compute: value, grad, residual, jacobian, hessian.
+    #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
+    pub(crate) derive: Option<Vec<What>>,
+    #[command(flatten)]
+    pub(crate) method: MethodArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Write a result: value, grad, residual to .npy; jacobian, hessian to .npz, .mtx or .npy (dense).
+    #[arg(short = 'o', long = "output", value_name = "WHAT=FILE")]
+    pub(crate) output: Vec<String>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A result by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum What {
+    /// The value, or every result.
+    Value,
+    /// The gradient of an energy.
+    #[value(alias = "gradient")]
+    Grad,
+    /// Every result, as one vector.
+    Residual,
+    /// The sparse Jacobian of the results.
+    Jacobian,
+    /// The sparse Hessian of an energy.
+    Hessian,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Source files (.ir), or programs in SSA form (.ssa).
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+    /// What to write; obj and header if nothing is named.
+    #[arg(long, value_name = "KIND,..", value_delimiter = ',')]
+    pub(crate) emit: Vec<Emit>,
+    /// What to compute: value, grad, jacobian, hessian (the largest counts).
+    #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
+    pub(crate) derive: Option<Vec<What>>,
+    /// Parameters to differentiate by.
+    #[arg(long, value_name = "x,..", value_delimiter = ',')]
+    pub(crate) wrt: Option<Vec<String>>,
+    /// Machine to compile for, for example aarch64-unknown-linux-gnu; this one if none is named.
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+    /// Output file; with several kinds, their endings replace that of PATH.
+    #[arg(short = 'o', long = "output", value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// What `compile` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Emit {
+    /// Native object.
+    Obj,
+    /// C header.
+    Header,
+    /// Programs in SSA form.
+    Ssa,
+    /// Cranelift IR.
+    Clif,
+    /// Disassembly.
+    Asm,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeriveArgs {
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+    /// value, grad, jacobian or hessian.
+    #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
+    pub(crate) derive: Option<Vec<What>>,
+    /// Parameters to differentiate by.
+    #[arg(long, value_name = "x,..", value_delimiter = ',')]
+    pub(crate) wrt: Option<Vec<String>>,
+    /// Print the program after each run of this pass, or after every step (`all`).
+    #[arg(long, value_name = "PASS|all")]
+    pub(crate) print_after: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpyArgs {
+    /// Kernel (.ir) or matrix (.mtx, .npz).
+    #[arg(value_name = "K.ir|M.mtx")]
+    pub(crate) file: PathBuf,
+    /// Name of the kernel, where the file has several.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kernel: Option<String>,
+    /// jacobian or hessian.
+    #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
+    pub(crate) derive: Option<Vec<What>>,
+    #[command(flatten)]
+    pub(crate) method: MethodArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Draw an SVG picture instead.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Draw a PNG picture instead.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) png: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenArgs {
+    /// cloth, torus, icosphere, grid, tets, chain, rod or graph.
+    #[arg(value_name = "KIND")]
+    pub(crate) kind: String,
+    /// Size; what it counts depends on the kind.
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) size: String,
+    /// Directory for the .npy files; made where it does not exist.
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    pub(crate) output: PathBuf,
+}

@@ -1,0 +1,42 @@
+//! What is written to the terminal: results to stdout, messages to stderr.
+
+use spadina::error::Error;
+use spadina::report::Report;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+/// Writes results. A reader that has gone away (`spadina .. | head`) is no error.
+pub(crate) fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Data(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a message.
+fn message(text: &str) {
+    // Nothing better can be done where stderr is closed.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Shows diagnostics.
+pub(crate) fn report(report: &Report) {
+    message(&report.render(io::stderr().is_terminal()));
+}
+
+/// Shows an error.
+pub(crate) fn error(error: &Error) {
+    match error {
+        Error::Source(diagnostics) => report(diagnostics),
+        Error::Usage(_) | Error::Verification(_) | Error::Data(_) | Error::Internal(_) => {
+            message(&format!("error: {error}"));
+        }
+    }
+}
+
+/// Shows a note.
+pub(crate) fn note(text: &str) {
+    message(&format!("note: {text}"));
+}

@@ -1,0 +1,48 @@
+//! The `spadina` command: one file a subcommand.
+//!
+//! stdout is for results, stderr for everything else. Exit codes are those of [`spadina::error::Error::exit_code`].
+
+mod args;
+mod check;
+mod compile;
+mod console;
+mod data;
+mod derive;
+mod example;
+mod generate;
+mod mesh;
+mod result;
+mod run;
+mod spy;
+mod staged;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no errors.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let done = match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::check(args),
+        Command::Compile(args) => compile::compile(args),
+        Command::Derive(args) => derive::derive(args),
+        Command::Spy(args) => spy::spy(args),
+        Command::Gen(args) => generate::generate(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
