@@ -3,9 +3,11 @@
 //! The routines that all programs share are `header_runtime.h`, copied into every header under a guard: the pattern and the
 //! slot records they make are those of the `layout` crate. What is written here are the tables they read.
 
+use crate::align::Aligned;
+use crate::c_names::unique;
 use crate::error::{CodegenError, Result};
 use crate::object::ObjectProgram;
-use crate::program::{env_layout, program_info, scalar_outputs};
+use crate::program::{env_layout, scalar_outputs};
 use spadina_ir::func::{Buffer, BufferData, Entries, Func, Role};
 use spadina_ir::types::{SizeExpr, Ty};
 use spadina_layout::abi::EnvLayout;
@@ -16,70 +18,14 @@ use std::fmt::Write as _;
 
 const RUNTIME: &str = include_str!("header_runtime.h");
 
-const KEYWORDS: &[&str] = &[
-    "auto",
-    "bool",
-    "break",
-    "case",
-    "catch",
-    "char",
-    "class",
-    "const",
-    "continue",
-    "default",
-    "delete",
-    "do",
-    "double",
-    "else",
-    "enum",
-    "extern",
-    "false",
-    "float",
-    "for",
-    "friend",
-    "goto",
-    "if",
-    "inline",
-    "int",
-    "long",
-    "namespace",
-    "new",
-    "operator",
-    "private",
-    "protected",
-    "public",
-    "register",
-    "restrict",
-    "return",
-    "short",
-    "signed",
-    "sizeof",
-    "static",
-    "struct",
-    "switch",
-    "template",
-    "this",
-    "throw",
-    "true",
-    "try",
-    "typedef",
-    "union",
-    "unsigned",
-    "using",
-    "virtual",
-    "void",
-    "volatile",
-    "while",
-];
-
-/// True for names that C takes.
-pub(crate) fn is_identifier(name: &str) -> bool {
-    let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !KEYWORDS.contains(&name)
+/// What a section of the header is written from.
+pub(crate) struct Described<'a> {
+    pub(crate) program: &'a ObjectProgram<'a>,
+    /// Its phases and those of its index program.
+    pub(crate) aligned: Aligned,
+    /// Which phases of the index program count.
+    pub(crate) counted: Vec<bool>,
 }
-
-/// A program, the description of its sites and which of its phases count.
-pub(crate) type Described<'a> = (&'a ObjectProgram<'a>, ProgramInfo, Vec<bool>);
 
 /// The header of an object with these programs.
 pub(crate) fn write(programs: &[Described<'_>]) -> Result<String> {
@@ -122,7 +68,8 @@ fn format_error(_: std::fmt::Error) -> CodegenError {
 }
 
 impl<'a> Section<'a> {
-    fn new((program, info, _): &Described<'a>) -> Result<Section<'a>> {
+    fn new(described: &Described<'a>) -> Result<Section<'a>> {
+        let (program, info) = (described.program, &described.aligned.info);
         if program.index.is_none() && info.phases.iter().any(|phase| !phase.sites.is_empty()) {
             return Err(CodegenError::Unsupported("a matrix without an index program".into()));
         }
@@ -131,15 +78,7 @@ impl<'a> Section<'a> {
         let mut taken: BTreeSet<String> = BTreeSet::new();
         let sources = func.sizes.values().chain(func.buffers.values().map(|data| &data.name));
         for source in sources {
-            let mut name: String =
-                source.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-            if name.starts_with(|c: char| c.is_ascii_digit()) || name.is_empty() {
-                name.insert(0, '_');
-            }
-            while KEYWORDS.contains(&name.as_str()) || taken.contains(&name) {
-                name.push('_');
-            }
-            taken.insert(name.clone());
+            let name = unique(source, &mut taken);
             names.insert(source.clone(), name);
         }
         Ok(Section { name: program.name, func, names })
@@ -176,14 +115,14 @@ impl<'a> Section<'a> {
     }
 
     fn write(&self, out: &mut String, described: &Described<'_>) -> Result<()> {
-        let (program, info, counted) = described;
+        let (program, info) = (described.program, &described.aligned.info);
         out.push('\n');
         Self::comment(out, program.docs);
         self.arguments(out)?;
-        self.declarations(out, program, info, counted)?;
-        self.tables(out, info, program, counted)?;
+        self.declarations(out, described)?;
+        self.tables(out, described)?;
         self.bind(out, "bind", self.func, env_layout(self.func, info), false)?;
-        self.prepare(out, program)?;
+        self.prepare(out, program, info)?;
         self.eval(out, info)?;
         out.push_str("#ifdef __cplusplus\n}\n#endif\n");
         Ok(())
@@ -245,51 +184,32 @@ impl<'a> Section<'a> {
         .map_err(format_error)
     }
 
-    fn declarations(
-        &self,
-        out: &mut String,
-        program: &ObjectProgram<'_>,
-        info: &ProgramInfo,
-        counted: &[bool],
-    ) -> Result<()> {
+    fn declarations(&self, out: &mut String, described: &Described<'_>) -> Result<()> {
         let name = self.name;
-        writeln!(out, "int64_t {name}_trips(const uint64_t *env, int64_t *out);").map_err(format_error)?;
-        for n in 0..info.phases.len() {
-            writeln!(
-                out,
-                "void {name}_eval_{n}(const uint64_t *env, int64_t begin, int64_t end, double *sums);"
-            )
-            .map_err(format_error)?;
+        let range = "const uint64_t *env, int64_t begin, int64_t end";
+        let mut text = format!("int64_t {name}_trips(const uint64_t *env, int64_t *out);\n");
+        for n in 0..described.aligned.eval_phases {
+            writeln!(text, "void {name}_eval_{n}({range}, double *sums);").map_err(format_error)?;
         }
-        if program.index.is_none() {
-            return Ok(());
-        }
-        writeln!(out, "int64_t {name}_index_trips(const uint64_t *env, int64_t *out);")
-            .map_err(format_error)?;
-        for n in 0..info.phases.len() {
-            if counted.get(n) == Some(&true) {
-                writeln!(
-                    out,
-                    "int64_t {name}_count_{n}(const uint64_t *env, int64_t begin, int64_t end, uint32_t *counts);"
-                )
+        if described.program.index.is_some() {
+            writeln!(text, "int64_t {name}_index_trips(const uint64_t *env, int64_t *out);")
                 .map_err(format_error)?;
+        }
+        for (k, &counts) in described.counted.iter().enumerate() {
+            if counts {
+                writeln!(text, "int64_t {name}_count_{k}({range}, uint32_t *counts);")
+                    .map_err(format_error)?;
             }
-            writeln!(out, "int64_t {name}_index_{n}(const uint64_t *env, int64_t begin, int64_t end);")
-                .map_err(format_error)?;
+            writeln!(text, "int64_t {name}_index_{k}({range});").map_err(format_error)?;
         }
+        out.push_str(&text);
         Ok(())
     }
 
-    fn tables(
-        &self,
-        out: &mut String,
-        info: &ProgramInfo,
-        program: &ObjectProgram<'_>,
-        counted: &[bool],
-    ) -> Result<()> {
-        let name = self.name;
+    fn tables(&self, out: &mut String, described: &Described<'_>) -> Result<()> {
+        let (name, program, aligned) = (self.name, described.program, &described.aligned);
         let mut phases = String::new();
-        for (n, phase) in info.phases.iter().enumerate() {
+        for (n, (phase, index)) in aligned.info.phases.iter().zip(&aligned.index_phase).enumerate() {
             let mut sites = String::new();
             for site in phase.sites.iter().chain(&phase.row_sites) {
                 sites.push_str(&self.site(out, site)?);
@@ -303,24 +223,33 @@ impl<'a> Section<'a> {
                 sums.iter().map(String::as_str).chain(["0"]).collect::<Vec<_>>().join(", ")
             )
             .map_err(format_error)?;
-            let count = if counted.get(n) == Some(&true) { format!("{name}_count_{n}") } else { "0".into() };
-            let index = if program.index.is_some() { format!("{name}_index_{n}") } else { "0".into() };
+            let named = |wanted: bool, what: &str, k: usize| {
+                if wanted { format!("{name}_{what}_{k}") } else { "0".into() }
+            };
+            let k = index.unwrap_or_default();
+            let counts = index.is_some() && described.counted.get(k) == Some(&true);
             writeln!(
                 phases,
-                "    {{{name}_eval_{n}, {count}, {index}, {}, {}, {name}_sites_{n}, {}, {name}_sums_{n}}},",
+                "    {{{}, {}, {}, {}, {}, {}, {name}_sites_{n}, {}, {name}_sums_{n}}},",
+                named(n < aligned.eval_phases, "eval", n),
+                named(counts, "count", k),
+                named(index.is_some(), "index", k),
+                index.map_or(-1, |k| k as i64),
                 phase.sites.len(),
                 phase.sites.len() + phase.row_sites.len(),
                 sums.len()
             )
             .map_err(format_error)?;
         }
-        let trips = if program.index.is_some() { "index_trips" } else { "trips" };
+        let index_trips = if program.index.is_some() { format!("{name}_index_trips") } else { "0".into() };
         write!(
             out,
-            "static const spadina_phase {name}_phases[] = {{\n{phases}    {{0, 0, 0, 0, 0, 0, 0, 0}}\n}};\n\
-             static const spadina_program {name}_program = {{{name}_{trips}, {}, {name}_phases, {}, {}, {}}};\n\n",
-            info.phases.len(),
-            info.sites,
+            "static const spadina_phase {name}_phases[] = {{\n{phases}    {{0, 0, 0, 0, 0, 0, 0, 0, 0}}\n}};\n\
+             static const spadina_program {name}_program = {{{name}_trips, {index_trips}, {}, {}, {}, {name}_phases, {}, {}, {}}};\n\n",
+            aligned.eval_phases,
+            described.counted.len(),
+            aligned.info.phases.len(),
+            aligned.info.sites,
             program.slots.width.bytes(),
             i32::from(program.slots.drops)
         )
@@ -443,16 +372,14 @@ impl<'a> Section<'a> {
         Ok(text)
     }
 
-    fn prepare(&self, out: &mut String, program: &ObjectProgram<'_>) -> Result<()> {
+    fn prepare(&self, out: &mut String, program: &ObjectProgram<'_>, info: &ProgramInfo) -> Result<()> {
         let name = self.name;
-        let (func, bind, layout) = match program.index {
-            Some(index) => {
-                let layout = env_layout(index, &program_info(index)?);
-                self.bind(out, "bind_index", index, layout, true)?;
-                (index, "bind_index", layout)
-            }
-            None => (self.func, "bind", env_layout(self.func, &program_info(self.func)?)),
-        };
+        let layout = env_layout(self.func, info);
+        let func = program.index.unwrap_or(self.func);
+        if (func.sizes.len(), func.buffers.len()) != (layout.sizes, layout.buffers) {
+            return Err(CodegenError::malformed("evaluation and index program differ in buffers"));
+        }
+        self.bind(out, "bind_index", func, layout, true)?;
         let scratches: Vec<&BufferData> =
             self.func.buffers.values().filter(|data| data.role == Role::Scratch).collect();
         let mut scratch = String::new();
@@ -477,7 +404,7 @@ impl<'a> Section<'a> {
              \x20  arrays and flags stay as they are; give it to spadina_plan_free, also after a failure. */\n\
              SPADINA_STATIC int {name}_prepare_into(const {name}_args *a{parameter}, spadina_plan *plan) {{\n\
              \x20   uint64_t words[{words}] = {{0}};\n    int64_t n = 0, rows = 0, cols = 0;\n\
-             \x20   int status = {name}_{bind}(a, words);\n    if (status != SPADINA_OK) return status;\n\
+             \x20   int status = {name}_bind_index(a, words);\n    if (status != SPADINA_OK) return status;\n\
              {promises}{rows}{cols}\
              \x20   words[{error}] = (uint64_t)(uintptr_t)&plan->error;\n\
              \x20   plan->scratches = {count};\n\

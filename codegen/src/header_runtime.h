@@ -53,6 +53,7 @@ typedef struct spadina_phase {
     void (*eval)(const uint64_t *env, int64_t begin, int64_t end, double *sums);
     int64_t (*count)(const uint64_t *env, int64_t begin, int64_t end, uint32_t *counts);
     int64_t (*index)(const uint64_t *env, int64_t begin, int64_t end);
+    int32_t index_phase; /* its number in the index program, or -1 */
     int32_t matrix_sites, sites;
     const spadina_site *site;
     int32_t sums;
@@ -62,7 +63,9 @@ typedef struct spadina_phase {
 /* A compiled program. */
 typedef struct spadina_program {
     int64_t (*trips)(const uint64_t *env, int64_t *out);
-    int32_t phases;
+    int64_t (*index_trips)(const uint64_t *env, int64_t *out);
+    int32_t eval_phases, index_phases;
+    int32_t phases; /* those of evaluation first */
     const spadina_phase *phase;
     int32_t sites;
     int32_t slot_bytes;
@@ -323,6 +326,23 @@ done:
     return status;
 }
 
+/* Iterations of every phase: from the index program, which checks what they depend on, or from evaluation. */
+SPADINA_STATIC int spadina_trips(const spadina_program *p, const uint64_t *words, spadina_plan *plan) {
+    int32_t n, status = SPADINA_OK;
+    int64_t *index = (int64_t *)spadina_zeros((size_t)p->index_phases, sizeof *index);
+    int64_t *eval = (int64_t *)spadina_zeros((size_t)p->eval_phases, sizeof *eval);
+    if (!index || !eval) status = SPADINA_NO_MEMORY;
+    else if (p->index_trips && p->index_trips(words, index)) status = SPADINA_BAD_SUBSCRIPT;
+    else p->trips(words, eval);
+    for (n = 0; status == SPADINA_OK && n < p->phases; n++) {
+        int32_t k = p->phase[n].index_phase;
+        plan->trips[n] = k >= 0 ? index[k] : eval[n];
+    }
+    SPADINA_FREE(index);
+    SPADINA_FREE(eval);
+    return status;
+}
+
 /* Prepares: counts, streams, pattern, slots. The environment is that of the index program. */
 SPADINA_STATIC int spadina_prepare(const spadina_program *p, uint64_t *words, int32_t site_word, int64_t rows,
                                    int64_t cols, int lower, spadina_plan *plan) {
@@ -340,7 +360,7 @@ SPADINA_STATIC int spadina_prepare(const spadina_program *p, uint64_t *words, in
         SPADINA_FREE(stream);
         return SPADINA_NO_MEMORY;
     }
-    status = p->trips(words, plan->trips) ? SPADINA_BAD_SUBSCRIPT : SPADINA_OK;
+    status = spadina_trips(p, words, plan);
     if (status == SPADINA_OK) status = spadina_index(p, words, site_word, plan, stream);
     if (status == SPADINA_OK) status = spadina_pattern(p, plan, stream, lower && p->drops);
     for (k = 0; k < p->sites; k++) SPADINA_FREE(stream[k]);
@@ -356,7 +376,7 @@ SPADINA_STATIC void spadina_eval(const spadina_program *p, uint64_t *words, int3
         words[site_word + 2 * k] = (uint64_t)(uintptr_t)plan->slots[k];
         words[site_word + 2 * k + 1] = (uint64_t)(uintptr_t)plan->first[k];
     }
-    for (n = 0; n < p->phases; n++) {
+    for (n = 0; n < p->eval_phases; n++) {
         const spadina_phase *phase = &p->phase[n];
         int64_t begin;
         for (begin = 0; begin < plan->trips[n]; begin += SPADINA_SUM_BLOCK) {

@@ -3,6 +3,8 @@
 //! Read [`program`] first (how a function is cut into phases), then [`lower`] (regions to blocks), then [`jit`].
 //! How the functions are called is fixed by [`spadina_layout::abi`].
 
+pub mod align;
+mod c_names;
 pub mod error;
 mod header;
 pub mod jit;

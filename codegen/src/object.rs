@@ -1,9 +1,11 @@
 //! Native objects: the functions of programs with exported symbols, for this machine or another, and their C header.
 
+use crate::align::align;
+use crate::c_names::is_identifier;
 use crate::error::{CodegenError, Result};
-use crate::header;
+use crate::header::{self, Described};
 use crate::options::Options;
-use crate::program::{merge_info, program_info};
+use crate::program::program_info;
 use crate::text::FunctionText;
 use crate::unit::Unit;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
@@ -94,26 +96,25 @@ pub fn compile_object(
         if program.slots.mode == SlotMode::Block {
             return Err(CodegenError::Unsupported("block slots in a native object".into()));
         }
-        if !header::is_identifier(program.name) {
+        if !is_identifier(program.name) {
             return Err(CodegenError::Malformed(format!("`{}` is not a C name", program.name)));
         }
-        let own = program_info(program.eval)?;
-        let index_info = program.index.map(program_info).transpose()?;
-        let info: ProgramInfo = match &index_info {
-            Some(index) => merge_info(program.eval, index)?,
-            None => own,
+        let index_info = match program.index {
+            Some(index) => program_info(index)?,
+            None => ProgramInfo { phases: Vec::new(), scalar_outputs: 0, sites: 0 },
         };
+        let aligned = align(program.eval, &index_info)?;
         let prefix = format!("{}_", program.name);
         let mut unit = Unit::new(&mut module, &prefix, Linkage::Export, options);
-        unit.eval_program(program.eval, &info, program.slots, false)?;
+        unit.eval_program(program.eval, &aligned.of_evaluation(), program.slots, false)?;
         let mut counted = Vec::new();
-        if let (Some(index), Some(info)) = (program.index, &index_info) {
-            let functions = unit.index_program(index, info)?;
+        if let Some(index) = program.index {
+            let functions = unit.index_program(index, &index_info)?;
             counted = functions.count.iter().map(Option::is_some).collect();
         }
         texts.append(&mut unit.texts);
         code_bytes += unit.code_bytes;
-        described.push((program, info, counted));
+        described.push(Described { program, aligned, counted });
     }
     let header = header::write(&described)?;
     let bytes = module.finish().emit().map_err(CodegenError::backend)?;

@@ -5,8 +5,11 @@ mod common;
 use common::mesh::{E, Mesh, Nest, V, build, inputs};
 use common::words;
 use object::{Object, ObjectSymbol};
+use spadina_codegen::align::align;
 use spadina_codegen::object::{DEFAULT_SLOTS, ObjectProgram, Target, compile_object};
 use spadina_codegen::options::Options;
+use spadina_codegen::program::program_info;
+use spadina_ir::builder::Builder;
 use spadina_ir::func::{Entries, Func, Role};
 use spadina_ir::interp::{ArrayData, Bindings, run};
 use spadina_ir::types::{SizeExpr, Ty};
@@ -31,7 +34,7 @@ fn promise(mesh: &mut Mesh, func: &mut Func) {
 fn case(nest: Nest, symmetric: bool) -> (Func, Func, Bindings, Mesh) {
     let (mut mesh, _) = build(nest, symmetric, true);
     let bindings = inputs(&mesh);
-    let mut eval = std::mem::replace(&mut mesh.b, spadina_ir::builder::Builder::new(Func::new(""))).finish();
+    let mut eval = std::mem::replace(&mut mesh.b, Builder::new(Func::new(""))).finish();
     let mut index = build(nest, symmetric, false).0.b.finish();
     promise(&mut mesh, &mut eval);
     promise(&mut mesh, &mut index);
@@ -208,6 +211,31 @@ fn c_programs_give_the_same_bits() {
             }
         }
     }
+}
+
+#[test]
+fn phases_of_both_programs_may_differ() {
+    let (eval, index, bindings, mesh) = case(Nest::Plain, true);
+    // A phase that only adds to a scalar, and checks in a phase of their own.
+    let mut b = Builder::new(eval);
+    let extra = b.f64(1.0 / 3.0);
+    b.accum(mesh.energy, &[], extra);
+    let eval = b.finish();
+    let mut b = Builder::new(index);
+    let zero = b.int(0);
+    b.check(mesh.x, &[zero, zero]);
+    let index = b.finish();
+    let aligned = align(&eval, &program_info(&index).unwrap()).unwrap();
+    assert_eq!(aligned.index_phase, [Some(0), None, Some(1)]);
+    assert_eq!(aligned.eval_phases, 2);
+    let main = main_c(&eval, &bindings, false);
+    let Some(lines) = run_c("phases", &eval, &index, DEFAULT_SLOTS, &main) else { return };
+    let expected = run(&eval, &bindings).unwrap();
+    let energy = lines.iter().find(|(what, ..)| what == "energy").map(|l| f64::from_bits(l.2)).unwrap();
+    assert!((energy - expected.arrays[&mesh.energy].to_f64()[0]).abs() < 1e-12 * energy.abs());
+    let sum: f64 = lines.iter().filter(|(what, ..)| what == "entry").map(|l| f64::from_bits(l.2)).sum();
+    let wanted: f64 = expected.triplets.iter().map(|t| t.2).sum();
+    assert!((sum - wanted).abs() < 1e-12 * wanted.abs().max(100.0));
 }
 
 #[test]
