@@ -1,4 +1,5 @@
 //! Detected patterns against those that other detectors document (`../shared/reference`).
+#![allow(clippy::unwrap_used)]
 
 mod pattern_support;
 

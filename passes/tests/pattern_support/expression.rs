@@ -37,7 +37,8 @@ fn tokens(text: &str) -> Vec<String> {
         at += 1;
         if c.is_whitespace() {
             continue;
-        } else if c.is_ascii_digit() || c == '.' && chars.get(at).is_some_and(char::is_ascii_digit) {
+        }
+        if c.is_ascii_digit() || c == '.' && chars.get(at).is_some_and(char::is_ascii_digit) {
             while chars.get(at).is_some_and(|c| c.is_ascii_digit() || *c == '.') {
                 at += 1;
             }

@@ -1,5 +1,7 @@
 //! What the pattern tests share: reference files, and formulas as functions.
 
+#![allow(clippy::unwrap_used, dead_code, reason = "test support; not every test uses all of it")]
+
 pub(crate) mod expression;
 pub(crate) mod json;
 pub(crate) mod translate;

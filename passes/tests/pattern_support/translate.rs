@@ -50,7 +50,7 @@ pub(crate) fn function(formula: &Expr, n: usize) -> Func {
     let r = b.buffer(buffer("r", Role::Output, vec![SizeExpr::constant(rows.len() as i64)]));
     for (k, row) in rows.into_iter().enumerate() {
         let at = b.int(k as i64);
-        let row = float(&mut b, row);
+        let row = float(&mut b, &row);
         b.accum(r, &[at], row);
     }
     b.set_columns(vec![x]);
@@ -58,11 +58,11 @@ pub(crate) fn function(formula: &Expr, n: usize) -> Func {
     b.finish()
 }
 
-fn float(b: &mut Builder, val: Val) -> Value {
+fn float(b: &mut Builder, val: &Val) -> Value {
     match val {
-        Val::Number(x) => b.f64(x),
-        Val::Float(value) => value,
-        Val::Truth(value) => b.op(Op::BoolToFloat, &[value]),
+        Val::Number(x) => b.f64(*x),
+        Val::Float(value) => *value,
+        Val::Truth(value) => b.op(Op::BoolToFloat, &[*value]),
         Val::List(_) => panic!("a list where a number is needed"),
     }
 }
@@ -100,10 +100,10 @@ impl Translator {
                 let Val::Truth(cond) = self.expr(cond) else { panic!("a condition is needed") };
                 self.b.begin_if(cond);
                 let then = self.expr(then);
-                let then = float(&mut self.b, then);
+                let then = float(&mut self.b, &then);
                 self.b.begin_else(&[then]);
                 let els = self.expr(els);
-                let els = float(&mut self.b, els);
+                let els = float(&mut self.b, &els);
                 Val::Float(self.b.end_if(&[els])[0])
             }
             Expr::Call(name, args) => {
@@ -162,7 +162,7 @@ impl Translator {
                 _ => panic!("{op} of numbers"),
             }),
             (a, b) => {
-                let (a, b) = (float(&mut self.b, a.clone()), float(&mut self.b, b.clone()));
+                let (a, b) = (float(&mut self.b, a), float(&mut self.b, b));
                 let (op, a, b) = match op {
                     "+" => (Op::Add, a, b),
                     "-" => (Op::Sub, a, b),
@@ -204,7 +204,7 @@ impl Translator {
                 self.apply("+", &product, c)
             }
             ("where" | "ifelse", [Val::Truth(cond), a, b]) => {
-                let (a, b) = (float(&mut self.b, a.clone()), float(&mut self.b, b.clone()));
+                let (a, b) = (float(&mut self.b, a), float(&mut self.b, b));
                 Val::Float(self.b.select(*cond, a, b))
             }
             ("clip" | "clamp", [x, lo, hi]) => {
@@ -240,7 +240,7 @@ impl Translator {
                     other => other,
                 };
                 let op = Op::from_name(name).unwrap_or_else(|| panic!("unknown function {name}"));
-                let args: Vec<Value> = args.iter().map(|arg| float(&mut self.b, arg.clone())).collect();
+                let args: Vec<Value> = args.iter().map(|arg| float(&mut self.b, arg)).collect();
                 Val::Float(self.b.op(op, &args))
             }
         }
@@ -251,7 +251,7 @@ impl Translator {
         let Val::Truth(cond) = self.apply(op, x, &Val::Number(bound)) else {
             panic!("a comparison of unknowns")
         };
-        let (a, b) = (float(&mut self.b, a.clone()), float(&mut self.b, b.clone()));
+        let (a, b) = (float(&mut self.b, a), float(&mut self.b, b));
         self.b.begin_if(cond);
         self.b.begin_else(&[a]);
         Val::Float(self.b.end_if(&[b])[0])

@@ -315,6 +315,9 @@ impl<'a> Machine<'a> {
                 self.combine(carry);
             }
             self.states(code, base, |carry| carry.yielded);
+            if self.store.overflowed() || self.pairs.overflowed() {
+                return Err(DetectError::TooLarge);
+            }
             match iv.checked_add(code.step) {
                 Some(next) => iv = next,
                 None => break,
