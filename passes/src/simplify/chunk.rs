@@ -62,7 +62,7 @@ struct Inserted {
     leaves: Vec<Value>,
     roots: Vec<Id>,
     original: Vec<(Id, Scalar)>,
-    /// The chunk as a program over the same leaves.
+    /// The values from outside as they are, without what the branch decides about them.
     sources: BTreeMap<Value, Source>,
 }
 
@@ -121,9 +121,9 @@ impl Site<'_> {
                 .map(|&arg| match ids.get(&arg) {
                     Some(&id) => id,
                     None => {
-                        let source = source(built, image(arg), self.around.truth(arg));
-                        let id = into.outside(&source, self.known.fact(self.src, arg), built);
-                        into.sources.insert(arg, source);
+                        let inside = source(built, image(arg), self.around.truth(arg));
+                        let id = into.outside(&inside, self.known.fact(self.src, arg), built);
+                        into.sources.insert(arg, source(built, image(arg), None));
                         ids.insert(arg, id);
                         id
                     }
@@ -153,7 +153,8 @@ impl Inserted {
                 let n = self.leaves.iter().position(|leaf| leaf == value).unwrap_or_else(|| {
                     self.leaves.push(*value);
                     let structural = fact.structural;
-                    let fact = if *negated { Fact { structural, ..Fact::unknown(built.ty(*value)) } } else { fact };
+                    let fact =
+                        if *negated { Fact { structural, ..Fact::unknown(built.ty(*value)) } } else { fact };
                     self.egraph.analysis.leaves.push(fact);
                     self.leaves.len() - 1
                 });
@@ -227,7 +228,10 @@ impl Inserted {
 /// False where a class claims to be two different leaves or literals: then some rule did not hold.
 fn is_consistent(egraph: &Graph) -> bool {
     let free = |node: &&Scalar| {
-        matches!(node, Scalar::Leaf(_) | Scalar::Float(_) | Scalar::Int(_) | Scalar::Bool(_) | Scalar::Size(_))
+        matches!(
+            node,
+            Scalar::Leaf(_) | Scalar::Float(_) | Scalar::Int(_) | Scalar::Bool(_) | Scalar::Size(_)
+        )
     };
     let clash = |class: &egg::EClass<Scalar, Fact>| {
         let leaves = class.nodes.iter().filter(free).filter(|node| matches!(node, Scalar::Leaf(_))).count();

@@ -233,12 +233,7 @@ fn sign(op: Op, args: &[&Fact], same: bool) -> bool {
 }
 
 /// A bound that holds for two values: one of their bounds that encloses the other.
-fn common(
-    a: Option<&SizeExpr>,
-    b: Option<&SizeExpr>,
-    known: &[SizeExpr],
-    upper: bool,
-) -> Option<SizeExpr> {
+fn common(a: Option<&SizeExpr>, b: Option<&SizeExpr>, known: &[SizeExpr], upper: bool) -> Option<SizeExpr> {
     let (a, b) = (a?, b?);
     let (small, large) = if upper { (a, b) } else { (b, a) };
     if proven_le(small, large, known) {
@@ -317,12 +312,7 @@ fn int_range(fact: &mut Fact, op: Op, args: &[&Fact], known: &[SizeExpr]) {
 }
 
 /// The better of two bounds that both hold.
-fn either(
-    a: Option<&SizeExpr>,
-    b: Option<&SizeExpr>,
-    known: &[SizeExpr],
-    larger: bool,
-) -> Option<SizeExpr> {
+fn either(a: Option<&SizeExpr>, b: Option<&SizeExpr>, known: &[SizeExpr], larger: bool) -> Option<SizeExpr> {
     match (a, b) {
         (Some(a), Some(b)) => {
             let b_is_better = if larger { proven_le(a, b, known) } else { proven_le(b, a, known) };

@@ -134,7 +134,8 @@ impl FromOp for Scalar {
 
     /// Reads the operator of a pattern: an operation by its SSA name, `ineg`, or a literal. A literal with a point is a float.
     fn from_op(op: &str, children: Vec<Id>) -> Result<Self, String> {
-        let unknown = || format!("`{op}` with {} arguments is not a scalar operation or literal", children.len());
+        let unknown =
+            || format!("`{op}` with {} arguments is not a scalar operation or literal", children.len());
         match (op, &children[..]) {
             ("ineg", &[a]) => Ok(Scalar::IntNeg([a])),
             ("true", []) => Ok(Scalar::Bool(true)),

@@ -40,7 +40,8 @@ use spadina_ir::func::{Func, Inst, InstData, Region, Value, ValueDef};
 use spadina_ir::walk;
 
 /// The pass.
-pub const PASS: Pass = Pass { name: "simplify", summary: "rewrite scalar sub-graphs to cheaper equal ones", run };
+pub const PASS: Pass =
+    Pass { name: "simplify", summary: "rewrite scalar sub-graphs to cheaper equal ones", run };
 
 /// How much work is allowed. There is no limit on time: the same source gives the same code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -106,11 +106,8 @@ impl Spans {
         let mut ready: SecondaryMap<Value, usize> = SecondaryMap::new();
         let end = places.iter().filter(|place| matches!(place, Place::Moment(_))).count();
         let mut needed: SecondaryMap<Value, usize> = SecondaryMap::with_default(end);
-        let mut spans = Spans {
-            members: Vec::new(),
-            earliest: SecondaryMap::new(),
-            latest: SecondaryMap::new(),
-        };
+        let mut spans =
+            Spans { members: Vec::new(), earliest: SecondaryMap::new(), latest: SecondaryMap::new() };
         for (&inst, place) in insts.iter().zip(places) {
             match place {
                 Place::Copied => {}
@@ -250,8 +247,7 @@ fn set_roots(func: &Func, region: Region, plan: &mut RegionPlan) {
     for (&inst, place) in func.regions[region].insts.iter().zip(&plan.places) {
         let operands = func.insts[inst].operands();
         if *place == Place::Chunked {
-            let other =
-                |&v: &Value| defining(func, v).is_none_or(|def| chunk_of[def] != chunk_of[inst]);
+            let other = |&v: &Value| defining(func, v).is_none_or(|def| chunk_of[def] != chunk_of[inst]);
             outside.extend(operands.into_iter().filter(other));
         } else {
             outside.extend(operands);

@@ -4,7 +4,8 @@
 //! - Where the left side is a finite number (or an integer, or a truth value), the right side is the same one: to the last bit in
 //!   the families `Index`, `Guard` and `Exact` (up to the sign of a zero), up to rounding in `Rounding`.
 //! - Where the left side is undefined because an argument is outside the domain (the root or logarithm of a negative number), the
-//!   right side is undefined too. Only at single points (`0 / 0`) and beyond the range of `f64` may it become defined.
+//!   right side is undefined too. Only at single points (`0 / 0`) and beyond the range of `f64` may it become defined. (Powers of
+//!   minus infinity, which C defines and roots do not, count as outside the domain.)
 //! - It divides only by what was divided by before, or by what is zero at the same points.
 //! - It holds for derivatives as well, except where they jump.
 //! - It never makes an [`Op::Indicator`](spadina_ir::op::Op), and never moves a factor into or out of a `select` against a zero.
@@ -18,7 +19,9 @@ mod rounding;
 
 use super::fact::{compare, fit};
 use super::language::{Facts, Graph, Scalar};
-use egg::{Condition, ConditionalApplier, ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst, Var};
+use egg::{
+    Condition, ConditionalApplier, ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst, Var,
+};
 use spadina_ir::func::Const;
 use spadina_ir::math;
 use spadina_ir::op::Op;
@@ -76,12 +79,7 @@ const fn rule(name: &'static str, left: &'static str, right: &'static str) -> Ru
 }
 
 /// A rule with conditions.
-const fn rule_if(
-    name: &'static str,
-    left: &'static str,
-    right: &'static str,
-    when: &'static [When],
-) -> Rule {
+const fn rule_if(name: &'static str, left: &'static str, right: &'static str, when: &'static [When]) -> Rule {
     Rule { name, left, right, when }
 }
 

@@ -66,7 +66,8 @@ impl Surroundings {
                 self.facts[results[0]] = Some(transfer(*op, &facts, same, known));
             }
             InstData::Load(buffer, index) => {
-                self.facts[results[0]] = Some(loaded(func, &func.buffers[*buffer].entries, index, results[0]));
+                self.facts[results[0]] =
+                    Some(loaded(func, &func.buffers[*buffer].entries, index, results[0]));
             }
             InstData::Position(..) => {
                 self.facts[results[0]] = Some(Fact::between(Some(SizeExpr::default()), None));
@@ -93,10 +94,13 @@ impl Surroundings {
                 self.region(func, *body, structural, around);
                 for (n, carry) in carries.iter().enumerate() {
                     let not_negative = match carry {
-                        Carry::Sum | Carry::Prod => self.fact(func, func.regions[*body].yields[n]).not_negative,
+                        Carry::Sum | Carry::Prod => {
+                            self.fact(func, func.regions[*body].yields[n]).not_negative
+                        }
                         Carry::Min | Carry::Max | Carry::State(_) => false,
                     };
-                    self.facts[results[n]] = Some(Fact { not_negative, ..Fact::unknown(func.ty(results[n])) });
+                    self.facts[results[n]] =
+                        Some(Fact { not_negative, ..Fact::unknown(func.ty(results[n])) });
                 }
             }
             InstData::If { cond, then, els } => {
@@ -142,8 +146,12 @@ fn loaded(func: &Func, entries: &Entries, index: &[Value], value: Value) -> Fact
 fn decide(func: &Func, cond: Value, truth: bool, decided: &mut Vec<(Value, bool)>) {
     decided.push((cond, truth));
     match func.def(cond) {
-        Some(InstData::Op(Op::And, args)) if truth => args.iter().for_each(|&a| decide(func, a, true, decided)),
-        Some(InstData::Op(Op::Or, args)) if !truth => args.iter().for_each(|&a| decide(func, a, false, decided)),
+        Some(InstData::Op(Op::And, args)) if truth => {
+            args.iter().for_each(|&a| decide(func, a, true, decided))
+        }
+        Some(InstData::Op(Op::Or, args)) if !truth => {
+            args.iter().for_each(|&a| decide(func, a, false, decided))
+        }
         Some(InstData::Op(Op::Not, args)) => decide(func, args[0], !truth, decided),
         _ => {}
     }

@@ -1,4 +1,6 @@
 //! Rules on floats that keep every bit, up to the sign of a zero: commutation, signs, powers of two.
+//!
+//! Signs move outward only, out of products and quotients and into sums, as in the builder; rules on terms are given for both signs.
 
 use super::When::{NotNegative, PowerOfTwo};
 use super::{Rule, rule, rule_if};
@@ -14,17 +16,13 @@ pub(super) const RULES: &[Rule] = &[
     rule("negate-twice", "(neg (neg ?a))", "?a"),
     rule("negate-sum", "(neg (add ?a ?b))", "(add (neg ?a) (neg ?b))"),
     rule("sign-leaves-sum", "(add (neg ?a) (neg ?b))", "(neg (add ?a ?b))"),
-    rule("negate-product", "(neg (mul ?a ?b))", "(mul (neg ?a) ?b)"),
     rule("sign-leaves-product", "(mul (neg ?a) ?b)", "(neg (mul ?a ?b))"),
     rule("sign-leaves-dividend", "(div (neg ?a) ?b)", "(neg (div ?a ?b))"),
     rule("sign-leaves-divisor", "(div ?a (neg ?b))", "(neg (div ?a ?b))"),
-    rule("sign-enters-dividend", "(neg (div ?a ?b))", "(div (neg ?a) ?b)"),
     rule("abs-of-negation", "(abs (neg ?a))", "(abs ?a)"),
     rule("abs-of-abs", "(abs (abs ?a))", "(abs ?a)"),
     rule_if("abs-of-not-negative", "(abs ?a)", "?a", &[NotNegative("?a")]),
     rule("abs-squared", "(mul (abs ?a) (abs ?a))", "(mul ?a ?a)"),
-    rule("product-of-abs", "(mul (abs ?a) (abs ?b))", "(abs (mul ?a ?b))"),
-    rule("quotient-of-abs", "(div (abs ?a) (abs ?b))", "(abs (div ?a ?b))"),
     rule("cos-is-even", "(cos (neg ?a))", "(cos ?a)"),
     rule("cosh-is-even", "(cosh (neg ?a))", "(cosh ?a)"),
     rule("sin-is-odd", "(sin (neg ?a))", "(neg (sin ?a))"),

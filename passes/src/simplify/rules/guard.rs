@@ -103,7 +103,11 @@ pub(super) const RULES: &[Rule] = &[
     rule("choice-of-products", "(select ?c (mul ?a ?x) (mul ?b ?x))", "(mul (select ?c ?a ?b) ?x)"),
     rule("choice-of-quotients", "(select ?c (div ?a ?x) (div ?b ?x))", "(div (select ?c ?a ?b) ?x)"),
     rule("choice-of-int-sums", "(select ?c (iadd ?a ?x) (iadd ?b ?x))", "(iadd (select ?c ?a ?b) ?x)"),
-    rule("sum-of-choices", "(add (select ?c ?a ?b) (select ?c ?x ?y))", "(select ?c (add ?a ?x) (add ?b ?y))"),
+    rule(
+        "sum-of-choices",
+        "(add (select ?c ?a ?b) (select ?c ?x ?y))",
+        "(select ?c (add ?a ?x) (add ?b ?y))",
+    ),
     rule(
         "product-of-choices",
         "(mul (select ?c ?a ?b) (select ?c ?x ?y))",

@@ -19,10 +19,10 @@ pub(super) const RULES: &[Rule] = &[
     rule("int-negate-twice", "(ineg (ineg ?a))", "?a"),
     rule("int-negate-sum", "(ineg (iadd ?a ?b))", "(iadd (ineg ?a) (ineg ?b))"),
     rule("int-sign-leaves-sum", "(iadd (ineg ?a) (ineg ?b))", "(ineg (iadd ?a ?b))"),
-    rule("int-negate-product", "(ineg (imul ?a ?b))", "(imul (ineg ?a) ?b)"),
     rule("int-sign-leaves-product", "(imul (ineg ?a) ?b)", "(ineg (imul ?a ?b))"),
     rule("int-double", "(iadd ?a ?a)", "(imul 2 ?a)"),
     rule("int-factor", "(iadd (imul ?a ?b) (imul ?a ?c))", "(imul ?a (iadd ?b ?c))"),
+    rule("int-factor-difference", "(iadd (imul ?a ?b) (ineg (imul ?a ?c)))", "(imul ?a (iadd ?b (ineg ?c)))"),
     rule("int-factor-one", "(iadd ?a (imul ?a ?b))", "(imul ?a (iadd ?b 1))"),
     rule("int-distribute", "(imul ?a (iadd ?b ?c))", "(iadd (imul ?a ?b) (imul ?a ?c))"),
     // ---- remainders -----------------------------------------------------------------------------------------
@@ -57,12 +57,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     // ---- quotients ------------------------------------------------------------------------------------------
     rule_if("div-in-range", "(idiv ?a ?n)", "0", &[Proven("(ile 0 ?a)"), Proven("(ilt ?a ?n)")]),
-    rule_if(
-        "div-of-multiple",
-        "(idiv (imul ?a ?n) ?n)",
-        "?a",
-        &[Fits("(imul ?a ?n)"), Proven("(ile 1 ?n)")],
-    ),
+    rule_if("div-of-multiple", "(idiv (imul ?a ?n) ?n)", "?a", &[Fits("(imul ?a ?n)"), Proven("(ile 1 ?n)")]),
     rule_if(
         "div-of-sum-with-multiple",
         "(idiv (iadd (imul ?a ?n) ?b) ?n)",

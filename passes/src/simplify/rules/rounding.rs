@@ -16,15 +16,21 @@ pub(super) const RULES: &[Rule] = &[
     rule("times-zero", "(mul ?a 0.0)", "0.0"),
     // ---- common factors: fewer products, and never more cancellation than the expanded form ------------------------------
     rule("factor", "(add (mul ?a ?b) (mul ?a ?c))", "(mul ?a (add ?b ?c))"),
+    rule("factor-difference", "(add (mul ?a ?b) (neg (mul ?a ?c)))", "(mul ?a (add ?b (neg ?c)))"),
+    rule(
+        "factor-difference-in-sum",
+        "(add (mul ?a ?b) (add (neg (mul ?a ?c)) ?r))",
+        "(add (mul ?a (add ?b (neg ?c))) ?r)",
+    ),
     rule("factor-in-sum", "(add (mul ?a ?b) (add (mul ?a ?c) ?r))", "(add (mul ?a (add ?b ?c)) ?r)"),
     rule_if("factor-literal-one", "(add ?a (mul ?c ?a))", "(mul (add ?c 1.0) ?a)", &[Literal("?c")]),
     // ---- quotients: a division costs five to eight additions -------------------------------------------------------------
     rule("common-divisor", "(add (div ?a ?d) (div ?b ?d))", "(div (add ?a ?b) ?d)"),
+    rule("common-divisor-difference", "(add (div ?a ?d) (neg (div ?b ?d)))", "(div (add ?a (neg ?b)) ?d)"),
     rule("divide-twice", "(div (div ?a ?b) ?c)", "(div ?a (mul ?b ?c))"),
     rule("divide-by-quotient", "(div ?a (div ?b ?c))", "(div (mul ?a ?c) ?b)"),
     rule("product-enters-dividend", "(mul ?a (div ?b ?c))", "(div (mul ?a ?b) ?c)"),
     rule("factor-leaves-dividend", "(div (mul ?a ?b) ?c)", "(mul ?a (div ?b ?c))"),
-    rule("product-of-quotients", "(mul (div ?a ?b) (div ?c ?d))", "(div (mul ?a ?c) (mul ?b ?d))"),
     rule_if("divide-by-literal", "(div ?a ?c)", "(mul ?a (div 1.0 ?c))", &[Literal("?c")]),
     rule_if("share-reciprocal", "(div ?a ?b)", "(mul ?a (div 1.0 ?b))", &[Exists("(div 1.0 ?b)")]),
     rule_if(
@@ -91,5 +97,10 @@ pub(super) const RULES: &[Rule] = &[
     ),
     // ---- trigonometry: tens of additions each -----------------------------------------------------------------------------
     rule("sin2-plus-cos2", "(add (mul (sin ?a) (sin ?a)) (mul (cos ?a) (cos ?a)))", "1.0"),
-    rule_if("tan-from-sin-cos", "(tan ?a)", "(div (sin ?a) (cos ?a))", &[Exists("(sin ?a)"), Exists("(cos ?a)")]),
+    rule_if(
+        "tan-from-sin-cos",
+        "(tan ?a)",
+        "(div (sin ?a) (cos ?a))",
+        &[Exists("(sin ?a)"), Exists("(cos ?a)")],
+    ),
 ];
