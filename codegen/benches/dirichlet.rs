@@ -141,6 +141,7 @@ fn build(with_values: bool) -> (Func, Buffers) {
         entries,
         values: vec![],
         symmetric: true,
+        direct: false,
     };
     if !with_values {
         for &v in &vertices {

@@ -67,6 +67,7 @@ fn wrong_subscripts_are_reported() {
             entries: vec![(0, 0)],
             values: vec![],
             symmetric: true,
+            direct: false,
         });
         if nest == Nest::Ragged {
             b.end_loop(&[]);

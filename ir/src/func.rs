@@ -168,6 +168,9 @@ pub struct EmitData {
     pub values: Vec<Value>,
     /// Whether each off-diagonal entry stands for its mirror image too.
     pub symmetric: bool,
+    /// A promise about complete rows: every row named here receives nothing but the entries of this one emission, which are listed
+    /// row by row with ascending columns. So the values are stored in the order in which the matrix keeps them.
+    pub direct: bool,
 }
 
 /// An instruction.

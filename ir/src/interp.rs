@@ -25,6 +25,7 @@ use crate::math;
 use crate::op::Op;
 use crate::types::{SizeExpr, Ty};
 use cranelift_entity::SecondaryMap;
+use std::collections::BTreeMap;
 
 /// Runs `func` on `inputs`.
 ///
@@ -37,6 +38,7 @@ use cranelift_entity::SecondaryMap;
 pub fn run(func: &Func, inputs: &Bindings) -> Result<Outputs, InterpError> {
     let mut machine = Machine::bind(func, inputs)?;
     machine.region(func.body)?;
+    machine.check_direct()?;
     let mut outputs = Outputs {
         triplets: machine.triplets,
         shape: (machine.row_count, machine.col_count),
@@ -74,6 +76,8 @@ struct Machine<'a> {
     triplets: Vec<(usize, usize, f64)>,
     row_count: usize,
     col_count: usize,
+    /// Rows that a direct emission has completed, with their number of entries.
+    direct: BTreeMap<usize, usize>,
     stats: Stats,
     /// Location of the instruction being executed.
     span: (u32, u32),
@@ -109,6 +113,7 @@ impl<'a> Machine<'a> {
             triplets: Vec::new(),
             row_count: 0,
             col_count: 0,
+            direct: BTreeMap::new(),
             stats: Stats::default(),
             span: (0, 0),
         };
@@ -441,6 +446,9 @@ impl<'a> Machine<'a> {
         }
         let rows = self.positions(&emit.rows, "row", self.row_count)?;
         let cols = self.positions(&emit.cols, "column", self.col_count)?;
+        if emit.direct {
+            self.direct_rows(emit, &rows, &cols)?;
+        }
         for (k, &(a, b)) in emit.entries.iter().enumerate() {
             let value = match emit.values.get(k) {
                 None => 0.0,
@@ -459,6 +467,43 @@ impl<'a> Machine<'a> {
             done.ok_or_else(|| self.ill_formed("an entry names no local row or column"))?;
         }
         Ok(())
+    }
+
+    /// A direct emission keeps its promises: ascending columns in every row, every row once.
+    fn direct_rows(&mut self, emit: &EmitData, rows: &[usize], cols: &[usize]) -> Result<(), InterpError> {
+        let mut previous = None;
+        for &(a, b) in &emit.entries {
+            let (row, col) = (rows.get(a as usize), cols.get(b as usize));
+            let (Some(&row), Some(&col)) = (row, col) else {
+                return Err(self.ill_formed("an entry names no local row or column"));
+            };
+            if previous.is_some_and(|(r, c)| r == row && c >= col) {
+                return Err(self.ill_formed("a direct emission whose columns do not ascend"));
+            }
+            previous = Some((row, col));
+        }
+        for (a, &row) in (0..).zip(rows) {
+            let count = emit.entries.iter().filter(|e| e.0 == a).count();
+            if self.direct.insert(row, count).is_some() {
+                return Err(self.ill_formed("a row is stored directly twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that were stored directly received nothing else.
+    fn check_direct(&self) -> Result<(), InterpError> {
+        let mut found: BTreeMap<usize, usize> = self.direct.keys().map(|&row| (row, 0)).collect();
+        for (row, ..) in &self.triplets {
+            if let Some(count) = found.get_mut(row) {
+                *count += 1;
+            }
+        }
+        if found == self.direct {
+            Ok(())
+        } else {
+            Err(self.ill_formed("a row stored directly receives more entries"))
+        }
     }
 
     fn positions(

@@ -38,7 +38,7 @@
 //! # The matrix
 //! - An emission has `Int` rows and columns and as many float values as entries, or none at all (index programs).
 //!   Local rows and columns are in range. A symmetric one has equal rows and columns, and entries `a <= b`; then
-//!   `Func::rows` equals `Func::columns` too.
+//!   `Func::rows` equals `Func::columns` too. A direct one is not symmetric and lists its entries row by row.
 //! - No two emissions have the same site.
 //! - Which entries exist is decided at prepare: no emission has positions, and none stands under a condition or in a
 //!   loop with bounds, that depend on floats that are not structural.

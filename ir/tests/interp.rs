@@ -48,6 +48,7 @@ fn chain() -> (Func, Buffer) {
         entries: vec![(0, 0), (0, 1), (1, 1)],
         values: vec![two, minus_two, two],
         symmetric: true,
+        direct: false,
     });
     let total = b.end_loop(&[square]);
     b.accum(out, &[], total[0]);
@@ -96,6 +97,7 @@ fn a_mirrored_entry_reaches_the_diagonal_twice_where_local_unknowns_coincide() {
         entries: vec![(0, 1)],
         values: vec![weight],
         symmetric: true,
+        direct: false,
     };
     b.emit(emit);
     let func = b.finish();

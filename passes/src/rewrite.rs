@@ -202,6 +202,7 @@ impl<'a> Rewriter<'a> {
             entries: emit.entries.clone(),
             values: self.map.all(&emit.values),
             symmetric: emit.symmetric,
+            direct: emit.direct,
         }
     }
 }

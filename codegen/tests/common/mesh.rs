@@ -130,7 +130,15 @@ pub fn build(nest: Nest, symmetric: bool, with_values: bool) -> (Mesh, SizeExpr)
         let cols: Vec<_> = positions.iter().copied().chain([s]).collect();
         (vec![positions[1], s], cols, vec![(0, 0), (0, 4), (1, 1), (1, 4), (0, 2)])
     };
-    let emit = EmitData { site: 0, rows, cols, entries: entries.clone(), values: Vec::new(), symmetric };
+    let emit = EmitData {
+        site: 0,
+        rows,
+        cols,
+        entries: entries.clone(),
+        values: Vec::new(),
+        symmetric,
+        direct: false,
+    };
     if with_values {
         let mut all = values.clone();
         all.push(weight);
@@ -161,6 +169,7 @@ pub fn build(nest: Nest, symmetric: bool, with_values: bool) -> (Mesh, SizeExpr)
             entries: vec![(0, 0)],
             values: vec![],
             symmetric: true,
+            direct: false,
         };
         if with_values {
             b.emit(EmitData { values: vec![weight], ..second });

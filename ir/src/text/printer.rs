@@ -286,6 +286,9 @@ impl Printer<'_> {
         if emit.symmetric {
             text.push_str(" symmetric");
         }
+        if emit.direct {
+            text.push_str(" direct");
+        }
         if emit.rows == emit.cols {
             write!(text, " at [{}] {{", self.operands(&emit.rows))?;
         } else {

@@ -276,6 +276,11 @@ impl Checker<'_, '_> {
         if let Some((a, b)) = emit.entries.iter().find(outside) {
             return Err(format!("the entry ({a}, {b}) is outside the {rows} rows and {cols} columns"));
         }
+        if emit.direct
+            && (emit.symmetric || !emit.entries.is_sorted_by(|a, b| a.0 < b.0 || (a.0 == b.0 && a.1 != b.1)))
+        {
+            return Err("stores rows directly, but its entries are not listed row by row".to_owned());
+        }
         if emit.symmetric {
             if emit.rows != emit.cols || self.func.rows != self.func.columns {
                 return Err("is symmetric, but rows and columns differ".to_owned());

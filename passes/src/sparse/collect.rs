@@ -62,6 +62,7 @@ impl Collector {
                 entries: vec![(0, 0)],
                 values: vec![value],
                 symmetric: false,
+                direct: false,
             });
         }
     }

@@ -164,7 +164,7 @@ fn block(func: &Func, site: u32, entries: &BTreeMap<(Value, Value), Value>) -> E
         .collect();
     listed.sort_unstable_by_key(|&(at, _)| at);
     let (entries, values) = listed.into_iter().unzip();
-    EmitData { site, rows, cols, entries, values, symmetric: mirrored }
+    EmitData { site, rows, cols, entries, values, symmetric: mirrored, direct: false }
 }
 
 /// Distinct positions, the components of one point together and in order.

@@ -119,6 +119,7 @@ impl Index {
                 entries: Vec::new(),
                 values: Vec::new(),
                 symmetric: false,
+                direct: false,
             });
         }
     }
@@ -136,6 +137,7 @@ impl Index {
             entries: emit.entries.clone(),
             values: Vec::new(),
             symmetric: emit.symmetric,
+            direct: emit.direct,
         };
         self.named.last_mut().expect("a region is open").extend(image.rows.iter().copied());
         rw.b.emit_positions(image);

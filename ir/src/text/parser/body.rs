@@ -332,6 +332,7 @@ impl Parser<'_> {
         self.mark("#")?;
         let site = self.number("the number of the emission site")?;
         let symmetric = self.eat_word("symmetric");
+        let direct = self.eat_word("direct");
         let list = |parser: &mut Self| {
             parser.mark("[")?;
             parser.closed_list("]", Self::operand)
@@ -346,7 +347,7 @@ impl Parser<'_> {
             (rows, list(self)?)
         };
         self.mark("{")?;
-        let mut emit = EmitData { site, rows, cols, entries: Vec::new(), values: Vec::new(), symmetric };
+        let mut emit = EmitData { site, rows, cols, entries: Vec::new(), values: Vec::new(), symmetric, direct };
         while !self.eat_mark("}") {
             self.mark("(")?;
             let row = self.number("a local row")?;
