@@ -5,8 +5,8 @@ use crate::inputs::Inputs;
 use crate::kernel::{Kernel, is_input};
 use spadina_io::array::{Array, Data, Shape};
 use spadina_ir::func::{Buffer, BufferData, Entries, Func, Role};
-use spadina_ir::interp::sizes::infer_sizes;
 use spadina_ir::interp::InterpError;
+use spadina_ir::interp::sizes::infer_sizes;
 use spadina_ir::text::size::show;
 use spadina_ir::types::{Size, SizeExpr, Ty};
 use spadina_runtime::array::OwnedArray;
@@ -76,9 +76,10 @@ impl Bound {
             match self.eval(expr) {
                 Some(0) => empty = true,
                 Some(extent) if extent > 0 => {
-                    product = product.checked_mul(extent).filter(|&p| p <= i64::MAX / 8).ok_or_else(|| {
-                        Error::Data(format!("`{}` has too many elements to fit into memory", data.name))
-                    })?;
+                    product =
+                        product.checked_mul(extent).filter(|&p| p <= i64::MAX / 8).ok_or_else(|| {
+                            Error::Data(format!("`{}` has too many elements to fit into memory", data.name))
+                        })?;
                 }
                 value => {
                     let error = InterpError::BadDimension { buffer: data.name.clone(), axis, value };
@@ -157,13 +158,13 @@ impl Bound {
         one_based: bool,
     ) -> Error {
         let place = self.place(data, at);
-        let exclusive = if *bound == limit.to_string() { String::new() } else { format!(" (`{bound}` = {limit})") };
-        let hint = if one_based {
-            "; the array looks one-based: subtract 1 from every entry"
-        } else {
-            ""
-        };
-        Error::Data(format!("entry {place} of `{}` is {entry}, outside 0..{limit}{exclusive}{hint}", data.name))
+        let exclusive =
+            if *bound == limit.to_string() { String::new() } else { format!(" (`{bound}` = {limit})") };
+        let hint = if one_based { "; the array looks one-based: subtract 1 from every entry" } else { "" };
+        Error::Data(format!(
+            "entry {place} of `{}` is {entry}, outside 0..{limit}{exclusive}{hint}",
+            data.name
+        ))
     }
 
     /// The subscripts of an element: `(row, column)`.
@@ -200,7 +201,9 @@ pub(crate) fn input_named(kernel: &Kernel, name: &str) -> Result<Buffer, Error> 
         let known = names.join(", ");
         let record = kernel.lowered().params.iter().find(|p| p.name == name && p.buffers.len() > 1);
         match record {
-            Some(_) => Error::Data(format!("`{name}` is a record: bind its fields (`{name}.FIELD`) one by one")),
+            Some(_) => {
+                Error::Data(format!("`{name}` is a record: bind its fields (`{name}.FIELD`) one by one"))
+            }
             None => Error::Data(format!("`{}` has no parameter `{name}` (it has: {known})", kernel.name())),
         }
     })
@@ -276,7 +279,11 @@ fn sizes_of(
     for (name, &value) in given {
         let Some((size, _)) = func.sizes.iter().find(|(_, n)| *n == name) else {
             let known: Vec<&str> = func.sizes.values().map(String::as_str).collect();
-            let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", known.join(", ")) };
+            let known = if known.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("it has: {}", known.join(", "))
+            };
             return Err(Error::Data(format!("`{}` has no size `{name}` ({known})", func.name)));
         };
         if value < 0 {
@@ -301,11 +308,13 @@ fn sizes_of(
         {
             let name = &buffer[GIVEN.len()..];
             let because = because.join(", ");
-            Error::Data(format!("size `{name}` was given as {found}, but the data say {expected} ({because})"))
+            Error::Data(format!(
+                "size `{name}` was given as {found}, but the data say {expected} ({because})"
+            ))
         }
-        InterpError::UnboundSize { size } => {
-            Error::Data(format!("size `{size}` is not determined by any array that is bound: give it (`--size {size}=..`)"))
-        }
+        InterpError::UnboundSize { size } => Error::Data(format!(
+            "size `{size}` is not determined by any array that is bound: give it (`--size {size}=..`)"
+        )),
         _ => error.into(),
     })?;
     Ok(func.sizes.keys().map(|size| solved.get(&size).copied().unwrap_or(0)).collect())

@@ -92,8 +92,8 @@ impl Module {
 /// # Errors
 /// [`Error::Data`] where it cannot be read or is not UTF-8.
 pub fn read_source(path: &Path) -> Result<String, Error> {
-    let bytes = std::fs::read(path)
-        .map_err(|e| Error::Data(format!("cannot read `{}`: {e}", path.display())))?;
+    let bytes =
+        std::fs::read(path).map_err(|e| Error::Data(format!("cannot read `{}`: {e}", path.display())))?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         Error::Data(format!("`{}` is not UTF-8 text (byte {at})", path.display()))

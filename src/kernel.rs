@@ -198,7 +198,9 @@ impl Kernel {
             Derivative::Value => pipeline::value(&primal).map_err(refuse)?,
             Derivative::Gradient => pipeline::gradient(&primal, Weights::One).map_err(refuse)?,
             Derivative::Jacobian => pipeline::walk(&primal, Matrix::Jacobian).map_err(refuse)?.trace,
-            Derivative::Hessian => pipeline::walk(&primal, Matrix::Hessian(Weights::One)).map_err(refuse)?.trace,
+            Derivative::Hessian => {
+                pipeline::walk(&primal, Matrix::Hessian(Weights::One)).map_err(refuse)?.trace
+            }
         };
         Ok(trace.steps().to_vec())
     }
@@ -225,7 +227,8 @@ impl Kernel {
                 .help("mark one with `var`, or name parameters to differentiate by (`--wrt`)");
             return Err(self.refusal(diagnostic));
         }
-        primal.rows = primal.buffers_of(Role::Output).filter(|&y| !primal.buffers[y].dims.is_empty()).collect();
+        primal.rows =
+            primal.buffers_of(Role::Output).filter(|&y| !primal.buffers[y].dims.is_empty()).collect();
         Ok(primal)
     }
 

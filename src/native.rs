@@ -4,14 +4,17 @@
 //! The runtime counts phases as evaluation does. An index program may lack some (a phase that only adds to scalars and whose subscripts
 //! are proven leaves nothing to prepare), and may keep subscript checks of a phase apart. So phases are matched by
 //! their sites, and those that write rows in order; index phases left over run as further phases without evaluation.
-#![allow(unsafe_code, reason = "the one place where compiled code is called; the contract is that of `runtime::program`")]
+#![allow(
+    unsafe_code,
+    reason = "the one place where compiled code is called; the contract is that of `runtime::program`"
+)]
 
 use crate::error::Error;
 use crate::program::Program;
 use spadina_codegen::jit::{JitEval, JitIndex, compile_eval_as, compile_index};
 use spadina_codegen::options::Options;
 use spadina_codegen::program::program_info;
-use spadina_ir::func::{Buffer, Func, Role};
+use spadina_ir::func::{Buffer, Carry, Func, Inst, InstData, Role};
 use spadina_ir::walk;
 use spadina_layout::abi::{EnvLayout, ErrorRecord};
 use spadina_layout::env::Env;
@@ -51,7 +54,7 @@ impl NativeIndex {
     ) -> Result<(NativeIndex, Arc<NativeEval>), Error> {
         let jit = compile_index(&program.index, options)?;
         let own = program_info(&program.eval)?;
-        let (info, phase) = align(&program.eval, &own, &jit.summary.info)?;
+        let (info, phase) = align(program, &own, &jit.summary.info)?;
         let eval = compile_eval_as(&program.eval, &of_evaluation(&info, &own), USUAL, options)?;
         let eval = Arc::new(NativeEval { jit: eval });
         let env = jit.summary.env;
@@ -60,8 +63,7 @@ impl NativeIndex {
             return Err(Error::Internal("evaluation and index program differ in buffers".into()));
         }
         let env = EnvLayout { sites: info.sites, ..env };
-        let index =
-            NativeIndex { jit, eval: Arc::clone(&eval), info, env, phase, wrong: Mutex::new(None) };
+        let index = NativeIndex { jit, eval: Arc::clone(&eval), info, env, phase, wrong: Mutex::new(None) };
         Ok((index, eval))
     }
 
@@ -78,26 +80,30 @@ fn of_evaluation(info: &ProgramInfo, own: &ProgramInfo) -> ProgramInfo {
 
 /// Matches the phases of both programs; the merged description, and for each phase that of the index program.
 fn align(
-    func: &Func,
+    programs: &Program,
     eval: &ProgramInfo,
     index: &ProgramInfo,
 ) -> Result<(ProgramInfo, Vec<Option<usize>>), Error> {
+    let (own, other) = (roots(&programs.eval), roots(&programs.index));
+    if (own.len(), other.len()) != (eval.phases.len(), index.phases.len()) {
+        return Err(Error::Internal("phases are not the effects of the body".into()));
+    }
     let numbers = |p: &PhaseInfo| p.sites.iter().map(|s| s.site).collect::<Vec<u32>>();
     let mut phase: Vec<Option<usize>> = vec![None; eval.phases.len()];
     // Phases with matrix entries have the same sites.
-    for (own, place) in eval.phases.iter().zip(&mut phase).filter(|(own, _)| !own.sites.is_empty()) {
-        *place = index.phases.iter().position(|k| numbers(k) == numbers(own));
-        if place.is_none() {
+    for (n, place) in phase.iter_mut().enumerate().filter(|(n, _)| !eval.phases[*n].sites.is_empty()) {
+        *place = index.phases.iter().position(|k| numbers(k) == numbers(&eval.phases[n]));
+        if place.is_none_or(|k| own[n].iterates != other[k].iterates) {
             return Err(Error::Internal("evaluation and index program differ in sites".into()));
         }
     }
-    // Of the others, those that write rows are in both, in the same order.
-    let writes = rows_written(func);
-    let own: Vec<usize> = (0..phase.len()).filter(|&n| phase[n].is_none() && writes.get(n) == Some(&true)).collect();
+    // Of the others, those that write rows are in both, in the same order. A recurrence over floats is none to the index
+    // program, which then has iterations where evaluation has one: those stay apart.
+    let mine: Vec<usize> = (0..phase.len()).filter(|&n| phase[n].is_none() && own[n].writes_rows).collect();
     let rows = |k: &usize| index.phases[*k].sites.is_empty() && !index.phases[*k].row_sites.is_empty();
-    let other: Vec<usize> = (0..index.phases.len()).filter(rows).collect();
-    if own.len() == other.len() {
-        for (n, k) in own.into_iter().zip(other) {
+    let theirs: Vec<usize> = (0..index.phases.len()).filter(rows).collect();
+    if mine.len() == theirs.len() {
+        for (n, k) in mine.into_iter().zip(theirs).filter(|&(n, k)| own[n].iterates == other[k].iterates) {
             phase[n] = Some(k);
         }
     }
@@ -119,11 +125,25 @@ fn align(
     Ok((ProgramInfo { phases, scalar_outputs: eval.scalar_outputs, sites }, phase))
 }
 
-/// For each phase, whether it writes results of rank one and more.
-fn rows_written(func: &Func) -> Vec<bool> {
-    let roots = func.regions[func.body].insts.iter().filter(|&&inst| walk::has_effects(func, inst));
+/// What the root of a phase is.
+struct Root {
+    /// Writes results of rank one and more.
+    writes_rows: bool,
+    /// A loop without recurrence: the phase has its iterations. Anything else runs once.
+    iterates: bool,
+}
+
+fn roots(func: &Func) -> Vec<Root> {
+    let insts = func.regions[func.body].insts.iter().filter(|&&inst| walk::has_effects(func, inst));
     let ranked = |b: &Buffer| func.buffers[*b].role == Role::Output && !func.buffers[*b].dims.is_empty();
-    roots.map(|&inst| walk::written_buffers(func, inst).iter().any(ranked)).collect()
+    let root = |&inst: &Inst| Root {
+        writes_rows: walk::written_buffers(func, inst).iter().any(ranked),
+        iterates: match &func.insts[inst] {
+            InstData::Loop { carries, .. } => !carries.iter().any(|c| matches!(c, Carry::State(_))),
+            _ => false,
+        },
+    };
+    insts.map(root).collect()
 }
 
 impl IndexProgram for NativeIndex {

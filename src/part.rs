@@ -178,7 +178,13 @@ impl Part {
                 }
                 for output in &self.outputs {
                     if let Some(value) = output.scalar.and_then(|n| scalars.get(n)) {
-                        put(output.goes, slices.results, slices.gradient, slices.matrix, std::iter::once(*value));
+                        put(
+                            output.goes,
+                            slices.results,
+                            slices.gradient,
+                            slices.matrix,
+                            std::iter::once(*value),
+                        );
                     } else if let Some(own) = &output.own {
                         put_array(output.goes, slices.results, slices.gradient, slices.matrix, own);
                     }
@@ -261,13 +267,7 @@ fn take<'a>(rest: &mut &'a mut [f64], at: &mut usize, start: usize, len: usize) 
     taken
 }
 
-fn put_array(
-    goes: Goes,
-    results: &mut [f64],
-    gradient: &mut [f64],
-    matrix: &mut [f64],
-    array: &OwnedArray,
-) {
+fn put_array(goes: Goes, results: &mut [f64], gradient: &mut [f64], matrix: &mut [f64], array: &OwnedArray) {
     match array {
         OwnedArray::F64(data) => put(goes, results, gradient, matrix, data.iter().copied()),
         OwnedArray::F32(data) => put(goes, results, gradient, matrix, data.iter().map(|&x| f64::from(x))),
@@ -297,19 +297,20 @@ fn put(
 fn outputs(kernel: &Func, func: &Func, bound: &Bound) -> Result<Vec<Output>, Error> {
     let results: Vec<Buffer> = kernel.buffers_of(Role::Output).collect();
     let stride = total(func, bound, &func.columns)?;
+    // A dense program computes blocks alone: results and gradient, if declared, stay zero.
+    let dense = func.buffers.values().any(|data| matches!(data.plane, Plane::Block(..)));
     let mut list = Vec::new();
     let mut scalars = 0;
     for buffer in func.buffers_of(Role::Output) {
         let data = &func.buffers[buffer];
         let len = bound.len_of(data)?;
         let goes = match data.plane {
+            Plane::Primal | Plane::Adjoint(_) if dense => Goes::Nowhere,
             Plane::Primal => match kernel.buffer_named(&data.name) {
                 Some(result) => offset(kernel, bound, &results, result)?.map_or(Goes::Nowhere, Goes::Results),
                 None => Goes::Nowhere,
             },
-            Plane::Adjoint(x) => {
-                offset(func, bound, &func.columns, x)?.map_or(Goes::Nowhere, Goes::Gradient)
-            }
+            Plane::Adjoint(x) => offset(func, bound, &func.columns, x)?.map_or(Goes::Nowhere, Goes::Gradient),
             Plane::Tangent(_) => Goes::Nowhere,
             Plane::Block(y, x) => {
                 let row = offset(func, bound, &func.rows, y)?;
@@ -421,12 +422,7 @@ fn interpret(
 }
 
 /// What the interpreter takes.
-fn bindings(
-    func: &Func,
-    sizes: &[i64],
-    bound: &Bound,
-    inputs: &[(usize, usize)],
-) -> Bindings {
+fn bindings(func: &Func, sizes: &[i64], bound: &Bound, inputs: &[(usize, usize)]) -> Bindings {
     let mut bindings = Bindings::default();
     for (n, &value) in sizes.iter().enumerate() {
         bindings.sizes.insert(Size::from_u32(n as u32), value);

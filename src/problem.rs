@@ -7,13 +7,16 @@ use crate::kernel::{Goal, Kernel};
 use crate::options::{Derivative, Engine, Options, Strategy};
 use crate::part::{How, Part, Slices, total};
 use crate::report::Report;
+use spadina_io::array::Shape;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Func, Role};
-use spadina_io::array::Shape;
 use spadina_runtime::array::OwnedArray;
 use spadina_runtime::csr::Pattern;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Most entries of a dense matrix that is made without being asked for: 2 GB.
+const DENSE_UNASKED: usize = 1 << 28;
 
 /// Values of one evaluation, in the layout of a [`Problem`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,7 +88,9 @@ impl Problem {
         }
         let pool = if options.threads > 1 && options.engine == Engine::Jit {
             let built = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
-            Some(Arc::new(built.map_err(|e| Error::Data(format!("cannot start {} threads: {e}", options.threads)))?))
+            Some(Arc::new(
+                built.map_err(|e| Error::Data(format!("cannot start {} threads: {e}", options.threads)))?,
+            ))
         } else {
             None
         };
@@ -148,11 +153,20 @@ impl Problem {
         let main = Part::prepare(kernel.func(), &main, &bound, &how, previous)?;
         let (dense, pattern) = match dense {
             None => {
-                let pattern = if derivative.has_matrix() { Arc::clone(main.pattern()) } else { empty_pattern() };
+                let pattern =
+                    if derivative.has_matrix() { Arc::clone(main.pattern()) } else { empty_pattern() };
                 (None, pattern)
             }
             Some(program) => {
                 let rows = if derivative == Derivative::Hessian { columns } else { results };
+                let unasked = options.strategy == Strategy::Auto;
+                if unasked && rows.checked_mul(columns).is_none_or(|n| n > DENSE_UNASKED) {
+                    let gigabytes = 8e-9 * rows as f64 * columns as f64;
+                    let size = format!("a dense matrix would be {rows} x {columns}, {gigabytes:.1} GB");
+                    let refused = warnings.into_iter().map(|reason| reason.help(size.clone())).collect();
+                    let source = Arc::clone(kernel.source());
+                    return Err(Error::Source(Box::new(Report { source, diagnostics: refused })));
+                }
                 let pattern = full_pattern(rows, columns)?;
                 warn_dense(&mut warnings, kernel, options.strategy, rows, columns);
                 (Some(Part::prepare(kernel.func(), &program, &bound, &how, None)?), pattern)
@@ -274,7 +288,9 @@ impl Problem {
         ];
         for (name, wanted, found) in lengths {
             if wanted != found {
-                return Err(Error::Data(format!("the slice for `{name}` has {found} elements, not {wanted}")));
+                return Err(Error::Data(format!(
+                    "the slice for `{name}` has {found} elements, not {wanted}"
+                )));
             }
         }
         let EvaluationMut { results, gradient, matrix } = into;
@@ -414,7 +430,10 @@ fn warn_dense(
     }
     let entries = rows * columns;
     let megabytes = 8.0 * entries as f64 / 1e6;
-    let message = format!("the matrix of `{}` is computed densely: {rows} x {columns}, {entries} entries, {megabytes:.1} MB", kernel.name());
+    let message = format!(
+        "the matrix of `{}` is computed densely: {rows} x {columns}, {entries} entries, {megabytes:.1} MB",
+        kernel.name()
+    );
     warnings.push(
         Diagnostic::warning("dense-matrix", message)
             .label(kernel.lowered().span, "this kernel")

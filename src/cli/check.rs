@@ -37,7 +37,10 @@ fn source(file: &Path) -> Result<(), Error> {
         match kernel.derive(derivative, None) {
             Ok(_) => {
                 let (file, name) = (file.display(), kernel.name());
-                console::print(&format!("{file}: kernel `{name}` and its {} are sound\n", derivative.name()))?;
+                console::print(&format!(
+                    "{file}: kernel `{name}` and its {} are sound\n",
+                    derivative.name()
+                ))?;
             }
             Err(error) => {
                 if let Some(earlier) = failed.replace(error) {
@@ -54,7 +57,10 @@ fn ssa(file: &Path) -> Result<(), Error> {
     let func = spadina_ir::text::parse(&text).map_err(|error| {
         let source = spadina_ir::span::SourceFile::new(file.display().to_string(), text.as_str());
         let diagnostic = Diagnostic::error("ssa-syntax", format!("{}: {error}", file.display()));
-        Error::Source(Box::new(spadina::report::Report { source: source.into(), diagnostics: vec![diagnostic] }))
+        Error::Source(Box::new(spadina::report::Report {
+            source: source.into(),
+            diagnostics: vec![diagnostic],
+        }))
     })?;
     let violations = verify(&func);
     if violations.is_empty() {

@@ -73,7 +73,8 @@ fn object(
     programs: &[(Derivative, Arc<Program>)],
     target: &Target,
 ) -> Result<NativeObject, Error> {
-    let names: Vec<String> = programs.iter().map(|(d, _)| format!("{}_{}", kernel.name(), d.name())).collect();
+    let names: Vec<String> =
+        programs.iter().map(|(d, _)| format!("{}_{}", kernel.name(), d.name())).collect();
     let docs = kernel.lowered().docs.join("\n");
     let described: Vec<ObjectProgram<'_>> = programs
         .iter()
@@ -130,7 +131,9 @@ fn path(args: &CompileArgs, kernel: &Kernel, emit: Emit, kinds: usize) -> Option
     match &args.output {
         Some(path) if kinds == 1 => Some(path.clone()),
         Some(path) => Some(path.with_extension(ending)),
-        None if matches!(emit, Emit::Obj | Emit::Header) => Some(PathBuf::from(kernel.name()).with_extension(ending)),
+        None if matches!(emit, Emit::Obj | Emit::Header) => {
+            Some(PathBuf::from(kernel.name()).with_extension(ending))
+        }
         None => None,
     }
 }

@@ -105,7 +105,8 @@ fn size(arg: &str) -> Result<(String, i64), Error> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Error::Usage(format!("`--size {arg}`: `{value}` is not a whole number")));
     }
-    let value = value.parse().map_err(|_| Error::Data(format!("size `{name}` = {value} does not fit 64 bits")))?;
+    let value =
+        value.parse().map_err(|_| Error::Data(format!("size `{name}` = {value} does not fit 64 bits")))?;
     if value < 0 {
         return Err(Error::Data(format!("size `{name}` is {value}; sizes are 0 or more")));
     }

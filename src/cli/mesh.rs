@@ -116,7 +116,9 @@ fn fits(data: &BufferData, array: &Array) -> bool {
     let integer = matches!(array.data(), Data::I64(_));
     integer == (data.elem == Ty::Int)
         && data.dims.len() == array.shape().len()
-        && data.dims.iter().zip(array.shape()).all(|(dim, &extent)| {
-            dim.as_constant().is_none_or(|literal| literal == extent as i64)
-        })
+        && data
+            .dims
+            .iter()
+            .zip(array.shape())
+            .all(|(dim, &extent)| dim.as_constant().is_none_or(|literal| literal == extent as i64))
 }

@@ -79,7 +79,9 @@ pub(crate) fn wanted(kernel: &Kernel, derive: Option<&[What]>, outputs: &[Output
         })?;
     }
     if what.contains(&What::Jacobian) && what.contains(&What::Grad) {
-        return Err(Error::usage("`grad` and `jacobian` of one kernel are two runs: its Jacobian is the gradient as a row"));
+        return Err(Error::usage(
+            "`grad` and `jacobian` of one kernel are two runs: its Jacobian is the gradient as a row",
+        ));
     }
     Ok(Wanted { what, derivative })
 }

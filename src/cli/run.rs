@@ -37,8 +37,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     let mut at = problem.evaluation();
     let evaluate = measure(&mut problem, &mut at, options.engine)?;
     result::write(&outputs, &problem, &at)?;
-    let times = Shown { compile: parsed + problem.times().compile, prepare: problem.times().prepare, evaluate };
-    let text = if args.json { as_json(&problem, &at, &times) } else { as_text(&problem, &at, &times, &wanted.what)? };
+    let times =
+        Shown { compile: parsed + problem.times().compile, prepare: problem.times().prepare, evaluate };
+    let text = if args.json {
+        as_json(&problem, &at, &times)
+    } else {
+        as_text(&problem, &at, &times, &wanted.what)?
+    };
     console::print(&text)
 }
 
@@ -79,7 +84,11 @@ fn milliseconds(time: Duration) -> Value {
 }
 
 fn as_json(problem: &Problem, at: &Evaluation, times: &Shown) -> String {
-    let value = if problem.kernel().is_energy() { at.results.first().map_or(Value::Null, |&x| number(x)) } else { Value::Null };
+    let value = if problem.kernel().is_energy() {
+        at.results.first().map_or(Value::Null, |&x| number(x))
+    } else {
+        Value::Null
+    };
     let sizes: Map<String, Value> = problem.sizes().map(|(name, n)| (name.to_owned(), json!(n))).collect();
     let has_matrix = problem.options().derivative.has_matrix();
     let object = json!({

@@ -32,7 +32,8 @@ impl Staged {
             }
         }
         let name = target.file_name().and_then(|n| n.to_str());
-        let name = name.ok_or_else(|| Error::Data(format!("cannot write `{}`: not a file name", path.display())))?;
+        let name =
+            name.ok_or_else(|| Error::Data(format!("cannot write `{}`: not a file name", path.display())))?;
         let (process, count) = (std::process::id(), self.files.len());
         let staged = target.with_file_name(format!(".{process}-{count}.{name}"));
         let described = |error: Error| match error {

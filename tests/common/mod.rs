@@ -1,5 +1,11 @@
 //! Cases of `../shared` and how results are compared with them; scratch folders.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs, reason = "every test file uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "every test file uses its own part"
+)]
 
 use spadina_io::array::Array;
 use spadina_io::npy::read::read_npy;
@@ -101,7 +107,10 @@ impl Case {
 
     /// Files of the unknowns of the second point.
     pub fn variable_files(&self, point: &str) -> Vec<(String, PathBuf)> {
-        let files = self.variables.iter().map(|name| (name.clone(), self.path.join(point).join(format!("var_{name}.npy"))));
+        let files = self
+            .variables
+            .iter()
+            .map(|name| (name.clone(), self.path.join(point).join(format!("var_{name}.npy"))));
         files.filter(|(_, file)| file.is_file()).collect()
     }
 
@@ -121,9 +130,19 @@ impl Case {
                 results[0],
                 value[0]
             );
-            agree_vector(&format!("{what} gradient"), gradient, &floats(&dir.join("gradient.npy")).unwrap(), VECTOR);
+            agree_vector(
+                &format!("{what} gradient"),
+                gradient,
+                &floats(&dir.join("gradient.npy")).unwrap(),
+                VECTOR,
+            );
         } else {
-            agree_vector(&format!("{what} residual"), results, &floats(&dir.join("residual.npy")).unwrap(), VECTOR);
+            agree_vector(
+                &format!("{what} residual"),
+                results,
+                &floats(&dir.join("residual.npy")).unwrap(),
+                VECTOR,
+            );
         }
     }
 
