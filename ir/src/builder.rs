@@ -30,12 +30,14 @@ enum Key {
     Position(Buffer, Vec<Value>),
 }
 
+#[derive(Clone)]
 struct Scope {
     region: Region,
     table: HashMap<Key, Value>,
     open: Open,
 }
 
+#[derive(Clone)]
 enum Open {
     Body,
     Loop { lo: Value, hi: Value, step: i64, carries: Vec<Carry> },
@@ -43,7 +45,8 @@ enum Open {
     Else { cond: Value, then: Region },
 }
 
-/// Builds a [`Func`] instruction by instruction.
+/// Builds a [`Func`] instruction by instruction. A copy is an independent attempt.
+#[derive(Clone)]
 pub struct Builder {
     func: Func,
     scopes: Vec<Scope>,
@@ -231,7 +234,10 @@ impl Builder {
     /// `buffer[index] += value`; nothing for a literal zero.
     pub fn accum(&mut self, buffer: Buffer, index: &[Value], value: Value) {
         debug_assert_eq!(index.len(), self.func.buffers[buffer].dims.len(), "one index per dimension");
-        debug_assert!(matches!(self.func.buffers[buffer].role, Role::Scratch | Role::Output), "inputs are not written");
+        debug_assert!(
+            matches!(self.func.buffers[buffer].role, Role::Scratch | Role::Output),
+            "inputs are not written"
+        );
         if !self.is_float(value, 0.0) {
             self.push(InstData::Accum(buffer, index.to_vec(), value), &[]);
         }
@@ -422,11 +428,13 @@ impl Builder {
 
     fn scaled(&self, value: Value) -> Option<(Const, Value)> {
         match self.func.def(value) {
-            Some(InstData::Op(Op::Mul, args)) => match (self.func.as_const(args[0]), self.func.as_const(args[1])) {
-                (Some(c), _) => Some((c, args[1])),
-                (_, Some(c)) => Some((c, args[0])),
-                (None, None) => None,
-            },
+            Some(InstData::Op(Op::Mul, args)) => {
+                match (self.func.as_const(args[0]), self.func.as_const(args[1])) {
+                    (Some(c), _) => Some((c, args[1])),
+                    (_, Some(c)) => Some((c, args[0])),
+                    (None, None) => None,
+                }
+            }
             _ => None,
         }
     }

@@ -27,6 +27,7 @@
 //! Griewank and Walther, chapter 8 (elimination on the computational graph).
 
 use crate::ad::graph::{Graph, Obstacle, reopen};
+use crate::ad::order;
 use crate::ad::rules;
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{Carry, Inst, InstData, Region, Value, ValueDef};
@@ -44,7 +45,8 @@ pub struct Form {
 }
 
 impl Form {
-    fn add_bar(&mut self, b: &mut Builder, value: Value, bar: Value) {
+    /// Adds to an adjoint.
+    pub fn add_bar(&mut self, b: &mut Builder, value: Value, bar: Value) {
         if b.is_float(bar, 0.0) {
             return;
         }
@@ -55,7 +57,8 @@ impl Form {
         self.bars.insert(value, sum);
     }
 
-    fn add_arc(&mut self, b: &mut Builder, u: Value, w: Value, weight: Value) {
+    /// Adds to an arc.
+    pub fn add_arc(&mut self, b: &mut Builder, u: Value, w: Value, weight: Value) {
         if b.is_float(weight, 0.0) {
             return;
         }
@@ -68,7 +71,7 @@ impl Form {
     }
 
     /// Removes a value; returns its adjoint and its arcs (its self-arc among them).
-    fn take(&mut self, value: Value) -> (Option<Value>, BTreeMap<Value, Value>) {
+    pub fn take(&mut self, value: Value) -> (Option<Value>, BTreeMap<Value, Value>) {
         let bar = self.bars.remove(&value);
         let arcs = self.arcs.remove(&value).unwrap_or_default();
         for w in arcs.keys() {
@@ -88,6 +91,9 @@ impl Form {
 
 /// Eliminates everything behind the seeds (value, adjoint); what remains are the leaves: the gradient and the Hessian of the element.
 pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)]) -> Result<Form, Obstacle> {
+    if let Some(form) = order::eliminate(b, graph, seeds) {
+        return Ok(form);
+    }
     let mut form = Form::default();
     for &(value, bar) in seeds {
         if graph.is_active(b, value) {
@@ -143,12 +149,15 @@ fn last_unfinished(form: &Form, done: &BTreeSet<Value>, mark: u32) -> Option<Val
 }
 
 /// First and second partials of one operation, by distinct active argument.
-struct Partials {
-    first: Vec<(Value, Value)>,
-    second: Vec<(Value, Value, Value)>,
+pub struct Partials {
+    /// Argument and partial.
+    pub first: Vec<(Value, Value)>,
+    /// Two arguments (the smaller first) and their second partial.
+    pub second: Vec<(Value, Value, Value)>,
 }
 
-fn local_partials(b: &mut Builder, graph: &mut Graph, op: Op, args: &[Value], value: Value) -> Partials {
+/// The partials of `value = op(args)` with respect to its active arguments.
+pub fn local_partials(b: &mut Builder, graph: &mut Graph, op: Op, args: &[Value], value: Value) -> Partials {
     if op == Op::Select {
         let (one, zero) = (b.float(b.func().ty(value), 1.0), b.float(b.func().ty(value), 0.0));
         let pairs = [(args[1], b.select(args[0], one, zero)), (args[2], b.select(args[0], zero, one))];
@@ -194,36 +203,7 @@ fn eliminate_op(b: &mut Builder, graph: &mut Graph, form: &mut Form, op: Op, arg
             form.add_arc(b, u, w, weight);
         }
     }
-    push_arcs(b, form, value, &arcs, &partials.first);
-}
-
-/// Substitutes `dv = sum p_a da` into the arcs of an eliminated value.
-fn push_arcs(
-    b: &mut Builder,
-    form: &mut Form,
-    value: Value,
-    arcs: &BTreeMap<Value, Value>,
-    first: &[(Value, Value)],
-) {
-    for (&z, &weight) in arcs {
-        if z == value {
-            continue;
-        }
-        for &(a, p) in first {
-            let pushed = b.mul(p, weight);
-            let pushed = if a == z { b.add(pushed, pushed) } else { pushed };
-            form.add_arc(b, a, z, pushed);
-        }
-    }
-    if let Some(&weight) = arcs.get(&value) {
-        let scaled: Vec<Value> = first.iter().map(|&(_, p)| b.mul(p, weight)).collect();
-        for (i, &(a, _)) in first.iter().enumerate() {
-            for &(c, p) in &first[i..] {
-                let pushed = b.mul(scaled[i], p);
-                form.add_arc(b, a, c, pushed);
-            }
-        }
-    }
+    order::push(b, form, value, &arcs, &partials.first);
 }
 
 /// An `if` or a sum as one operation: for each result with arcs its first partials, for the weighted sum of results the form.
@@ -294,7 +274,7 @@ fn eliminate_composite(b: &mut Builder, graph: &mut Graph, form: &mut Form, inst
                 }
             }
         }
-        push_arcs(b, form, result, &outside, first);
+        order::push(b, form, result, &outside, first);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub mod eliminate;
 pub mod forward;
 pub mod graph;
+pub mod order;
 pub mod reverse;
 pub mod rules;
 pub mod sweep;
