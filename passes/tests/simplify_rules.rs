@@ -245,11 +245,9 @@ fn check(family: Family, rule: &Rule) {
         if point % 5 == 0
             && let Some(&first) = env.values().next()
         {
-            env.values_mut().for_each(|v| {
-                if v.ty() == first.ty() {
-                    *v = first;
-                }
-            });
+            for v in env.values_mut().filter(|v| v.ty() == first.ty()) {
+                *v = first;
+            }
         }
         if !conditions.iter().all(|when| holds(when, &env)) || outside_powers(rule, &env) {
             continue;
@@ -261,22 +259,18 @@ fn check(family: Family, rule: &Rule) {
         let (l, r) = (steps(&left, &env), steps(&right, &env));
         let (x, y) = (l[l.len() - 1], r[r.len() - 1]);
         let context = || format!("{family:?} {}: {x:?} became {y:?} at {env:?}", rule.name);
-        match (family, x, y) {
-            (Family::Rounding, Const::F64(x), Const::F64(y)) => {
-                if x.is_finite() {
-                    finite += 1;
-                    let near = (x - y).abs() <= TOLERANCE * scale(&l).max(scale(&r));
-                    assert!(near, "{}", context());
-                } else if y.is_finite() && env.values().all(|v| !matches!(v, Const::F64(x) if !x.is_finite()))
-                {
-                    let overflow = l.iter().any(|v| matches!(v, Const::F64(x) if x.is_infinite()));
-                    assert!(overflow || is_removable(&left, &right, &env, &mut rng), "{}", context());
-                }
-            }
-            _ => {
-                finite += 1;
-                assert!(same_bits(x, y), "{}", context());
-            }
+        let (Family::Rounding, Const::F64(x), Const::F64(y)) = (family, x, y) else {
+            finite += 1;
+            assert!(same_bits(x, y), "{}", context());
+            continue;
+        };
+        if x.is_finite() {
+            finite += 1;
+            let near = (x - y).abs() <= TOLERANCE * scale(&l).max(scale(&r));
+            assert!(near, "{}", context());
+        } else if y.is_finite() && env.values().all(|v| !matches!(v, Const::F64(x) if !x.is_finite())) {
+            let overflow = l.iter().any(|v| matches!(v, Const::F64(x) if x.is_infinite()));
+            assert!(overflow || is_removable(&left, &right, &env, &mut rng), "{}", context());
         }
     }
     assert!(finite >= LEAST, "{family:?} {}: only {finite} points satisfy its conditions", rule.name);

@@ -118,15 +118,15 @@ impl Site<'_> {
             let InstData::Op(op, args) = &self.src.insts[inst] else { continue };
             let args: Vec<Id> = args
                 .iter()
-                .map(|&arg| match ids.get(&arg) {
-                    Some(&id) => id,
-                    None => {
-                        let inside = source(built, image(arg), self.around.truth(arg));
-                        let id = into.outside(&inside, self.known.fact(self.src, arg), built);
-                        into.sources.insert(arg, source(built, image(arg), None));
-                        ids.insert(arg, id);
-                        id
+                .map(|&arg| {
+                    if let Some(&id) = ids.get(&arg) {
+                        return id;
                     }
+                    let inside = source(built, image(arg), self.around.truth(arg));
+                    let id = into.outside(&inside, self.known.fact(self.src, arg), built);
+                    into.sources.insert(arg, source(built, image(arg), None));
+                    ids.insert(arg, id);
+                    id
                 })
                 .collect();
             let id = into.operation(*op, &args);
@@ -273,13 +273,11 @@ impl Scratch {
 }
 
 fn literal_value(b: &mut Builder, literal: &Scalar) -> Value {
-    match literal {
-        Scalar::Size(expr) => b.size(expr),
-        _ => {
-            let literal = literal.as_literal().expect("called on literals and sizes");
-            b.constant(literal)
-        }
+    if let Scalar::Size(expr) = literal {
+        return b.size(expr);
     }
+    let literal = literal.as_literal().expect("called on literals and sizes");
+    b.constant(literal)
 }
 
 impl Better {

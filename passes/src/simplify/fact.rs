@@ -85,6 +85,7 @@ impl Fact {
     }
 
     /// The fact of `-self` on integers.
+    #[must_use]
     pub fn negated(&self) -> Fact {
         let flip = |bound: &Option<SizeExpr>| bound.as_ref().and_then(|e| e.checked_scale(-1));
         let safe = self.bounds().and_then(|(lo, hi)| fit(-hi, -lo)).is_some();

@@ -130,7 +130,9 @@ impl Spans {
                     last
                 }
                 Place::Moment(now) => {
-                    walk::captures(func, inst).iter().for_each(|&v| needed[v] = needed[v].min(*now));
+                    for v in walk::captures(func, inst) {
+                        needed[v] = needed[v].min(*now);
+                    }
                     *now
                 }
             };

@@ -145,15 +145,13 @@ fn loaded(func: &Func, entries: &Entries, index: &[Value], value: Value) -> Fact
 /// What follows from a condition being true or false.
 fn decide(func: &Func, cond: Value, truth: bool, decided: &mut Vec<(Value, bool)>) {
     decided.push((cond, truth));
-    match func.def(cond) {
-        Some(InstData::Op(Op::And, args)) if truth => {
-            args.iter().for_each(|&a| decide(func, a, true, decided))
+    let Some(InstData::Op(op, args)) = func.def(cond) else { return };
+    if (*op == Op::And && truth) || (*op == Op::Or && !truth) {
+        for &arg in args {
+            decide(func, arg, truth, decided);
         }
-        Some(InstData::Op(Op::Or, args)) if !truth => {
-            args.iter().for_each(|&a| decide(func, a, false, decided))
-        }
-        Some(InstData::Op(Op::Not, args)) => decide(func, args[0], !truth, decided),
-        _ => {}
+    } else if *op == Op::Not {
+        decide(func, args[0], !truth, decided);
     }
 }
 
