@@ -7,6 +7,7 @@
 pub mod array;
 pub mod assemble;
 pub mod buffer;
+pub mod compressed;
 pub mod convert;
 pub mod csr;
 pub mod error;
