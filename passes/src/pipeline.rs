@@ -6,6 +6,7 @@
 //! jacobian:  primal, jacobian                              | the walk: primal, seed, simplify, solve
 //! hessian:   primal, hessian, or: gradient, jacobian       | the walk: gradient, seed, simplify, solve
 //! sparse:    dce, hoist, extract, dce;   index program
+//! affine:    sparse, rows, dce, hoist, dce;   index program
 //! ```
 //! The walk computes the same matrix from the definition, one readable step at a time; the tests hold the direct roads against it.
 
@@ -15,7 +16,7 @@ use crate::dce;
 use crate::loops::{hoist, normalize, speculate, unroll};
 use crate::pass::Pass;
 use crate::simplify;
-use crate::sparse::{extract, hessian, index, jacobian, seed, solve};
+use crate::sparse::{extract, hessian, index, jacobian, rows, seed, solve};
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Func, Plane, Role};
 
@@ -113,6 +114,25 @@ fn sparse(mut trace: Trace, road: Road) -> Result<Sparse, Diagnostic> {
     let eval = trace.func().clone();
     let index = index::index_program(&eval)?;
     Ok(Sparse { eval, index, road, trace })
+}
+
+/// The most work of an iteration, relative to the element program, that rows are computed one by one for: an iteration is repeated for
+/// each of its rows, which costs more than slots do where it is long.
+const REPEATED: u64 = 3;
+
+/// The same matrix row by row, where every row of the program follows from loop variables (a stencil, a grid, a ring): its emissions
+/// away from borders are direct, so they need no slots. The matrix is the whole one: no unknown may be fixed, nothing reordered.
+pub fn affine(sparse: &Sparse) -> Option<Sparse> {
+    let by_rows = rows::rows(&sparse.eval).ok()?;
+    let mut trace = sparse.trace.clone();
+    trace.push("rows", "rows one after the other, borders by the general road", by_rows);
+    trace.run(PLAIN).ok()?;
+    let eval = trace.func().clone();
+    if rows::work(&eval) > 2 * REPEATED * rows::work(&sparse.eval) {
+        return None;
+    }
+    let index = index::index_program(&eval).ok()?;
+    Some(Sparse { eval, index, road: sparse.road, trace })
 }
 
 fn results(func: &Func) -> Vec<spadina_ir::func::Buffer> {

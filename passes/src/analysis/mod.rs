@@ -1,6 +1,7 @@
 //! Facts about a function that several passes ask for.
 
 pub mod activity;
+pub mod affine;
 pub mod pattern;
 pub mod range;
 pub mod structural;

@@ -5,5 +5,6 @@ pub mod extract;
 pub mod hessian;
 pub mod index;
 pub mod jacobian;
+pub mod rows;
 pub mod seed;
 pub mod solve;

@@ -1,0 +1,183 @@
+//! Rows of affine kernels, computed one after the other: the loop variable solved for, given the row.
+//!
+//! # Problem
+//! An element program scatters: each iteration adds to several rows, through a slot for every entry.
+//! ```text
+//! for i in 0..N-1 { h = f(x[i], x[i+1]);  emit [x[i], x[i+1]]: (0,0) h, (0,1) -h, (1,0) -h, (1,1) h }
+//! ```
+//! Where every subscript of a row is a loop variable plus an offset, the iterations that meet a given row are known:
+//! ```text
+//! for r in 1..N-1 { h = f(x[r-1], x[r]); k = f(x[r], x[r+1]);  emit direct x[r]: (x[r-1]) -h, (x[r]) h + k, (x[r+1]) -k }
+//! ```
+//! The row is complete, its columns are known and in order: its values are stored where the matrix keeps them, without slots and
+//! without zeros before.
+//! # Method
+//! 1. The row subscript `sign * iv + base` is solved for `iv`: `iv = sign * (r - base)`, an exact division; modulo `N` for a ring,
+//!    where `iv -> (iv + base) % N` is a bijection of `0..N` (so `N` = 1, 2, 3 need no care). Distinct solutions are *shifts*; the row
+//!    receives, of each shift, what the iteration behind it gives to this row, under the guard that this iteration exists.
+//! 2. On a box of rows far from all borders the guards hold, nothing wraps, and conditions on indices are known (`rows/interior.rs`):
+//!    there the entries of all shifts are added up by column, sorted, and stored by one *direct* emission for each buffer.
+//! 3. The frame around the box, two strips for each axis, is computed by the same copy with its guards and ordinary emissions: the
+//!    general road. Each row comes wholly from one of the two.
+//! 4. A sum into a scalar (the energy) is counted by one shift that meets every iteration once.
+//! # Why it keeps the meaning
+//! Emissions and accumulations only add, and every (iteration, row) pair of the element program is met once: a row exists for each
+//! effect (proven from bounds and guards, else refused), and a shift maps iterations to rows one to one.
+//! # Limits
+//! Rows must determine the whole iteration; coefficients other than 1 and -1, intermediate arrays, results of loops with effects,
+//! triangular bounds and dense rows (a scalar unknown in a loop) are refused: the element program serves them. An iteration is computed
+//! once for each of its rows.
+
+mod gather;
+mod interior;
+mod plan;
+
+use crate::rewrite::{Rewriter, Visitor};
+use gather::Gather;
+use interior::Interior;
+use plan::{Group, Plan};
+use spadina_ir::builder::Builder;
+use spadina_ir::func::{Func, Inst, InstData, Value};
+use spadina_ir::op::Op;
+use spadina_ir::types::SizeExpr;
+use spadina_ir::walk;
+
+/// Why a program is not computed row by row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refusal(pub &'static str);
+
+/// The program row by row. Its interior emissions are direct.
+///
+/// # Errors
+/// Why the element program must serve.
+pub fn rows(func: &Func) -> Result<Func, Refusal> {
+    let mut plan = Plan::new(func)?;
+    let mut rw = Rewriter::new(func, format!("{}.rows", func.name));
+    let mut next_site = 0;
+    rw.region(func.body, &mut Outside { plan: &plan, next_site: &mut next_site });
+    for n in 0..plan.groups.len() {
+        let boxed = margins(&rw, &plan, &plan.groups[n])?;
+        let group = &mut plan.groups[n];
+        for k in 0..group.dims.len() {
+            group.lower[k] = group.lower[k].max(boxed.lower[k]);
+            group.upper[k] = group.upper[k].max(boxed.upper[k]);
+        }
+        let group = &plan.groups[n];
+        if group.lower.iter().chain(&group.upper).any(|&margin| margin > 0) {
+            frame(&mut rw, &plan, group, &mut next_site)?;
+        }
+        let rows = open_box(&mut rw.b, group);
+        let interior = new_interior(group, &rows);
+        Gather::run(&mut rw, &plan, group, rows, Some(interior), &mut next_site)?;
+        close_loops(&mut rw.b, group.dims.len());
+    }
+    Ok(rw.b.finish())
+}
+
+fn new_interior(group: &Group, rows: &[Value]) -> Interior {
+    let (lower, upper) = (group.lower.clone(), group.upper.clone());
+    Interior { rows: rows.to_vec(), dims: group.dims.clone(), lower, upper }
+}
+
+/// What stands outside of the nests: pure values, and phases that write single rows.
+struct Outside<'a> {
+    plan: &'a Plan,
+    next_site: &'a mut u32,
+}
+
+impl Visitor for Outside<'_> {
+    fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
+        if self.plan.phases.iter().any(|p| p.nest && p.root == inst) {
+            return;
+        }
+        if let InstData::Emit(emit) = &rw.src.insts[inst] {
+            let mut image = rw.map_emit(emit);
+            image.site = *self.next_site;
+            *self.next_site += 1;
+            rw.b.emit(image);
+        } else {
+            rw.copy(inst, self);
+        }
+    }
+}
+
+/// The box that the interior of a group needs: found by building it once for nothing.
+fn margins(rw: &Rewriter<'_>, plan: &Plan, group: &Group) -> Result<Interior, Refusal> {
+    let mut attempt = Rewriter { src: rw.src, b: rw.b.clone(), map: rw.map.clone() };
+    let rows = open_box(&mut attempt.b, group);
+    let interior = new_interior(group, &rows);
+    let found = Gather::run(&mut attempt, plan, group, rows, Some(interior), &mut 0)?;
+    found.ok_or(Refusal("there is no interior"))
+}
+
+/// Opens the loops over the box; its row subscripts.
+fn open_box(b: &mut Builder, group: &Group) -> Vec<Value> {
+    let open = |b: &mut Builder, k: usize| {
+        let (lo, hi) = (b.int(group.lower[k]), shortened(b, &group.dims[k], group.upper[k]));
+        b.begin_loop(lo, hi, 1, &[]).0
+    };
+    (0..group.dims.len()).map(|k| open(b, k)).collect()
+}
+
+fn close_loops(b: &mut Builder, count: usize) {
+    for _ in 0..count {
+        b.end_loop(&[]);
+    }
+}
+
+fn shortened(b: &mut Builder, dim: &SizeExpr, by: i64) -> Value {
+    let dim = b.size(dim);
+    let by = b.int(by);
+    b.op(Op::IntSub, &[dim, by])
+}
+
+/// The rows around the box: for each axis a strip before it and a strip behind it, where the axes before lie in the box and those after
+/// have their full length. One loop runs over the strips, so that their code exists once.
+fn frame(rw: &mut Rewriter<'_>, plan: &Plan, group: &Group, next_site: &mut u32) -> Result<(), Refusal> {
+    let (zero, strips) = (rw.b.int(0), rw.b.int(2 * group.dims.len() as i64));
+    let (strip, _) = rw.b.begin_loop(zero, strips, 1, &[]);
+    let mut rows = Vec::new();
+    for (k, dim) in (0..).zip(&group.dims) {
+        let b = &mut rw.b;
+        let (margin, length) = (b.int(group.lower[k]), b.size(dim));
+        let box_end = shortened(b, dim, group.upper[k]);
+        let first_end = b.op(Op::IntMin, &[margin, length]);
+        let last_start = b.op(Op::IntMax, &[first_end, box_end]);
+        let (before, behind) = (b.int(2 * k as i64), b.int(2 * k as i64 + 1));
+        let is_before = b.op(Op::IntEq, &[strip, before]);
+        let is_behind = b.op(Op::IntEq, &[strip, behind]);
+        let boxed = b.op(Op::IntLt, &[behind, strip]);
+        let lo = b.select(boxed, margin, zero);
+        let lo = b.select(is_behind, last_start, lo);
+        let hi = b.select(boxed, box_end, length);
+        let hi = b.select(is_before, first_end, hi);
+        rows.push(b.begin_loop(lo, hi, 1, &[]).0);
+    }
+    Gather::run(rw, plan, group, rows, None, next_site)?;
+    close_loops(&mut rw.b, group.dims.len() + 1);
+    Ok(())
+}
+
+/// Weighed float operations in loops, each counted once: how much work one iteration of everything is.
+pub fn work(func: &Func) -> u64 {
+    let mut total = 0;
+    walk::visit_insts(func, func.body, &mut |region, inst| {
+        if let InstData::Op(op, _) = &func.insts[inst]
+            && region != func.body
+        {
+            total += weight(*op);
+        }
+    });
+    total
+}
+
+fn weight(op: Op) -> u64 {
+    use spadina_ir::op::Smoothness;
+    match op {
+        Op::Neg => 0,
+        Op::Div | Op::Sqrt => 4,
+        Op::Add | Op::Sub | Op::Mul | Op::Min | Op::Max | Op::Abs => 1,
+        _ if op.smoothness() == Smoothness::Discrete => 0,
+        _ => 16,
+    }
+}

@@ -1,0 +1,434 @@
+//! Which rows the phases of a program write, and which iteration stands behind a row.
+
+use super::Refusal;
+use crate::analysis::affine::{Affine, Subscript, subscript};
+use cranelift_entity::EntityRef;
+use spadina_ir::func::{Buffer, Func, Inst, InstData, Plane, Region, Role, Value};
+use spadina_ir::op::Op;
+use spadina_ir::types::SizeExpr;
+use spadina_ir::walk;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How one induction variable follows from a subscript `r` of the row: `r = sign * iv + base`, modulo the axis where wrapped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Solve {
+    /// The induction variable.
+    pub(super) iv: Value,
+    /// 1 or -1.
+    pub(super) sign: i64,
+    /// What is added.
+    pub(super) base: SizeExpr,
+    /// The length of the axis, where the subscript wraps around.
+    pub(super) modulus: Option<SizeExpr>,
+}
+
+/// The solution for all looped axes of a row, in order of the axes.
+pub(super) type Shift = Vec<Solve>;
+
+/// A row that an effect writes: a buffer of `Func::rows` and its subscripts.
+pub(super) type RowRef = (Buffer, Vec<Value>);
+
+/// One effect and what stands around it.
+#[derive(Clone, Debug)]
+pub(super) struct Effect {
+    pub(super) inst: Inst,
+    /// Enclosing loops, outermost first.
+    pub(super) loops: Vec<Inst>,
+    /// Enclosing conditions and whether they hold.
+    pub(super) guards: Vec<(Value, bool)>,
+    /// Rows it writes; none for a sum into a scalar.
+    pub(super) rows: Vec<RowRef>,
+}
+
+/// A top-level instruction with effects.
+#[derive(Clone, Debug)]
+pub(super) struct Phase {
+    pub(super) root: Inst,
+    pub(super) effects: Vec<Effect>,
+    /// Whether rows are written inside loops: then it is computed row by row, else as it stands.
+    pub(super) nest: bool,
+}
+
+/// What one shift of one phase gives to a row.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) phase: usize,
+    pub(super) shift: Shift,
+    /// Whether every iteration has a row.
+    total: bool,
+    /// Sums into scalars that are counted here.
+    pub(super) sums: BTreeSet<Inst>,
+}
+
+/// Rows that are computed by one loop nest: those of all buffers with the same looped axes.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    /// Lengths of the looped axes.
+    pub(super) dims: Vec<SizeExpr>,
+    pub(super) buffers: Vec<Buffer>,
+    pub(super) jobs: Vec<Job>,
+    /// The interior starts here on each axis,
+    pub(super) lower: Vec<i64>,
+    /// and ends so far before the end.
+    pub(super) upper: Vec<i64>,
+}
+
+/// How a program is turned to rows.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) phases: Vec<Phase>,
+    /// Which axes of a row buffer are looped over.
+    pub(super) looped: BTreeMap<Buffer, Vec<bool>>,
+    pub(super) groups: Vec<Group>,
+}
+
+/// The buffer whose rows an accumulation writes.
+pub(super) fn row_owner(func: &Func, buffer: Buffer) -> Buffer {
+    match func.buffers[buffer].plane {
+        Plane::Adjoint(of) | Plane::Tangent(of) => of,
+        Plane::Primal | Plane::Block(..) => buffer,
+    }
+}
+
+/// The row behind a position.
+pub(super) fn row_of(func: &Func, position: Value) -> Option<RowRef> {
+    match func.def(position) {
+        Some(InstData::Position(buffer, index)) => Some((*buffer, index.clone())),
+        _ => None,
+    }
+}
+
+impl Plan {
+    pub(super) fn new(func: &Func) -> Result<Plan, Refusal> {
+        let mut phases = Vec::new();
+        for &root in &func.regions[func.body].insts {
+            if walk::has_effects(func, root) {
+                let mut effects = Vec::new();
+                collect(func, root, &mut Surroundings::default(), &mut effects)?;
+                let nest = effects.iter().any(|e| !e.loops.is_empty() && !e.rows.is_empty());
+                if nest && effects.iter().any(|e| e.loops.is_empty()) {
+                    return Err(Refusal("a row is written beside the loop that writes others"));
+                }
+                phases.push(Phase { root, effects, nest });
+            }
+        }
+        let mut plan = Plan { phases, looped: BTreeMap::new(), groups: Vec::new() };
+        plan.find_axes(func);
+        plan.find_groups(func)?;
+        plan.place_sums(func)?;
+        plan.place_points(func)?;
+        if plan.groups.is_empty() {
+            return Err(Refusal("no row is written inside a loop"));
+        }
+        Ok(plan)
+    }
+
+    fn find_axes(&mut self, func: &Func) {
+        for (buffer, index) in self.phases.iter().flat_map(|p| &p.effects).flat_map(|e| &e.rows) {
+            let axes = self.looped.entry(*buffer).or_insert_with(|| vec![false; index.len()]);
+            for (axis, &value) in axes.iter_mut().zip(index) {
+                *axis |= match subscript(func, value) {
+                    Some(Subscript::Plain(form)) => !form.terms.is_empty(),
+                    Some(Subscript::Wrapped { .. }) | None => true,
+                };
+            }
+        }
+    }
+
+    /// The iteration behind a row that is written inside loops.
+    pub(super) fn solve(&self, func: &Func, row: &RowRef) -> Result<Shift, Refusal> {
+        let (buffer, index) = row;
+        let looped = &self.looped[buffer];
+        let mut shift = Shift::new();
+        for (axis, &value) in index.iter().enumerate() {
+            if !looped[axis] {
+                func.as_int(value).ok_or(Refusal("a row has a subscript that is neither looped nor literal"))?;
+                continue;
+            }
+            let dim = &func.buffers[*buffer].dims[axis];
+            let solve = match subscript(func, value) {
+                Some(Subscript::Plain(form)) => match form.single() {
+                    Some((iv, sign @ (1 | -1))) => Solve { iv, sign, base: form.base, modulus: None },
+                    _ => return Err(Refusal("a subscript of a row is not a loop variable plus an offset")),
+                },
+                Some(Subscript::Wrapped { inner, modulus }) if modulus == *dim => match inner.single() {
+                    Some((iv, 1)) => {
+                        let base = without_multiple(&inner.base, &modulus);
+                        Solve { iv, sign: 1, base: base.ok_or(OVERFLOW)?, modulus: Some(modulus) }
+                    }
+                    _ => return Err(Refusal("a subscript that wraps is not a loop variable plus an offset")),
+                },
+                Some(Subscript::Wrapped { .. }) | None => {
+                    return Err(Refusal("a subscript of a row is not affine"));
+                }
+            };
+            if shift.iter().any(|s: &Solve| s.iv == solve.iv) {
+                return Err(Refusal("two subscripts of a row follow one loop"));
+            }
+            shift.push(solve);
+        }
+        Ok(shift)
+    }
+
+    fn dims(&self, func: &Func, buffer: Buffer) -> Vec<SizeExpr> {
+        let axes = func.buffers[buffer].dims.iter().zip(&self.looped[&buffer]);
+        axes.filter(|&(_, &looped)| looped).map(|(dim, _)| dim.clone()).collect()
+    }
+
+    fn find_groups(&mut self, func: &Func) -> Result<(), Refusal> {
+        let mut groups: Vec<Group> = Vec::new();
+        for (n, phase) in self.phases.iter().enumerate().filter(|(_, p)| p.nest) {
+            for effect in &phase.effects {
+                for row in &effect.rows {
+                    let shift = self.solve(func, row)?;
+                    let ivs: BTreeSet<Value> = shift.iter().map(|s| s.iv).collect();
+                    if ivs != variables(func, &effect.loops) {
+                        return Err(Refusal("a row does not determine the iteration that writes it"));
+                    }
+                    let dims = self.dims(func, row.0);
+                    prove(func, effect, &shift, &dims, true)?;
+                    let total = prove(func, effect, &shift, &dims, false).is_ok();
+                    let at = groups.iter().position(|g| g.dims == dims).unwrap_or_else(|| {
+                        let margin = vec![0; dims.len()];
+                        let (lower, upper) = (margin.clone(), margin);
+                        groups.push(Group { dims, buffers: Vec::new(), jobs: Vec::new(), lower, upper });
+                        groups.len() - 1
+                    });
+                    let group = &mut groups[at];
+                    if !group.buffers.contains(&row.0) {
+                        group.buffers.push(row.0);
+                    }
+                    match group.jobs.iter_mut().find(|j| j.phase == n && j.shift == shift) {
+                        Some(job) => job.total |= total,
+                        None => group.jobs.push(Job { phase: n, shift, total, sums: BTreeSet::new() }),
+                    }
+                }
+            }
+        }
+        self.groups = groups;
+        Ok(())
+    }
+
+    /// Each sum into a scalar is counted by one shift that meets every iteration once.
+    fn place_sums(&mut self, func: &Func) -> Result<(), Refusal> {
+        for (n, phase) in self.phases.iter().enumerate().filter(|(_, p)| p.nest) {
+            for effect in phase.effects.iter().filter(|e| e.rows.is_empty()) {
+                let ivs = variables(func, &effect.loops);
+                let mut jobs = self.groups.iter_mut().flat_map(|g| &mut g.jobs);
+                let job = jobs.find(|j| {
+                    j.phase == n && j.total && j.shift.iter().map(|s| s.iv).collect::<BTreeSet<_>>() == ivs
+                });
+                let job = job.ok_or(Refusal("a sum has no row that meets every iteration"))?;
+                job.sums.insert(effect.inst);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that are written outside of loops must lie outside of the interior.
+    fn place_points(&mut self, func: &Func) -> Result<(), Refusal> {
+        let plain = self.phases.iter().filter(|p| !p.nest).flat_map(|p| &p.effects);
+        for (buffer, index) in plain.flat_map(|e| &e.rows) {
+            let Some(group) = self.groups.iter_mut().find(|g| g.buffers.contains(buffer)) else { continue };
+            let axes = index.iter().zip(&self.looped[buffer]).filter(|&(_, &looped)| looped);
+            let outside = axes.enumerate().find_map(|(k, (&value, _))| {
+                let at = Affine::of(func, value)?.as_size()?.clone();
+                if let Some(n) = at.as_constant() {
+                    return Some((k, Some(n.checked_add(1)?), None));
+                }
+                let from_end = group.dims[k].checked_sub(&at)?.as_constant()?;
+                Some((k, None, Some(from_end)))
+            });
+            let (k, lower, upper) = outside.ok_or(Refusal("a single row may lie anywhere"))?;
+            group.lower[k] = group.lower[k].max(lower.unwrap_or(0));
+            group.upper[k] = group.upper[k].max(upper.unwrap_or(0));
+        }
+        Ok(())
+    }
+}
+
+const OVERFLOW: Refusal = Refusal("an offset overflows");
+
+/// `base - k * modulus` for the k that removes the sizes of the modulus, or brings a literal nearest to zero.
+fn without_multiple(base: &SizeExpr, modulus: &SizeExpr) -> Option<SizeExpr> {
+    let times = match (modulus.terms.first(), modulus.as_constant()) {
+        (Some(&(size, per)), _) => {
+            let have = base.terms.iter().find(|t| t.0 == size).map_or(0, |t| t.1);
+            have.checked_div(per)?
+        }
+        (None, Some(n)) => base.as_constant()?.checked_add(n / 2)?.checked_div_euclid(n)?,
+        (None, None) => 0,
+    };
+    base.checked_sub(&modulus.checked_scale(times)?)
+}
+
+fn variables(func: &Func, loops: &[Inst]) -> BTreeSet<Value> {
+    loops.iter().filter_map(|&l| variable(func, l)).collect()
+}
+
+/// The induction variable of a loop.
+pub(super) fn variable(func: &Func, inst: Inst) -> Option<Value> {
+    match &func.insts[inst] {
+        InstData::Loop { body, .. } => func.regions[*body].params.first().copied(),
+        _ => None,
+    }
+}
+
+#[derive(Default)]
+struct Surroundings {
+    loops: Vec<Inst>,
+    guards: Vec<(Value, bool)>,
+}
+
+fn collect(
+    func: &Func,
+    inst: Inst,
+    around: &mut Surroundings,
+    found: &mut Vec<Effect>,
+) -> Result<(), Refusal> {
+    let mut inside = |region: Region, around: &mut Surroundings| {
+        func.regions[region].insts.iter().try_for_each(|&i| collect(func, i, around, found))
+    };
+    let rows = match &func.insts[inst] {
+        InstData::Loop { carries, step, body, .. } => {
+            if !walk::has_effects(func, inst) {
+                return Ok(());
+            }
+            if !carries.is_empty() || *step != 1 {
+                return Err(Refusal("a loop with effects has a result or a stride"));
+            }
+            around.loops.push(inst);
+            inside(*body, around)?;
+            around.loops.pop();
+            return Ok(());
+        }
+        InstData::If { cond, then, els } => {
+            for (region, holds) in [(*then, true), (*els, false)] {
+                around.guards.push((*cond, holds));
+                inside(region, around)?;
+                around.guards.pop();
+            }
+            return Ok(());
+        }
+        InstData::Emit(emit) => {
+            if emit.direct {
+                return Err(Refusal("rows are direct already"));
+            }
+            let rows: Option<Vec<RowRef>> = emit.rows.iter().map(|&r| row_of(func, r)).collect();
+            rows.ok_or(Refusal("a row is not a position"))?
+        }
+        InstData::Accum(buffer, index, _) => {
+            let owner = row_owner(func, *buffer);
+            if func.buffers[*buffer].role == Role::Scratch {
+                return Err(Refusal("there are intermediate arrays"));
+            }
+            if index.is_empty() {
+                Vec::new()
+            } else if func.rows.contains(&owner) {
+                vec![(owner, index.clone())]
+            } else {
+                return Err(Refusal("a result has no rows"));
+            }
+        }
+        InstData::Reset(_) | InstData::Check(..) => return Err(Refusal("there are intermediate arrays")),
+        InstData::Const(_) | InstData::Size(_) | InstData::Op(..) | InstData::Load(..) | InstData::Position(..) => {
+            return Ok(());
+        }
+    };
+    let (loops, guards) = (around.loops.clone(), around.guards.clone());
+    found.push(Effect { inst, loops, guards, rows });
+    Ok(())
+}
+
+fn not_negative(expr: Option<SizeExpr>) -> bool {
+    expr.is_some_and(|e| e.constant >= 0 && e.terms.iter().all(|&(_, c)| c > 0))
+}
+
+/// Proves that a row exists for every iteration (that passes the guards, if they count).
+fn prove(
+    func: &Func,
+    effect: &Effect,
+    shift: &[Solve],
+    dims: &[SizeExpr],
+    guarded: bool,
+) -> Result<(), Refusal> {
+    for (solve, dim) in shift.iter().zip(dims) {
+        let owner = effect.loops.iter().find(|&&l| variable(func, l) == Some(solve.iv));
+        let Some(InstData::Loop { lo, hi, .. }) = owner.map(|&l| &func.insts[l]) else {
+            return Err(Refusal("a row follows a loop that does not enclose it"));
+        };
+        let bound = |value: Value| Affine::of(func, value).and_then(|form| form.as_size().cloned());
+        let (lo, hi) = bound(*lo).zip(bound(*hi)).ok_or(Refusal("a bound depends on another loop or on data"))?;
+        if let Some(modulus) = &solve.modulus {
+            if lo != SizeExpr::default() || hi != *modulus {
+                return Err(Refusal("a loop over part of a ring"));
+            }
+            continue;
+        }
+        let (mut lower, mut upper) = (vec![lo], vec![hi]);
+        if guarded {
+            for &(cond, holds) in &effect.guards {
+                learn(func, cond, holds, solve.iv, &mut lower, &mut upper);
+            }
+        }
+        let first = |l: &SizeExpr| match solve.sign {
+            1 => l.checked_add(&solve.base),
+            _ => dim.checked_sub(&solve.base)?.checked_add(l)?.checked_sub(&SizeExpr::constant(1)),
+        };
+        let last = |h: &SizeExpr| match solve.sign {
+            1 => dim.checked_sub(h)?.checked_sub(&solve.base),
+            _ => solve.base.checked_sub(h)?.checked_add(&SizeExpr::constant(1)),
+        };
+        if !lower.iter().any(|l| not_negative(first(l))) || !upper.iter().any(|h| not_negative(last(h))) {
+            return Err(Refusal("a row is not proven to exist"));
+        }
+    }
+    Ok(())
+}
+
+/// What a condition says about a loop variable: `lower <= iv < upper`.
+fn learn(
+    func: &Func,
+    cond: Value,
+    holds: bool,
+    iv: Value,
+    lower: &mut Vec<SizeExpr>,
+    upper: &mut Vec<SizeExpr>,
+) {
+    let Some(InstData::Op(op, args)) = func.def(cond) else { return };
+    match (op, holds) {
+        (Op::And, true) | (Op::Or, false) => {
+            args.iter().for_each(|&a| learn(func, a, holds, iv, lower, upper));
+            return;
+        }
+        (Op::Not, _) => return learn(func, args[0], !holds, iv, lower, upper),
+        _ => {}
+    }
+    // `difference` is at most zero, in one or both directions.
+    let forms = || Affine::of(func, args[0])?.minus(&Affine::of(func, args[1])?);
+    let Some(form) = (args.len() == 2).then(forms).flatten() else { return };
+    let below = match (op, holds) {
+        (Op::IntLt, true) => vec![form.offset(1)],
+        (Op::IntLe, true) => vec![Some(form)],
+        (Op::IntLt, false) => vec![form.times(-1)],
+        (Op::IntLe, false) => vec![form.times(-1).and_then(|f| f.offset(1))],
+        (Op::IntEq, true) | (Op::IntNe, false) => vec![form.times(-1), Some(form)],
+        _ => Vec::new(),
+    };
+    for difference in below.into_iter().flatten() {
+        match difference.single() {
+            // iv + base <= 0
+            Some((v, 1)) if v == iv => {
+                upper.extend(SizeExpr::constant(1).checked_sub(&difference.base));
+            }
+            // base - iv <= 0
+            Some((v, -1)) if v == iv => lower.push(difference.base),
+            _ => {}
+        }
+    }
+}
+
+/// Buffers in the order of a list.
+pub(super) fn rank(list: &[Buffer], buffer: Buffer) -> usize {
+    list.iter().position(|&b| b == buffer).unwrap_or(list.len() + buffer.index())
+}
