@@ -126,9 +126,10 @@ fn close_loops(b: &mut Builder, count: usize) {
 }
 
 fn shortened(b: &mut Builder, dim: &SizeExpr, by: i64) -> Value {
-    let dim = b.size(dim);
-    let by = b.int(by);
-    b.op(Op::IntSub, &[dim, by])
+    match dim.checked_sub(&SizeExpr::constant(by)) {
+        Some(expr) => b.size(&expr),
+        None => b.int(0),
+    }
 }
 
 /// The rows around the box: for each axis a strip before it and a strip behind it, where the axes before lie in the box and those after
@@ -158,16 +159,30 @@ fn frame(rw: &mut Rewriter<'_>, plan: &Plan, group: &Group, next_site: &mut u32)
     Ok(())
 }
 
-/// Weighed float operations in loops, each counted once: how much work one iteration of everything is.
+/// Weighed float operations in loops, each counted once: how much work one iteration of everything is. Of a program by rows only
+/// the interior counts.
 pub fn work(func: &Func) -> u64 {
     let mut total = 0;
-    walk::visit_insts(func, func.body, &mut |region, inst| {
-        if let InstData::Op(op, _) = &func.insts[inst]
-            && region != func.body
-        {
-            total += weight(*op);
+    let direct = |inst: Inst| {
+        let mut found = false;
+        for region in func.insts[inst].regions() {
+            walk::visit_insts(func, region, &mut |_, i| {
+                found |= matches!(&func.insts[i], InstData::Emit(emit) if emit.direct);
+            });
         }
-    });
+        found
+    };
+    let roots = &func.regions[func.body].insts;
+    let by_rows = roots.iter().any(|&root| direct(root));
+    for &root in roots.iter().filter(|&&root| !by_rows || direct(root)) {
+        for region in func.insts[root].regions() {
+            walk::visit_insts(func, region, &mut |_, inst| {
+                if let InstData::Op(op, _) = &func.insts[inst] {
+                    total += weight(*op);
+                }
+            });
+        }
+    }
     total
 }
 
