@@ -3,6 +3,7 @@
 use crate::report::Report;
 use spadina_codegen::error::CodegenError;
 use spadina_ir::interp::InterpError;
+use spadina_ir::span::{SourceFile, Span};
 use spadina_runtime::error::RuntimeError;
 
 /// What can go wrong between a source text and a sparse matrix.
@@ -40,6 +41,46 @@ impl Error {
     /// An error about data.
     pub fn data(message: impl Into<String>) -> Error {
         Error::Data(message.into())
+    }
+
+    /// A subscript out of range, with the place in the source.
+    fn subscript(
+        source: &SourceFile,
+        buffer: &str,
+        axis: i64,
+        (index, bound): (i64, i64),
+        span: Span,
+    ) -> Error {
+        let at = if span == Span::default() {
+            String::new()
+        } else {
+            let (line, column) = source.line_col(span.start);
+            format!(" (at {}:{line}:{column}: `{}`)", source.name, span.slice(&source.text))
+        };
+        Error::Data(format!("subscript {index} on axis {axis} of `{buffer}` is outside 0..{bound}{at}"))
+    }
+
+    /// An error of the interpreter, with the place in the source where there is one.
+    pub(crate) fn interpreting(source: &SourceFile, error: InterpError) -> Error {
+        match &error {
+            InterpError::Subscript { buffer, axis, index, bound, span: (start, end) } => {
+                let span = Span { start: *start, end: *end };
+                Error::subscript(source, buffer, *axis as i64, (*index, *bound), span)
+            }
+            _ => error.into(),
+        }
+    }
+
+    /// An error of the runtime, with the place in the source where there is one.
+    pub(crate) fn running(source: &SourceFile, error: RuntimeError) -> Error {
+        match &error {
+            RuntimeError::Subscript { buffer, axis, index, bound, span: (start, end) } => {
+                let offset = |at: i64| u32::try_from(at).unwrap_or(0);
+                let span = Span { start: offset(*start), end: offset(*end) };
+                Error::subscript(source, buffer, *axis, (*index, *bound), span)
+            }
+            _ => error.into(),
+        }
     }
 
     /// An error about a request.

@@ -10,6 +10,7 @@ use spadina_ir::func::{Func, Role};
 use spadina_ir::span::SourceFile;
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::pipeline::{self, Matrix, Step};
+use spadina_passes::sparse::index::index_program;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -236,18 +237,18 @@ impl Kernel {
         let (Goal::Whole(derivative) | Goal::Dense(derivative)) = goal;
         let primal = self.differentiable(derivative, wrt)?;
         let refuse = |diagnostic| self.refusal(diagnostic);
-        Program::new(match goal {
+        let eval = match goal {
             Goal::Whole(Derivative::Value) => pipeline::value(&primal).map_err(refuse)?.func().clone(),
             Goal::Whole(Derivative::Gradient) => {
                 pipeline::gradient(&primal, Weights::One).map_err(refuse)?.func().clone()
             }
             Goal::Whole(Derivative::Jacobian) => {
                 let sparse = pipeline::jacobian(&primal).map_err(refuse)?;
-                return Program::sparse(sparse.eval, sparse.index);
+                return Program::new(sparse.eval, sparse.index);
             }
             Goal::Whole(Derivative::Hessian) => {
                 let sparse = pipeline::hessian(&primal, Weights::One).map_err(refuse)?;
-                return Program::sparse(sparse.eval, sparse.index);
+                return Program::new(sparse.eval, sparse.index);
             }
             Goal::Dense(Derivative::Hessian) => {
                 pipeline::dense(&primal, Matrix::Hessian(Weights::One)).map_err(refuse)?.func().clone()
@@ -258,15 +259,12 @@ impl Kernel {
             Goal::Dense(Derivative::Value | Derivative::Gradient) => {
                 unreachable!("dense programs are asked for matrices only")
             }
-        })
-        .map_err(|error| match error {
-            NotPreparable::Refused(diagnostic) => self.refusal(diagnostic),
-            NotPreparable::Other(error) => error,
-        })
+        };
+        // Without a matrix the index program only checks subscripts.
+        let index = index_program(&eval).map_err(refuse)?;
+        Program::new(eval, index)
     }
 }
-
-pub(crate) use crate::program::NotPreparable;
 
 pub(crate) fn is_input(role: Role) -> bool {
     matches!(role, Role::Var | Role::Data | Role::Structural)

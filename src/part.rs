@@ -2,16 +2,19 @@
 
 use crate::bind::{Bound, number};
 use crate::error::Error;
+use crate::kernel::Kernel;
 use crate::native::NativeEval;
 use crate::options::Engine;
 use crate::program::Program;
 use rayon::ThreadPool;
 use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::interp::{self, ArrayData, Bindings};
+use spadina_ir::span::SourceFile;
 use spadina_ir::types::{Size, Ty};
 use spadina_runtime::array::{Array, ArrayMut, Element, OwnedArray};
 use spadina_runtime::buffer::{BufferSpec, BufferUse};
 use spadina_runtime::csr::Pattern;
+use spadina_runtime::error::RuntimeError;
 use spadina_runtime::evaluate::{Call, evaluate};
 use spadina_runtime::options::PrepareOptions;
 use spadina_runtime::plan::Plan;
@@ -118,13 +121,13 @@ pub(crate) fn total(func: &Func, bound: &Bound, list: &[Buffer]) -> Result<usize
 impl Part {
     /// Prepares a program; with `old`, a part of the same program, its pattern is shared if it has not changed.
     pub(crate) fn prepare(
-        kernel: &Func,
+        kernel: &Kernel,
         program: &Arc<Program>,
         bound: &Bound,
         how: &How,
         old: Option<&Part>,
     ) -> Result<Part, Error> {
-        let func = &program.eval;
+        let (func, source, kernel) = (&program.eval, kernel.source(), kernel.func());
         let inputs = func.buffers.iter().filter(|(_, data)| crate::kernel::is_input(data.role));
         let inputs = inputs.map(|(buffer, data)| {
             let written = kernel.buffer_named(&data.name);
@@ -136,8 +139,8 @@ impl Part {
         let cols = total(func, bound, &func.columns)?;
         let outputs = outputs(kernel, func, bound)?;
         let (backend, pattern) = match how.engine {
-            Engine::Jit => jit(program, bound, how, &inputs, (rows, cols), old)?,
-            Engine::Interp => interpret(program, bound, &inputs)?,
+            Engine::Jit => jit(program, source, bound, how, &inputs, (rows, cols), old)?,
+            Engine::Interp => interpret(program, source, bound, &inputs)?,
         };
         Ok(Part { program: Arc::clone(program), how: how.clone(), inputs, outputs, pattern, backend })
     }
@@ -156,7 +159,7 @@ impl Part {
     }
 
     /// Evaluates into the caller's slices.
-    pub(crate) fn evaluate(&mut self, bound: &Bound, slices: Slices<'_>) -> Result<(), Error> {
+    pub(crate) fn evaluate(&mut self, bound: &Bound, slices: &mut Slices<'_>) -> Result<(), Error> {
         match &mut self.backend {
             Backend::Jit { eval, plan, workspace, scalars, .. } => {
                 let values = if self.pattern.nnz() > 0 { &mut *slices.matrix } else { &mut [][..] };
@@ -235,20 +238,16 @@ fn collect<'s, T>(
 /// A slice for every output of rank one and more.
 fn destinations<'a>(
     outputs: &'a mut [Output],
-    mut results: &'a mut [f64],
-    mut gradient: &'a mut [f64],
+    results: &'a mut [f64],
+    gradient: &'a mut [f64],
 ) -> impl Iterator<Item = (usize, ArrayMut<'a>)> {
-    let (mut results_at, mut gradient_at) = (0, 0);
+    let (mut results, mut gradient) = (Rest { slice: results, at: 0 }, Rest { slice: gradient, at: 0 });
     outputs.iter_mut().filter(|o| o.scalar.is_none()).map(move |output| {
         let place = match (&mut output.own, output.goes) {
             (Some(OwnedArray::F32(own)), _) => ArrayMut::F32(own),
             (Some(OwnedArray::F64(own)), _) => ArrayMut::F64(own),
-            (None, Goes::Results(start)) => {
-                ArrayMut::F64(take(&mut results, &mut results_at, start, output.len))
-            }
-            (None, Goes::Gradient(start)) => {
-                ArrayMut::F64(take(&mut gradient, &mut gradient_at, start, output.len))
-            }
+            (None, Goes::Results(start)) => ArrayMut::F64(results.take(start, output.len)),
+            (None, Goes::Gradient(start)) => ArrayMut::F64(gradient.take(start, output.len)),
             (Some(OwnedArray::I64(_) | OwnedArray::Bool(_)), _)
             | (None, Goes::Matrix(..) | Goes::Nowhere) => ArrayMut::F64(&mut []),
         };
@@ -256,15 +255,23 @@ fn destinations<'a>(
     })
 }
 
-/// Cuts `start..start + len` out of a slice whose first element is number `at`.
-fn take<'a>(rest: &mut &'a mut [f64], at: &mut usize, start: usize, len: usize) -> &'a mut [f64] {
-    let slice = std::mem::take(rest);
-    let skip = start.saturating_sub(*at).min(slice.len());
-    let (_, slice) = slice.split_at_mut(skip);
-    let (taken, slice) = slice.split_at_mut(len.min(slice.len()));
-    *at = start + len;
-    *rest = slice;
-    taken
+/// What is left of a slice that is cut from the front.
+struct Rest<'a> {
+    slice: &'a mut [f64],
+    /// Number of the first element left.
+    at: usize,
+}
+
+impl<'a> Rest<'a> {
+    /// Cuts elements `start..start + len` out.
+    fn take(&mut self, start: usize, len: usize) -> &'a mut [f64] {
+        let slice = std::mem::take(&mut self.slice);
+        let skip = start.saturating_sub(self.at).min(slice.len());
+        let (_, slice) = slice.split_at_mut(skip);
+        let (taken, slice) = slice.split_at_mut(len.min(slice.len()));
+        (self.slice, self.at) = (slice, start + len);
+        taken
+    }
 }
 
 fn put_array(goes: Goes, results: &mut [f64], gradient: &mut [f64], matrix: &mut [f64], array: &OwnedArray) {
@@ -337,6 +344,7 @@ fn outputs(kernel: &Func, func: &Func, bound: &Bound) -> Result<Vec<Output>, Err
 
 fn jit(
     program: &Program,
+    source: &SourceFile,
     bound: &Bound,
     how: &How,
     inputs: &[(usize, usize)],
@@ -377,16 +385,16 @@ fn jit(
     if let Some(record) = index.take_error() {
         let buffer = usize::try_from(record.buffer).ok();
         let buffer = buffer.and_then(|n| func.buffers.values().nth(n)).map(|b| b.name.clone());
-        return Err(spadina_runtime::error::RuntimeError::Subscript {
+        let wrong = RuntimeError::Subscript {
             buffer: buffer.unwrap_or_default(),
             axis: record.axis,
             index: record.index,
             bound: record.bound,
             span: (record.span_start, record.span_end),
-        }
-        .into());
+        };
+        return Err(Error::running(source, wrong));
     }
-    let plan = plan?;
+    let plan = plan.map_err(|error| Error::running(source, error))?;
     let eval = program.native_eval(&index, owned, plan.slot_layout())?;
     let workspace = Workspace::new(&plan, &*index, how.threads)?;
     let pattern = Arc::clone(plan.pattern());
@@ -397,11 +405,12 @@ fn jit(
 
 fn interpret(
     program: &Program,
+    source: &SourceFile,
     bound: &Bound,
     inputs: &[(usize, usize)],
 ) -> Result<(Backend, Arc<Pattern>), Error> {
     let bindings = bindings(&program.index, &bound.sizes, bound, inputs);
-    let found = interp::run(&program.index, &bindings)?;
+    let found = interp::run(&program.index, &bindings).map_err(|e| Error::interpreting(source, e))?;
     let (rows, cols) = found.shape;
     let too_large = || Error::data("the matrix has more than 2^32 - 1 rows, columns or entries");
     let mut places: Vec<(usize, usize)> = found.triplets.iter().map(|&(row, col, _)| (row, col)).collect();

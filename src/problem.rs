@@ -133,15 +133,14 @@ impl Problem {
             (false, _) | (true, Strategy::Structural) => Some(whole(derivative)?),
         };
         let plain = if derivative == Derivative::Hessian { Derivative::Gradient } else { Derivative::Value };
-        let (main, dense) = match structural {
-            Some(program) => (program, None),
-            None => {
-                let dense = kernel.program(Goal::Dense(derivative), wrt)?;
-                if how.engine == Engine::Jit {
-                    dense.native_index(how.threads > 1)?;
-                }
-                (whole(plain)?, Some(dense))
+        let (main, dense) = if let Some(program) = structural {
+            (program, None)
+        } else {
+            let dense = kernel.program(Goal::Dense(derivative), wrt)?;
+            if how.engine == Engine::Jit {
+                dense.native_index(how.threads > 1)?;
             }
+            (whole(plain)?, Some(dense))
         };
         times.compile = started.elapsed();
         let started = Instant::now();
@@ -149,8 +148,11 @@ impl Problem {
         let columns = total(&primal, &bound, &primal.columns)?;
         let results: Vec<_> = primal.buffers_of(Role::Output).collect();
         let results = total(&primal, &bound, &results)?;
+        // Fails here, with a message, and not where memory for results is made.
+        let room = Vec::<f64>::new().try_reserve_exact(results);
+        room.map_err(|_| Error::Data(format!("{results} results do not fit into memory")))?;
         let previous = old.map(|problem| &problem.main);
-        let main = Part::prepare(kernel.func(), &main, &bound, &how, previous)?;
+        let main = Part::prepare(kernel, &main, &bound, &how, previous)?;
         let (dense, pattern) = match dense {
             None => {
                 let pattern =
@@ -169,7 +171,7 @@ impl Problem {
                 }
                 let pattern = full_pattern(rows, columns)?;
                 warn_dense(&mut warnings, kernel, options.strategy, rows, columns);
-                (Some(Part::prepare(kernel.func(), &program, &bound, &how, None)?), pattern)
+                (Some(Part::prepare(kernel, &program, &bound, &how, None)?), pattern)
             }
         };
         times.prepare = started.elapsed();
@@ -295,11 +297,11 @@ impl Problem {
         }
         let EvaluationMut { results, gradient, matrix } = into;
         match &mut self.dense {
-            None => self.main.evaluate(&self.bound, Slices { results, gradient, matrix }),
+            None => self.main.evaluate(&self.bound, &mut Slices { results, gradient, matrix }),
             Some(dense) => {
-                self.main.evaluate(&self.bound, Slices { results, gradient, matrix: &mut [] })?;
+                self.main.evaluate(&self.bound, &mut Slices { results, gradient, matrix: &mut [] })?;
                 matrix.fill(0.0);
-                dense.evaluate(&self.bound, Slices { results: &mut [], gradient: &mut [], matrix })
+                dense.evaluate(&self.bound, &mut Slices { results: &mut [], gradient: &mut [], matrix })
             }
         }
     }

@@ -4,11 +4,9 @@ use crate::compiler::check_invariants;
 use crate::error::Error;
 use crate::native::{NativeEval, NativeIndex};
 use spadina_codegen::options::Options as CodeOptions;
-use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::Func;
 use spadina_ir::verify::verify;
 use spadina_layout::site::SlotLayout;
-use spadina_passes::sparse::index::index_program;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,29 +32,9 @@ impl std::fmt::Debug for Native {
     }
 }
 
-/// Why a program has no index program.
-pub(crate) enum NotPreparable {
-    /// The passes refuse, with a reason for the user.
-    Refused(Diagnostic),
-    /// Anything else.
-    Other(Error),
-}
-
-impl From<Error> for NotPreparable {
-    fn from(error: Error) -> NotPreparable {
-        NotPreparable::Other(error)
-    }
-}
-
 impl Program {
-    /// A program without a matrix; its index program checks subscripts.
-    pub(crate) fn new(eval: Func) -> Result<Program, NotPreparable> {
-        let index = index_program(&eval).map_err(NotPreparable::Refused)?;
-        Ok(Program::sparse(eval, index)?)
-    }
-
     /// A program and the index program made for it.
-    pub(crate) fn sparse(eval: Func, index: Func) -> Result<Program, Error> {
+    pub(crate) fn new(eval: Func, index: Func) -> Result<Program, Error> {
         for func in [&eval, &index] {
             check_invariants(&func.name, &verify(func))?;
         }

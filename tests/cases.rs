@@ -1,6 +1,6 @@
 //! The kernels of `tests/cases` against `../shared/cases` and `../shared/cases_medium`: value, gradient or residual and matrix, at
 //! both points, through the library (compiled and interpreted) and through the command.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;
 

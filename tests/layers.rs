@@ -1,4 +1,5 @@
 //! The layers of the workspace: reads every manifest and fails on an arrow between crates that is not drawn in the house plan.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Spy(SpyArgs),
     /// Write generated inputs as .npy files.
     Gen(GenArgs),
+    /// Explain the code of a message.
+    Explain(ExplainArgs),
 }
 
 /// Which kernel.
@@ -212,4 +214,11 @@ pub(crate) struct GenArgs {
     /// Directory for the .npy files; made where it does not exist.
     #[arg(short = 'o', long = "output", value_name = "DIR")]
     pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The code, for example `out-of-range`; without one all are listed.
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
 }

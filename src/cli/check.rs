@@ -4,7 +4,8 @@ use super::args::CheckArgs;
 use super::console;
 use spadina::compiler::{Module, read_source};
 use spadina::error::Error;
-use spadina_ir::diag::Diagnostic;
+use spadina::options::Derivative;
+use spadina_ir::diag::{Diagnostic, Severity};
 use spadina_ir::verify::verify;
 use std::path::Path;
 
@@ -33,8 +34,17 @@ fn source(file: &Path) -> Result<(), Error> {
     }
     let mut failed: Option<Error> = None;
     for kernel in module.kernels() {
-        let derivative = kernel.default_derivative();
-        match kernel.derive(derivative, None) {
+        let mut derivative = kernel.default_derivative();
+        let mut derived = kernel.derive(derivative, None);
+        if let (Err(Error::Source(report)), true) = (&derived, derivative.has_matrix()) {
+            // `run` would compute the matrix densely: no error, but worth a warning.
+            let mut report = report.clone();
+            report.diagnostics.iter_mut().for_each(|d| d.severity = Severity::Warning);
+            console::report(&report);
+            derivative = if kernel.is_energy() { Derivative::Gradient } else { Derivative::Value };
+            derived = kernel.derive(derivative, None);
+        }
+        match derived {
             Ok(_) => {
                 let (file, name) = (file.display(), kernel.name());
                 console::print(&format!(

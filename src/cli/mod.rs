@@ -4,11 +4,13 @@
 
 mod args;
 mod check;
+mod codes;
 mod compile;
 mod console;
 mod data;
 mod derive;
 mod example;
+mod explain;
 mod generate;
 mod mesh;
 mod result;
@@ -37,6 +39,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Derive(args) => derive::derive(args),
         Command::Spy(args) => spy::spy(args),
         Command::Gen(args) => generate::generate(args),
+        Command::Explain(args) => explain::explain(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -221,10 +221,11 @@ pub fn agree_matvec(what: &str, pattern: &Pattern, values: &[f64], x: &[f64], wa
 /// `A^T y`.
 pub fn agree_vecmat(what: &str, pattern: &Pattern, values: &[f64], y: &[f64], wanted: &[f64]) {
     let mut found = vec![0.0; pattern.cols()];
-    for row in 0..pattern.rows() {
+    assert_eq!(y.len(), pattern.rows(), "{what}: rows");
+    for (row, weight) in y.iter().enumerate() {
         let start = pattern.row_ptr()[row] as usize;
         for (&col, value) in pattern.row(row).iter().zip(&values[start..]) {
-            found[col as usize] += value * y[row];
+            found[col as usize] += value * weight;
         }
     }
     agree_vector(&format!("{what} transposed matrix times vector"), &found, wanted, MATRIX);

@@ -1,0 +1,57 @@
+//! Evaluation allocates nothing once a problem is prepared.
+#![allow(unsafe_code, reason = "counting allocations needs a global allocator")]
+#![allow(clippy::unwrap_used)]
+
+use spadina::compiler::Module;
+use spadina::inputs::Inputs;
+use spadina::options::{Derivative, Options};
+use spadina::problem::Problem;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+struct Counting;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn nothing_is_allocated_after_prepare() {
+    let module = Module::from_text(
+        "springs.ir",
+        "kernel springs<V, E>(x: var vec2[V], edges: index<V>[E, 2], rest: f64 = 1.0) -> f64 {
+            let a = sum [i, j] in edges { 0.5 * (norm(x[i] - x[j]) - rest)^2 };
+            let b = sum p in x { sqnorm(p) };
+            a + b
+        }",
+    );
+    let kernel = module.unwrap().kernel(None).unwrap();
+    let mut inputs = Inputs::new();
+    inputs.set("x", &[[0.0, 0.0], [2.0, 0.0], [2.0, 3.0]]).set("edges", &[[0_i64, 1], [1, 2]]);
+    for derivative in [Derivative::Value, Derivative::Gradient, Derivative::Hessian, Derivative::Jacobian] {
+        let mut problem = Problem::prepare(&kernel, &inputs, &Options::new(derivative)).unwrap();
+        let mut at = problem.evaluation();
+        let before = COUNT.load(Ordering::Relaxed);
+        for step in 0..10 {
+            let shift = 0.1 * f64::from(step);
+            problem.set_values("x", &[shift, 0.0, 2.0, 0.0, 2.0, 3.0]).unwrap();
+            problem.evaluate(&mut at).unwrap();
+        }
+        assert_eq!(COUNT.load(Ordering::Relaxed) - before, 0, "{derivative:?}");
+    }
+}

@@ -1,0 +1,139 @@
+//! The documentation holds what it says: commands run, examples compile, every code has a wrong and a right example.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{folder, root};
+use spadina_ir::diag::Diagnostic;
+use spadina_ir::frontend::compile::compile;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Codes that other commands than compiling and deriving give, or whose wrong example is shortened.
+const ELSEWHERE: [&str; 3] = ["dense-matrix", "unknown-example", "too-deep"];
+
+/// Fenced blocks of a Markdown text: language and contents.
+fn blocks(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in text.lines() {
+        match (&mut open, line.trim_start().strip_prefix("```")) {
+            (None, Some(language)) => open = Some((language.trim().to_owned(), String::new())),
+            (Some(_), Some(_)) => found.extend(open.take()),
+            (Some((_, body)), None) => {
+                body.push_str(line);
+                body.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+fn pages(dir: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(dir)).unwrap();
+    let mut pages: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+    pages.retain(|path| path.extension().is_some_and(|e| e == "md"));
+    pages.sort();
+    pages
+}
+
+/// Everything that compiling and deriving says.
+fn diagnostics(text: &str) -> Vec<Diagnostic> {
+    let mut all = compile(text).diagnostics;
+    if let Ok(module) = spadina::compiler::Module::from_text("block.ir", text) {
+        for kernel in module.kernels() {
+            if let Err(spadina::error::Error::Source(report)) =
+                kernel.derive(kernel.default_derivative(), None)
+            {
+                all.extend(report.diagnostics);
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn the_commands_of_the_readme_run() {
+    let dir = folder("readme");
+    let examples = dir.join("examples");
+    fs::create_dir(&examples).unwrap();
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, examples.join(path.file_name().unwrap())).unwrap();
+    }
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    let mut count = 0;
+    for (language, body) in blocks(&text) {
+        for line in body.lines().filter(|_| language == "sh") {
+            let line = line.split('#').next().unwrap().trim();
+            let args = line.strip_prefix("spadina ").or_else(|| line.strip_prefix("cargo run --release -- "));
+            let Some(args) = args else { continue };
+            let args = args.split_whitespace();
+            let output =
+                Command::new(env!("CARGO_BIN_EXE_spadina")).args(args).current_dir(&dir).output().unwrap();
+            assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
+            count += 1;
+        }
+    }
+    assert!(count >= 8, "the README has its tour");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn kernels_in_the_book_compile() {
+    let mut count = 0;
+    for page in pages("docs").into_iter().chain([root().join("README.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        for (language, body) in blocks(&text) {
+            let kernel = body.lines().any(|line| line.starts_with("kernel "));
+            if kernel && (language == "ir" || language == "rust") {
+                let errors: Vec<Diagnostic> =
+                    compile(&body).diagnostics.into_iter().filter(Diagnostic::is_error).collect();
+                assert!(errors.is_empty(), "{}:\n{body}\n{errors:?}", page.display());
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn every_code_is_wrong_and_right_as_its_page_says() {
+    let mut failures = Vec::new();
+    for page in pages("docs/codes") {
+        let code = page.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(&page).unwrap();
+        let parts = text.split_once("## Wrong").and_then(|(_, rest)| rest.split_once("## Right"));
+        let Some((wrong, right)) = parts else { continue };
+        for (n, (_, body)) in blocks(wrong).into_iter().filter(|(l, _)| l == "ir").enumerate() {
+            let said: BTreeSet<&str> = diagnostics(&body).iter().map(|d| d.code).collect();
+            if !said.contains(code.as_str()) && !ELSEWHERE.contains(&code.as_str()) {
+                failures.push(format!("{code}: wrong example {n} gives {said:?}"));
+            }
+        }
+        for (n, (_, body)) in blocks(right).into_iter().filter(|(l, _)| l == "ir").enumerate() {
+            let said: Vec<&str> = diagnostics(&body).iter().map(|d| d.code).collect();
+            if !said.is_empty() {
+                failures.push(format!("{code}: right example {n} gives {said:?}"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_page_of_a_code_is_explained_by_the_command() {
+    let output = Command::new(env!("CARGO_BIN_EXE_spadina")).arg("explain").output().unwrap();
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let mut pages: Vec<String> =
+        pages("docs/codes").iter().map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    pages.sort();
+    assert_eq!(listed.lines().collect::<Vec<_>>(), pages, "src/cli/codes.rs lists the files of docs/codes");
+    let explain =
+        |code: &str| Command::new(env!("CARGO_BIN_EXE_spadina")).args(["explain", code]).output().unwrap();
+    assert!(explain(&pages[0]).status.success());
+    assert_eq!(explain("no-such-code").status.code(), Some(2));
+}
