@@ -17,6 +17,9 @@ fn kernel(text: &str) -> Kernel {
     Module::from_text("test.ir", text).unwrap().kernel(None).unwrap()
 }
 
+/// Results, gradient, dense matrix.
+type Results = (Vec<f64>, Vec<f64>, Vec<Vec<f64>>);
+
 /// All ways to compute: engine, strategy, threads.
 fn ways(derivative: Derivative) -> Vec<Options> {
     let mut all = Vec::new();
@@ -59,7 +62,7 @@ fn smallest_sizes_agree_with_the_definition() {
             let x: Vec<f64> = (0..n).map(|i| 0.8 + 0.1 * f64::from(i)).collect();
             let mut inputs = Inputs::new();
             inputs.set("x", &x);
-            let mut reference: Option<(Vec<f64>, Vec<f64>, Vec<Vec<f64>>)> = None;
+            let mut reference: Option<Results> = None;
             for options in ways(Derivative::Hessian) {
                 let (problem, at) = evaluate(&kernel, &inputs, &options);
                 let found = (at.results.clone(), at.gradient.clone(), dense(&problem, &at));
@@ -67,9 +70,7 @@ fn smallest_sizes_agree_with_the_definition() {
                     reference = Some(found);
                     continue;
                 };
-                let flat = |all: &(Vec<f64>, Vec<f64>, Vec<Vec<f64>>)| {
-                    [all.0.clone(), all.1.clone(), all.2.concat()].concat()
-                };
+                let flat = |all: &Results| [all.0.clone(), all.1.clone(), all.2.concat()].concat();
                 for (a, b) in flat(&found).iter().zip(flat(wanted)) {
                     assert!(
                         (a - b).abs() <= 1e-13 * (1.0 + b.abs()),
