@@ -146,7 +146,8 @@ pub fn program_info(func: &Func) -> Result<ProgramInfo> {
         }
         for (emit, per_iteration) in found {
             sites = sites.max(emit.site as usize + 1);
-            let site = SiteInfo { site: emit.site, shape: shape(func, emit)?, per_iteration };
+            let shape = shape(func, emit)?;
+            let site = SiteInfo { site: emit.site, shape, per_iteration, direct: emit.direct };
             if emit.cols.is_empty() { &mut info.row_sites } else { &mut info.sites }.push(site);
         }
         info.sites.sort_by_key(|s| s.site);

@@ -24,6 +24,8 @@ pub struct SiteInfo {
     pub shape: SiteShape,
     /// Emissions per outer iteration when that is known at compile time.
     pub per_iteration: Option<u32>,
+    /// Whether each emission stores complete rows, so that it needs no slot records.
+    pub direct: bool,
 }
 
 /// One phase.

@@ -17,8 +17,7 @@ fn sparse(text: &str) -> Sparse {
     assert!(!program.has_errors(), "{:?}", program.diagnostics);
     let func = &program.kernels[0].func;
     let energy = func.buffers_of(Role::Output).all(|b| func.buffers[b].dims.is_empty());
-    let made =
-        if energy { pipeline::hessian(func, Weights::One) } else { pipeline::jacobian(func) };
+    let made = if energy { pipeline::hessian(func, Weights::One) } else { pipeline::jacobian(func) };
     made.expect("a sparse program")
 }
 
@@ -144,8 +143,14 @@ fn rosenbrock() {
 
 #[test]
 fn rings() {
-    check("kernel k<N>(x: var f64[N]) -> f64 { sum i in 0..N { (sqrt((x[(i + 1) % N] - x[i])^2) - 1.0)^2 } }", 3);
-    check("kernel k<N>(x: var f64[N]) -> f64 { sum i in 0..N { (x[(i + N - 2) % N] * x[(i + 1) % N] * x[i])^2 } }", 7);
+    check(
+        "kernel k<N>(x: var f64[N]) -> f64 { sum i in 0..N { (sqrt((x[(i + 1) % N] - x[i])^2) - 1.0)^2 } }",
+        3,
+    );
+    check(
+        "kernel k<N>(x: var f64[N]) -> f64 { sum i in 0..N { (x[(i + N - 2) % N] * x[(i + 1) % N] * x[i])^2 } }",
+        7,
+    );
     check("kernel k<N>(x: var vec2[N]) -> f64 { sum i in 0..N { sqnorm(x[(i + 1) % N] - x[i])^2 } }", 12);
 }
 
@@ -192,7 +197,10 @@ fn residuals() {
     check(include_str!("../../tests/cases/brusselator2d.ir"), 12);
     check(include_str!("../../tests/cases/pendulum_collocation.ir"), 10);
     check("kernel k<N>(x: var f64[N + 2]) -> f64[N] { map i in 0..N { x[i + 2] - 2.0 * x[i]^2 } }", 2);
-    check("kernel k<N>(x: var f64[N]) -> f64[N] { map i in 0..N { x[min(i + 1, N - 1)] * x[max(i - 1, 0)] } }", 2);
+    check(
+        "kernel k<N>(x: var f64[N]) -> f64[N] { map i in 0..N { x[min(i + 1, N - 1)] * x[max(i - 1, 0)] } }",
+        2,
+    );
 }
 
 #[test]

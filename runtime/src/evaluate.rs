@@ -156,6 +156,10 @@ impl Run<'_, '_> {
             return;
         }
         self.zeroed = true;
+        if let Some(cleared) = &self.plan.cleared {
+            cleared.iter().for_each(|range| self.values[range.clone()].fill(0.0));
+            return;
+        }
         if threads == 1 {
             self.values.fill(0.0);
             return;
@@ -191,6 +195,7 @@ impl Run<'_, '_> {
         let Some(partition) = partition.as_deref() else { return };
         // Where owners have ranges of rows, each zeroes its own values just before it adds to them.
         let ranges = partition.ranges.as_deref().filter(|_| !self.zeroed && self.plan.row_start.is_empty());
+        let ranges = ranges.filter(|_| self.plan.cleared.is_none());
         if ranges.is_none() {
             self.zero(owners.len());
         }

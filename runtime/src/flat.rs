@@ -93,6 +93,7 @@ impl Plan {
             row_positions: inputs.rows,
             pattern: Arc::new(pattern.ok_or(bad("pattern"))?),
             row_start: list(Kind::RowStart)?,
+            cleared: None,
             identity: list(Kind::Identity)?,
             sites,
             layout,
@@ -114,8 +115,8 @@ impl Plan {
         if self.identity.iter().any(|&at| at >= nnz) {
             return Err(bad("identity rows"));
         }
-        let expected =
-            self.info.phases.iter().enumerate().flat_map(|(p, f)| f.sites.iter().map(move |s| (p, s)));
+        let sites = self.info.phases.iter().enumerate().flat_map(|(p, f)| f.sites.iter().map(move |s| (p, s)));
+        let expected = sites.filter(|(_, s)| !s.direct);
         if expected.clone().count() != self.sites.len() {
             return Err(bad("sites"));
         }

@@ -7,6 +7,7 @@
 pub mod array;
 pub mod assemble;
 pub mod buffer;
+mod complete;
 pub mod compressed;
 pub mod convert;
 pub mod csr;

@@ -13,6 +13,7 @@ use spadina_layout::env::Env;
 use spadina_layout::program::ProgramInfo;
 use spadina_layout::site::SlotLayout;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -49,6 +50,8 @@ pub struct Plan {
     pub(crate) pattern: Arc<Pattern>,
     /// Start of each row by position; empty where positions are row numbers.
     pub(crate) row_start: Vec<u32>,
+    /// Values that must be zero before emissions add to them, where others are stored by direct ones.
+    pub(crate) cleared: Option<Vec<Range<usize>>>,
     /// Values that are one.
     pub(crate) identity: Vec<u32>,
     pub(crate) sites: Vec<PlanSite>,

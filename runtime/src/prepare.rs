@@ -3,6 +3,7 @@
 use crate::array::{Array, OwnedArray};
 use crate::assemble::{Choice, assemble};
 use crate::buffer::{BufferSpec, BufferUse};
+use crate::complete::with_rows;
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
 use crate::options::{FixedRule, PrepareOptions};
@@ -62,6 +63,7 @@ pub fn prepare(
         row_positions: inputs.rows,
         pattern: Arc::new(Pattern::default()),
         row_start: Vec::new(),
+        cleared: None,
         identity: Vec::new(),
         sites: Vec::new(),
         layout: SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false },
@@ -120,18 +122,29 @@ fn finish(
     options: &PrepareOptions,
 ) -> Result<(), RuntimeError> {
     let filter = numbering.filter(options.triangle);
+    let (stored, streams): (Vec<_>, Vec<_>) = streams.into_iter().partition(|s| s.direct);
+    if !stored.is_empty() && (numbering.moves() || filter.drops()) {
+        return Err(RuntimeError::Options("a program that stores complete rows keeps all unknowns in order"));
+    }
     let views: Vec<_> = streams.iter().map(SiteStream::view).collect();
     let choice = Choice { entry_slots: options.entry_slots, min_width: options.min_width };
     let made = assemble(&views, &filter, &numbering.forced, choice)?;
     plan.layout = made.layout;
-    let row_ptr = made.pattern.row_ptr();
+    let mut pattern = made.pattern;
+    if !stored.is_empty() {
+        let complete = with_rows(pattern, &stored)?;
+        pattern = complete.0;
+        plan.cleared = Some(complete.1);
+    }
+    drop(stored);
+    let row_ptr = pattern.row_ptr();
     if let Some(map) = &numbering.row_map {
         let start = |&row: &u32| if row == DROPPED { 0 } else { row_ptr[row as usize] };
         plan.row_start = map.iter().map(start).collect();
     }
     let forced = numbering.forced.iter().enumerate().filter(|&(_, &f)| f);
     plan.identity = forced.map(|(row, _)| row_ptr[row]).collect();
-    plan.pattern = Arc::new(made.pattern);
+    plan.pattern = Arc::new(pattern);
     let with_slots = streams.into_iter().zip(made.slots);
     plan.sites = with_slots.map(|(s, slots)| PlanSite { site: s.site, slots, first: s.first }).collect();
     debug_assert!(plan.sites.iter().all(|s: &PlanSite| s.slots.width() == plan.layout.width));
@@ -188,6 +201,11 @@ impl Numbering {
         }
         let (row_positions, col_positions) = (inputs.rows, inputs.cols);
         Ok(Numbering { row_map, col_map, row_positions, col_positions, rows, cols, forced })
+    }
+
+    /// Whether a position is not its own number.
+    fn moves(&self) -> bool {
+        self.row_map.is_some() || self.col_map.is_some() || !self.forced.is_empty()
     }
 
     fn filter(&self, triangle: Triangle) -> Filter<'_> {

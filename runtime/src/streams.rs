@@ -19,6 +19,8 @@ pub struct SiteStream {
     pub phase: usize,
     /// Whether it carries matrix entries (else it only names rows).
     pub matrix: bool,
+    /// Whether each emission stores complete rows.
+    pub direct: bool,
     /// The shape of an emission.
     pub shape: SiteShape,
     /// Base positions, [`SiteShape::stream_width`] per emission.
@@ -137,6 +139,7 @@ fn allocate(
         site: site.site,
         phase,
         matrix,
+        direct: site.direct,
         shape: site.shape.clone(),
         bases,
         emissions,

@@ -11,7 +11,7 @@ use spadina_runtime::options::{FixedRule, PrepareOptions};
 use spadina_runtime::workspace::Workspace;
 
 fn site(shape: SiteShape, per_iteration: Option<u32>) -> SiteInfo {
-    SiteInfo { site: 0, shape, per_iteration }
+    SiteInfo { site: 0, shape, per_iteration, direct: false }
 }
 
 /// Values that depend on the iteration, the local entry and the unknowns.

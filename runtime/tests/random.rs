@@ -47,10 +47,10 @@ fn random_phase(random: &mut Random, n: usize, m: usize, square: bool) -> Phase 
                 (0..count).map(|_| emission(random)).collect()
             })
             .collect();
-        sites.push(SiteInfo { site: 0, shape, per_iteration });
+        sites.push(SiteInfo { site: 0, shape, per_iteration, direct: false });
         streams.push(lists);
     }
-    let rows = SiteInfo { site: 0, shape: row_shape(&[1]), per_iteration: Some(1) };
+    let rows = SiteInfo { site: 0, shape: row_shape(&[1]), per_iteration: Some(1), direct: false };
     let slopes: Vec<u32> = (0..trip).map(|_| random.below(m) as u32).collect();
     let body = move |i: usize, x: &[f64], _: &[f64]| {
         let mut emissions: Vec<Vec<Emission>> = streams.iter().map(|s| s[i].clone()).collect();

@@ -2,6 +2,7 @@
 
 use crate::error::{CodegenError, Result};
 use crate::lower::context::{Cursor, Eval, Linear, Lower, Mode};
+use crate::lower::memory::shared_flags;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
 use spadina_ir::func::EmitData;
@@ -29,7 +30,7 @@ impl Lower<'_, '_> {
     fn sites(&self) -> Vec<SiteInfo> {
         let Some(info) = self.info else { return Vec::new() };
         match self.mode {
-            Mode::Eval(_) => info.sites.clone(),
+            Mode::Eval(_) => info.sites.iter().filter(|site| !site.direct).cloned().collect(),
             Mode::Count | Mode::Index => info.sites.iter().chain(&info.row_sites).cloned().collect(),
             Mode::Pure => Vec::new(),
         }
@@ -92,6 +93,11 @@ impl Lower<'_, '_> {
 
     /// An emission, in whatever this function makes of it.
     pub(crate) fn emission(&mut self, emit: &EmitData) -> Result<()> {
+        if emit.direct
+            && let Mode::Eval(eval) = self.mode
+        {
+            return self.store_rows(emit, eval);
+        }
         let site = self.sites().into_iter().find(|s| s.site == emit.site);
         let Some(site) = site else {
             return match self.mode {
@@ -171,6 +177,45 @@ impl Lower<'_, '_> {
                 (address, bytes) = (self.b.ins().select(wanted, target, junk), 0);
             }
             self.add_to_memory(address, bytes, value, Ty::F64)?;
+        }
+        Ok(())
+    }
+
+    /// Stores complete rows where the matrix keeps them: rows of a block follow each other.
+    fn store_rows(&mut self, emit: &EmitData, eval: Eval) -> Result<()> {
+        let Eval { values, row_start, filter, junk, .. } = eval;
+        let site = self.info.and_then(|info| info.sites.iter().find(|s| s.site == emit.site));
+        let site = site.ok_or_else(|| CodegenError::malformed("a direct emission without a site"))?;
+        for block in &site.shape.row_blocks {
+            let (mut start, mut stored) = (None, 0_i64);
+            for a in block.start..block.start + block.width {
+                let row = emit.rows.get(a as usize).copied();
+                let row = row.ok_or_else(|| CodegenError::malformed("an emission smaller than its shape"))?;
+                let position = self.position(row)?;
+                let start = match start {
+                    Some(start) => start,
+                    None => {
+                        let (address, offset) = self.element(row_start, position, 2);
+                        let first = self.b.ins().uload32(slot_flags(), address, offset);
+                        let found = self.element(values, Linear { dynamic: Some(first), constant: 0 }, 3).0;
+                        *start.insert(found)
+                    }
+                };
+                let owned = filter.map(|filter| self.owned(filter, position));
+                for (_, &value) in emit.entries.iter().zip(&emit.values).filter(|(e, _)| e.0 == a) {
+                    let value = self.get(value)?;
+                    let value = self.convert(value, types::F64);
+                    let (address, bytes) = match owned {
+                        None => (start, i32::try_from(8 * stored).unwrap_or(i32::MAX)),
+                        Some(owned) => {
+                            let target = self.offset(start, 8 * stored);
+                            (self.b.ins().select(owned, target, junk), 0)
+                        }
+                    };
+                    self.b.ins().store(shared_flags(), value, address, bytes);
+                    stored += 1;
+                }
+            }
         }
         Ok(())
     }

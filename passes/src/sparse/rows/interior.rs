@@ -7,8 +7,8 @@
 use super::Refusal;
 use crate::analysis::affine::Affine;
 use spadina_ir::builder::Builder;
-use spadina_ir::op::Op;
 use spadina_ir::func::Value;
+use spadina_ir::op::Op;
 use spadina_ir::types::SizeExpr;
 
 /// The box under construction.
@@ -127,7 +127,13 @@ impl Interior {
     }
 
     /// Requires that a loop runs the iteration `iv`.
-    pub(super) fn inside_loop(&mut self, b: &Builder, lo: Value, hi: Value, iv: Value) -> Result<(), Refusal> {
+    pub(super) fn inside_loop(
+        &mut self,
+        b: &Builder,
+        lo: Value,
+        hi: Value,
+        iv: Value,
+    ) -> Result<(), Refusal> {
         let form = |v: Value| Affine::of(b.func(), v);
         let inside = || {
             let iv = form(iv)?;
@@ -146,8 +152,12 @@ impl Interior {
 fn reduce(form: &Affine, modulus: &SizeExpr, target: &SizeExpr) -> Option<Affine> {
     let excess = form.base.checked_sub(target)?;
     let times = match modulus.terms.first() {
-        Some(&(size, per)) => excess.terms.iter().find(|t| t.0 == size).map_or(0, |t| t.1).checked_div(per)?,
-        None => excess.as_constant()?.checked_add(modulus.constant / 2)?.checked_div_euclid(modulus.constant)?,
+        Some(&(size, per)) => {
+            excess.terms.iter().find(|t| t.0 == size).map_or(0, |t| t.1).checked_div(per)?
+        }
+        None => {
+            excess.as_constant()?.checked_add(modulus.constant / 2)?.checked_div_euclid(modulus.constant)?
+        }
     };
     form.minus(&Affine::size(modulus.checked_scale(times)?))
 }

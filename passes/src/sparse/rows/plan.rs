@@ -142,7 +142,8 @@ impl Plan {
         let mut shift = Shift::new();
         for (axis, &value) in index.iter().enumerate() {
             if !looped[axis] {
-                func.as_int(value).ok_or(Refusal("a row has a subscript that is neither looped nor literal"))?;
+                func.as_int(value)
+                    .ok_or(Refusal("a row has a subscript that is neither looped nor literal"))?;
                 continue;
             }
             let dim = &func.buffers[*buffer].dims[axis];
@@ -331,7 +332,11 @@ fn collect(
             }
         }
         InstData::Reset(_) | InstData::Check(..) => return Err(Refusal("there are intermediate arrays")),
-        InstData::Const(_) | InstData::Size(_) | InstData::Op(..) | InstData::Load(..) | InstData::Position(..) => {
+        InstData::Const(_)
+        | InstData::Size(_)
+        | InstData::Op(..)
+        | InstData::Load(..)
+        | InstData::Position(..) => {
             return Ok(());
         }
     };
@@ -358,7 +363,8 @@ fn prove(
             return Err(Refusal("a row follows a loop that does not enclose it"));
         };
         let bound = |value: Value| Affine::of(func, value).and_then(|form| form.as_size().cloned());
-        let (lo, hi) = bound(*lo).zip(bound(*hi)).ok_or(Refusal("a bound depends on another loop or on data"))?;
+        let (lo, hi) =
+            bound(*lo).zip(bound(*hi)).ok_or(Refusal("a bound depends on another loop or on data"))?;
         if let Some(modulus) = &solve.modulus {
             if lo != SizeExpr::default() || hi != *modulus {
                 return Err(Refusal("a loop over part of a ring"));
