@@ -4,10 +4,6 @@
 //! The runtime counts phases as evaluation does. An index program may lack some (a phase that only adds to scalars and whose subscripts
 //! are proven leaves nothing to prepare), and may keep subscript checks of a phase apart. So phases are matched by
 //! their sites, and those that write rows in order; index phases left over run as further phases without evaluation.
-#![allow(
-    unsafe_code,
-    reason = "the one place where compiled code is called; the contract is that of `runtime::program`"
-)]
 
 use crate::error::Error;
 use crate::program::Program;
@@ -159,14 +155,13 @@ impl IndexProgram for NativeIndex {
         let mut record = [ErrorRecord::default()];
         let mut env = env.clone();
         env.set_slice_mut(env.layout().error(), &mut record);
-        // SAFETY: the runtime has set sizes and structural arrays; the error record is set here.
-        let Some(own) = (unsafe { self.jit.trips(env.words().as_ptr()) }) else {
+        let Some(own) = self.jit.trips_in(&env) else {
             *self.wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some(record[0]);
             return;
         };
         let other = if self.phase.contains(&None) {
-            // SAFETY: as above; the index program has found every subscript legal that leads to a trip count.
-            unsafe { self.eval.jit.trips(env.words().as_ptr()) }
+            // The index program has found every subscript legal that leads to a trip count.
+            self.eval.jit.trips_in(&env)
         } else {
             Vec::new()
         };
@@ -185,14 +180,12 @@ impl IndexProgram for NativeIndex {
         if !self.jit.counts(own) {
             return true;
         }
-        // SAFETY: the runtime has set sizes, structural arrays and the error record, and `counts` has the length it promises.
-        unsafe { self.jit.count(own, env.words().as_ptr(), range.start, range.end, counts.as_mut_ptr()) }
+        self.jit.count_in(own, env, range, counts)
     }
 
     fn index(&self, phase: usize, env: &Env, range: Range<i64>) -> bool {
         let Some(&Some(own)) = self.phase.get(phase) else { return true };
-        // SAFETY: as for `count`; the runtime has set streams with room for all emissions.
-        unsafe { self.jit.index(own, env.words().as_ptr(), range.start, range.end) }
+        self.jit.index_in(own, env, range)
     }
 }
 
@@ -221,14 +214,10 @@ impl EvalProgram for NativeEval {
     }
 
     fn eval(&self, phase: usize, env: &Env, range: Range<i64>, sums: &mut [f64]) {
-        // SAFETY: the runtime fills the environment as `runtime::program` states; a phase beyond the last is not run.
-        unsafe { self.jit.eval(phase, env.words().as_ptr(), range.start, range.end, sums.as_mut_ptr()) };
+        self.jit.eval_in(phase, env, range, sums);
     }
 
     fn eval_owned(&self, phase: usize, env: &Env, elements: &[u32]) {
-        // SAFETY: as above; owners are set, and no two calls at a time have the same owner.
-        unsafe {
-            self.jit.eval_owned(phase, env.words().as_ptr(), elements.as_ptr(), elements.len() as i64);
-        }
+        self.jit.eval_owned_in(phase, env, elements);
     }
 }

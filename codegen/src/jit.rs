@@ -12,9 +12,11 @@ use cranelift_module::{FuncId, Linkage, default_libcall_names};
 use spadina_ir::func::Func;
 use spadina_ir::op::Op;
 use spadina_layout::abi::EnvLayout;
+use spadina_layout::env::Env;
 use spadina_layout::program::ProgramInfo;
 use spadina_layout::site::SlotLayout;
 use std::mem::ManuallyDrop;
+use std::ops::Range;
 
 type TripsFn = unsafe extern "C" fn(*const u64, *mut i64) -> i64;
 type EvalFn = unsafe extern "C" fn(*const u64, i64, i64, *mut f64);
@@ -251,5 +253,49 @@ impl JitIndex {
             Some(index) => unsafe { index(env, begin, end) == 0 },
             None => true,
         }
+    }
+}
+
+/// Calls on an environment whose slices are alive: what the runtime makes. An [`Env`] holds addresses without lifetimes, so these
+/// functions are as safe as the environment is true; `spadina_runtime::program` states what must be in it, and the runtime is the only
+/// one to fill it.
+impl JitEval {
+    /// [`JitEval::trips`] on an environment.
+    pub fn trips_in(&self, env: &Env) -> Vec<i64> {
+        // SAFETY: the environment is complete for this call.
+        unsafe { self.trips(env.words().as_ptr()) }
+    }
+
+    /// [`JitEval::eval`] on an environment; `sums` has a place for each sum of the phase.
+    pub fn eval_in(&self, phase: usize, env: &Env, range: Range<i64>, sums: &mut [f64]) {
+        // SAFETY: the environment is complete for this call; phases beyond the last are not run.
+        unsafe { self.eval(phase, env.words().as_ptr(), range.start, range.end, sums.as_mut_ptr()) };
+    }
+
+    /// [`JitEval::eval_owned`] on an environment.
+    pub fn eval_owned_in(&self, phase: usize, env: &Env, elements: &[u32]) -> bool {
+        // SAFETY: the environment is complete for this call, owners are set, and no two calls at a time have the same owner.
+        unsafe { self.eval_owned(phase, env.words().as_ptr(), elements.as_ptr(), elements.len() as i64) }
+    }
+}
+
+/// As for [`JitEval`].
+impl JitIndex {
+    /// [`JitIndex::trips`] on an environment.
+    pub fn trips_in(&self, env: &Env) -> Option<Vec<i64>> {
+        // SAFETY: sizes, structural arrays and the error record are set.
+        unsafe { self.trips(env.words().as_ptr()) }
+    }
+
+    /// [`JitIndex::count`] on an environment; `counts` has the length stated there.
+    pub fn count_in(&self, phase: usize, env: &Env, range: Range<i64>, counts: &mut [u32]) -> bool {
+        // SAFETY: sizes, structural arrays and the error record are set.
+        unsafe { self.count(phase, env.words().as_ptr(), range.start, range.end, counts.as_mut_ptr()) }
+    }
+
+    /// [`JitIndex::index`] on an environment whose streams have room for all emissions.
+    pub fn index_in(&self, phase: usize, env: &Env, range: Range<i64>) -> bool {
+        // SAFETY: sizes, structural arrays, streams and the error record are set.
+        unsafe { self.index(phase, env.words().as_ptr(), range.start, range.end) }
     }
 }

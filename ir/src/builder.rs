@@ -635,8 +635,7 @@ impl Builder {
             },
             Op::IntMul => match (int_a, int_b) {
                 (Some(1), _) => Some(b),
-                (_, Some(1)) => Some(a),
-                (Some(0), _) => Some(a),
+                (Some(0), _) | (_, Some(1)) => Some(a),
                 (_, Some(0)) => Some(b),
                 _ => None,
             },

@@ -348,7 +348,11 @@ impl Func {
         if !taken(stem) {
             return stem.to_owned();
         }
-        (2..).map(|n| format!("{stem}_{n}")).find(|name| !taken(name)).expect("some number is free")
+        let numbered = (2..=self.buffers.len() + 2).map(|n| format!("{stem}_{n}"));
+        numbered
+            .into_iter()
+            .find(|name| !taken(name))
+            .expect("one number more than there are buffers is free")
     }
 }
 
@@ -370,9 +374,7 @@ impl InstData {
                 [*lo, *hi].into_iter().chain(states).collect()
             }
             InstData::If { cond, .. } => vec![*cond],
-            InstData::Emit(emit) => {
-                emit.rows.iter().chain(&emit.cols).chain(&emit.values).copied().collect()
-            }
+            InstData::Emit(emit) => emit.rows.iter().chain(&emit.cols).chain(&emit.values).copied().collect(),
         }
     }
 
@@ -384,10 +386,14 @@ impl InstData {
             | InstData::Load(_, args)
             | InstData::Position(_, args)
             | InstData::Check(_, args) => {
-                args.iter_mut().for_each(|v| *v = map(*v));
+                for v in args {
+                    *v = map(*v);
+                }
             }
             InstData::Accum(_, index, value) => {
-                index.iter_mut().for_each(|v| *v = map(*v));
+                for v in index {
+                    *v = map(*v);
+                }
                 *value = map(*value);
             }
             InstData::Loop { lo, hi, carries, .. } => {

@@ -240,10 +240,9 @@ impl Op {
             Signature::IntCompare => all(Ty::Int).then_some(Ty::Bool),
             Signature::Bool => all(Ty::Bool).then_some(Ty::Bool),
             Signature::Select => (args[0] == Ty::Bool && args[1] == args[2]).then(|| args[1]),
-            Signature::IntToFloat => all(Ty::Int).then_some(Ty::F64),
+            Signature::IntToFloat | Signature::Indicator => all(Ty::Int).then_some(Ty::F64),
             Signature::FloatToInt => args[0].is_float().then_some(Ty::Int),
             Signature::BoolToFloat => all(Ty::Bool).then_some(Ty::F64),
-            Signature::Indicator => all(Ty::Int).then_some(Ty::F64),
             Signature::Narrow => all(Ty::F64).then_some(Ty::F32),
             Signature::Widen => all(Ty::F32).then_some(Ty::F64),
         }

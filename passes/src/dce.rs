@@ -25,7 +25,7 @@ use spadina_ir::func::{Buffer, Carry, Const, Func, Inst, InstData, Region, Role,
 use spadina_ir::walk;
 
 /// The pass.
-pub const PASS: Pass = Pass { name: "dce", summary: "remove what no effect depends on", run: |func| Ok(run(func)?) };
+pub const PASS: Pass = Pass { name: "dce", summary: "remove what no effect depends on", run };
 
 /// Removes dead code.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
@@ -204,8 +204,9 @@ impl Visitor for Sweep<'_> {
         let src = rw.src;
         match &src.insts[inst] {
             InstData::Loop { lo, hi, step, carries, body } => {
-                let kept: Vec<usize> =
-                    (0..carries.len()).filter(|&n| self.live.carry_is_live(inst, carries, *body, n)).collect();
+                let kept: Vec<usize> = (0..carries.len())
+                    .filter(|&n| self.live.carry_is_live(inst, carries, *body, n))
+                    .collect();
                 let images: Vec<Carry> = kept.iter().map(|&n| rw.map_carry(carries[n])).collect();
                 let (lo, hi) = (rw.map.get(*lo), rw.map.get(*hi));
                 let (iv, states) = rw.b.begin_loop(lo, hi, *step, &images);

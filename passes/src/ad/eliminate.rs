@@ -110,7 +110,9 @@ fn run(b: &mut Builder, graph: &mut Graph, mut form: Form, mark: u32) -> Result<
         let next = last_unfinished(&form, &done, mark);
         let Some(value) = next else { break };
         if graph.is_leaf(b, value) {
-            let ValueDef::Result(inst, _) = b.func().values[value].def else { unreachable!("leaves are results") };
+            let ValueDef::Result(inst, _) = b.func().values[value].def else {
+                unreachable!("leaves are results")
+            };
             if mark > 0 {
                 return Err(Obstacle::InnerLoad(inst));
             }
@@ -118,7 +120,9 @@ fn run(b: &mut Builder, graph: &mut Graph, mut form: Form, mark: u32) -> Result<
             continue;
         }
         let ValueDef::Result(inst, _) = b.func().values[value].def else {
-            let ValueDef::Param(region, _) = b.func().values[value].def else { unreachable!("the other case") };
+            let ValueDef::Param(region, _) = b.func().values[value].def else {
+                unreachable!("the other case")
+            };
             return Err(Obstacle::Recurrence(b.func().regions[region].insts[0]));
         };
         match b.func().insts[inst].clone() {
@@ -207,7 +211,12 @@ fn eliminate_op(b: &mut Builder, graph: &mut Graph, form: &mut Form, op: Op, arg
 }
 
 /// An `if` or a sum as one operation: for each result with arcs its first partials, for the weighted sum of results the form.
-fn eliminate_composite(b: &mut Builder, graph: &mut Graph, form: &mut Form, inst: Inst) -> Result<(), Obstacle> {
+fn eliminate_composite(
+    b: &mut Builder,
+    graph: &mut Graph,
+    form: &mut Form,
+    inst: Inst,
+) -> Result<(), Obstacle> {
     let results = b.func().results[inst].clone();
     let taken: Vec<(Option<Value>, BTreeMap<Value, Value>)> = results
         .iter()
@@ -339,7 +348,9 @@ fn gradient(
         }
         bars.remove(&value);
         let ValueDef::Result(inst, n) = b.func().values[value].def else {
-            let ValueDef::Param(region, _) = b.func().values[value].def else { unreachable!("the other case") };
+            let ValueDef::Param(region, _) = b.func().values[value].def else {
+                unreachable!("the other case")
+            };
             return Err(Obstacle::Recurrence(b.func().regions[region].insts[0]));
         };
         if graph.is_leaf(b, value) {

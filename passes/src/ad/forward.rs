@@ -270,7 +270,8 @@ impl Visitor for Forward<'_> {
             }
             InstData::Accum(buffer, index, value) => {
                 let role = src.buffers[*buffer].role;
-                let wanted = if role == Role::Scratch { !self.finished.contains(buffer) } else { self.keep_primal };
+                let wanted =
+                    if role == Role::Scratch { !self.finished.contains(buffer) } else { self.keep_primal };
                 if wanted {
                     rw.copy(inst, self);
                 }
@@ -299,4 +300,3 @@ impl Visitor for Forward<'_> {
         }
     }
 }
-

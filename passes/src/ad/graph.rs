@@ -27,7 +27,10 @@ impl Obstacle {
     /// The instruction it is about.
     pub fn inst(self) -> Inst {
         match self {
-            Obstacle::Recurrence(i) | Obstacle::Stage(i) | Obstacle::InnerLoad(i) | Obstacle::GuardedLoop(i) => i,
+            Obstacle::Recurrence(i)
+            | Obstacle::Stage(i)
+            | Obstacle::InnerLoad(i)
+            | Obstacle::GuardedLoop(i) => i,
         }
     }
 }
@@ -73,7 +76,8 @@ impl Graph {
                 continue;
             }
             let (known, sources) = self.sources(b, v);
-            let missing: Vec<Value> = sources.iter().copied().filter(|s| !self.active.contains_key(s)).collect();
+            let missing: Vec<Value> =
+                sources.iter().copied().filter(|s| !self.active.contains_key(s)).collect();
             if known || sources.iter().any(|s| self.active.get(s) == Some(&true)) {
                 self.active.insert(v, true);
                 stack.pop();
@@ -170,4 +174,3 @@ fn reopen_inst(b: &mut Builder, inst: Inst, map: &mut BTreeMap<Value, Value>) {
     };
     map.extend(results.into_iter().zip(images));
 }
-

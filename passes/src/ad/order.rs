@@ -102,7 +102,9 @@ fn initial(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)], nodes: 
     for &v in nodes.iter().rev() {
         let Some(&bar) = state.form.bars.get(&v) else { continue };
         state.form.bars.remove(&v);
-        let Some(InstData::Op(op, args)) = b.func().def(v).cloned() else { unreachable!("nodes are operations") };
+        let Some(InstData::Op(op, args)) = b.func().def(v).cloned() else {
+            unreachable!("nodes are operations")
+        };
         let Partials { first, second } = local_partials(b, graph, op, &args, v);
         for &(a, p) in &first {
             let contribution = b.mul(bar, p);

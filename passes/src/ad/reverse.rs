@@ -51,11 +51,17 @@ pub enum Weights {
 }
 
 /// The adjoint program of `func`: outputs `x_bar` for each of `sources`. With `keep_primal` the primal outputs are computed too.
-pub fn reverse(func: &Func, sources: &[Buffer], weights: Weights, keep_primal: bool) -> Result<Func, Diagnostic> {
+pub fn reverse(
+    func: &Func,
+    sources: &[Buffer],
+    weights: Weights,
+    keep_primal: bool,
+) -> Result<Func, Diagnostic> {
     let activity = Activity::of(func, sources);
     let mut rw = Rewriter::new(func, format!("{}.rev", func.name));
     let adjoints = declare(func, sources, weights, &activity, &mut rw);
-    let mut pass = Reverse { activity, adjoints, bars: Map::new(), keep_primal, policy: Policy::Forward, refusal: None };
+    let mut pass =
+        Reverse { activity, adjoints, bars: Map::new(), keep_primal, policy: Policy::Forward, refusal: None };
     rw.region(func.body, &mut pass);
     pass.policy = Policy::Fused;
     pass.backward(&mut rw, func.body);
@@ -81,7 +87,9 @@ fn declare(
             continue;
         }
         match data.role {
-            Role::Scratch => adjoints.push((y, plane_buffer(&mut rw.b, y, Role::Scratch, Plane::Adjoint(y), "_bar"))),
+            Role::Scratch => {
+                adjoints.push((y, plane_buffer(&mut rw.b, y, Role::Scratch, Plane::Adjoint(y), "_bar")))
+            }
             Role::Output if weights == Weights::Inputs => {
                 adjoints.push((y, plane_buffer(&mut rw.b, y, Role::Data, Plane::Adjoint(y), "_bar")));
             }
@@ -131,14 +139,12 @@ impl Visitor for Reverse {
         let keep = match (&src.insts[inst], &self.policy) {
             (InstData::Accum(buffer, ..), policy) => match (src.buffers[*buffer].role, policy) {
                 (Role::Output, Policy::Forward | Policy::Fused) => self.keep_primal,
-                (Role::Output, Policy::Again(_)) => false,
                 (_, Policy::Forward) => true,
-                (_, Policy::Fused) => false,
+                (Role::Output, Policy::Again(_)) | (_, Policy::Fused) => false,
                 (_, Policy::Again(local)) => local.contains(buffer),
             },
             (InstData::Reset(buffer), Policy::Again(local)) => local.contains(buffer),
-            (InstData::Reset(_), Policy::Fused) => false,
-            (InstData::Emit(_), _) => false,
+            (InstData::Reset(_), Policy::Fused) | (InstData::Emit(_), _) => false,
             _ => true,
         };
         if keep {
@@ -266,9 +272,6 @@ impl Reverse {
         let fused = rw.b.depth() == 1 && is_deferred(rw.src, inst);
         if fused && self.policy == Policy::Fused {
             return Policy::Fused;
-        }
-        if self.policy == Policy::Fused && rw.b.depth() > 1 {
-            // Inside a fused loop the first copy has already made the effects.
         }
         let mut local = BTreeSet::new();
         for region in rw.src.insts[inst].regions() {
@@ -481,8 +484,7 @@ impl Reverse {
         self.policy = recording;
         // Backward, from the last iteration to the first.
         let captured = self.active_captures(src, inst);
-        let active: Vec<usize> =
-            (0..states.len()).filter(|&p| self.activity.value(params[p + 1])).collect();
+        let active: Vec<usize> = (0..states.len()).filter(|&p| self.activity.value(params[p + 1])).collect();
         let mut images = Vec::new();
         for &p in &active {
             images.push(Carry::State(self.bar_or_zero(rw, src.results[inst][states[p]])));

@@ -38,10 +38,7 @@ fn recip(b: &mut Builder, a: Value) -> Value {
 
 /// True where every first partial is structurally zero: no derivative passes through.
 pub fn is_flat(op: Op) -> bool {
-    matches!(
-        op.smoothness(),
-        spadina_ir::op::Smoothness::Discrete | spadina_ir::op::Smoothness::Flat
-    )
+    matches!(op.smoothness(), spadina_ir::op::Smoothness::Discrete | spadina_ir::op::Smoothness::Flat)
 }
 
 /// First partials of `v = op(args)` with respect to each argument.
@@ -236,7 +233,7 @@ pub fn second(b: &mut Builder, op: Op, args: &[Value], v: Value) -> Second {
             let h = b.mul(p, q);
             vec![(0, 0, b.neg(h))]
         }
-        Op::Exp => vec![(0, 0, v)],
+        Op::Exp | Op::Sinh | Op::Cosh => vec![(0, 0, v)],
         Op::Expm1 => vec![(0, 0, b.op(Op::Exp, &[a]))],
         Op::Log => {
             let r = recip(b, a);
@@ -290,7 +287,6 @@ pub fn second(b: &mut Builder, op: Op, args: &[Value], v: Value) -> Second {
             let minus = b.neg(twice);
             vec![(0, 0, minus), (0, 1, cross), (1, 1, twice)]
         }
-        Op::Sinh | Op::Cosh => vec![(0, 0, v)],
         Op::Tanh => {
             let p = first(b, op, args, v)[0].expect("tanh is not flat");
             let l2 = lit(b, v, 2.0);

@@ -85,7 +85,9 @@ fn run(
             continue;
         }
         let ValueDef::Result(inst, n) = b.func().values[value].def else {
-            let ValueDef::Param(region, _) = b.func().values[value].def else { unreachable!("the other case") };
+            let ValueDef::Param(region, _) = b.func().values[value].def else {
+                unreachable!("the other case")
+            };
             return Err(Obstacle::Recurrence(owner_hint(b, region)));
         };
         match b.func().insts[inst].clone() {
@@ -154,7 +156,12 @@ fn owner_hint(b: &Builder, region: Region) -> Inst {
 }
 
 /// Removes the adjoints of the other results of `inst` from `bars` into `seeds`.
-fn take_siblings(b: &Builder, inst: Inst, bars: &mut BTreeMap<Value, Value>, seeds: &mut Vec<(usize, Value)>) {
+fn take_siblings(
+    b: &Builder,
+    inst: Inst,
+    bars: &mut BTreeMap<Value, Value>,
+    seeds: &mut Vec<(usize, Value)>,
+) {
     for (n, result) in b.func().results[inst].iter().enumerate() {
         if let Some(bar) = bars.remove(result) {
             seeds.push((n, bar));

@@ -152,7 +152,7 @@ impl Visitor for Index {
         }
         let src = rw.src;
         match &src.insts[inst] {
-            InstData::Const(_) | InstData::Size(_) => rw.copy(inst, self),
+            InstData::Const(_) | InstData::Size(_) | InstData::Check(..) => rw.copy(inst, self),
             InstData::Op(..) | InstData::Position(..) => {
                 if src.insts[inst].operands().iter().all(|&v| self.structural.holds(v)) {
                     rw.copy(inst, self);
@@ -179,7 +179,6 @@ impl Visitor for Index {
                 }
             }
             InstData::Reset(_) => {}
-            InstData::Check(..) => rw.copy(inst, self),
             InstData::Emit(emit) => self.emit(rw, inst, emit),
             InstData::Loop { lo, hi, step, carries, body } => {
                 self.open();
