@@ -1,7 +1,7 @@
 //! The order of the passes: the only file that names them all.
 //!
 //! ```text
-//! primal:    normalize, unroll, speculate, dce
+//! primal:    normalize, unroll, inline, speculate, dce
 //! gradient:  primal, reverse
 //! jacobian:  primal, jacobian                              | the walk: primal, seed, simplify, solve
 //! hessian:   primal, hessian, or: gradient, jacobian       | the walk: gradient, seed, simplify, solve
@@ -13,6 +13,7 @@
 use crate::ad::forward;
 use crate::ad::reverse::{Weights, reverse};
 use crate::dce;
+use crate::inline;
 use crate::loops::{hoist, normalize, speculate, unroll};
 use crate::pass::Pass;
 use crate::simplify;
@@ -24,6 +25,7 @@ use spadina_ir::func::{Func, Plane, Role};
 pub const PASSES: &[Pass] = &[
     normalize::PASS,
     unroll::PASS,
+    inline::PASS,
     speculate::PASS,
     simplify::PASS,
     dce::PASS,
@@ -52,7 +54,9 @@ pub struct Trace {
 impl Trace {
     /// A pipeline that starts with `func`.
     pub fn new(func: &Func) -> Trace {
-        Trace { steps: vec![Step { pass: "source", summary: "the kernel as it was written", func: func.clone() }] }
+        Trace {
+            steps: vec![Step { pass: "source", summary: "the kernel as it was written", func: func.clone() }],
+        }
     }
 
     /// The current program.
@@ -81,7 +85,7 @@ impl Trace {
 }
 
 /// What prepares a kernel for every derivative.
-const PRIMAL: &[Pass] = &[normalize::PASS, unroll::PASS, speculate::PASS, dce::PASS];
+const PRIMAL: &[Pass] = &[normalize::PASS, unroll::PASS, inline::PASS, speculate::PASS, dce::PASS];
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS];
 /// What ends every program that emits a matrix.
@@ -198,7 +202,10 @@ pub fn jacobian(func: &Func) -> Result<Sparse, Diagnostic> {
 
 /// Results that are arrays: a Hessian program leaves them out, because its rows are the unknowns.
 fn array_results(func: &Func) -> Vec<spadina_ir::func::Buffer> {
-    results(func).into_iter().filter(|&y| !func.buffers[y].dims.is_empty() && func.buffers[y].plane == Plane::Primal).collect()
+    results(func)
+        .into_iter()
+        .filter(|&y| !func.buffers[y].dims.is_empty() && func.buffers[y].plane == Plane::Primal)
+        .collect()
 }
 
 /// Scalar results, gradient and sparse Hessian of their (weighted) sum.

@@ -147,10 +147,11 @@ impl Forward<'_> {
         let mut sum: Option<Value> = None;
         for (&arg, partial) in args.iter().zip(partials) {
             let (Some(t), Some(p)) = (self.tangent(arg), partial) else { continue };
-            let mut term = rw.b.mul(p, t);
-            if op == Op::Narrow || op == Op::Widen {
-                term = rw.b.op(op, &[t]);
-            }
+            // A change of precision changes the precision of the tangent too.
+            let term = match op {
+                Op::Narrow | Op::Widen => rw.b.op(op, &[t]),
+                _ => rw.b.mul(p, t),
+            };
             sum = Some(match sum {
                 Some(s) => rw.b.add(s, term),
                 None => term,

@@ -22,7 +22,8 @@ use spadina_ir::func::{Func, Inst, InstData, Region, Role, Value};
 use std::collections::BTreeSet;
 
 /// The pass.
-pub const PASS: Pass = Pass { name: "hoist", summary: "move loop-invariant computations before the loop", run };
+pub const PASS: Pass =
+    Pass { name: "hoist", summary: "move loop-invariant computations before the loop", run };
 
 /// Hoists loop invariants.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {

@@ -27,7 +27,8 @@ use spadina_ir::func::{Buffer, Const, Func, Inst, InstData, Region, Role, Value}
 use spadina_ir::types::Ty;
 
 /// The pass.
-pub const PASS: Pass = Pass { name: "speculate", summary: "move loads and accumulations out of value guards", run };
+pub const PASS: Pass =
+    Pass { name: "speculate", summary: "move loads and accumulations out of value guards", run };
 
 /// Moves loads of unknowns out of branches that values decide.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
@@ -90,7 +91,8 @@ impl Speculate {
         rw.b.begin_else(&then_yields);
         let (mut else_yields, second) = self.branch(rw, els);
         let count = then_yields.len();
-        let zero = |rw: &Rewriter<'_>, v: Value| if rw.b.func().ty(v) == Ty::F32 { zeros[1] } else { zeros[0] };
+        let zero =
+            |rw: &Rewriter<'_>, v: Value| if rw.b.func().ty(v) == Ty::F32 { zeros[1] } else { zeros[0] };
         for &(_, _, value) in &first {
             then_yields.push(value);
             else_yields.push(zero(rw, value));
@@ -103,7 +105,9 @@ impl Speculate {
         for (&result, &image) in rw.src.results[inst].iter().zip(&images) {
             rw.map.set(result, image);
         }
-        for ((buffer, index, _), &value) in first.into_iter().chain(second).zip(images.get(count..).unwrap_or(&[])) {
+        for ((buffer, index, _), &value) in
+            first.into_iter().chain(second).zip(images.get(count..).unwrap_or(&[]))
+        {
             self.accum(rw, buffer, index, value);
         }
     }
@@ -127,8 +131,7 @@ impl Visitor for Speculate {
                 self.value_if(rw, inst, *cond, *then, *els);
             }
             InstData::Accum(buffer, index, value)
-                if index.iter().all(|&v| self.structural.holds(v))
-                    && rw.src.ty(*value).is_float() =>
+                if index.iter().all(|&v| self.structural.holds(v)) && rw.src.ty(*value).is_float() =>
             {
                 let (index, value) = (rw.map.all(index), rw.map.get(*value));
                 self.accum(rw, *buffer, index, value);

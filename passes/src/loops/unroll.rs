@@ -107,10 +107,34 @@ fn combine(rw: &mut Rewriter<'_>, carry: Carry, so_far: Option<Value>, y: Value)
     let (Some(so_far), float) = (so_far, rw.b.func().ty(y).is_float()) else { return y };
     let op = match carry {
         Carry::State(_) => return y,
-        Carry::Sum => if float { Op::Add } else { Op::IntAdd },
-        Carry::Prod => if float { Op::Mul } else { Op::IntMul },
-        Carry::Min => if float { Op::Min } else { Op::IntMin },
-        Carry::Max => if float { Op::Max } else { Op::IntMax },
+        Carry::Sum => {
+            if float {
+                Op::Add
+            } else {
+                Op::IntAdd
+            }
+        }
+        Carry::Prod => {
+            if float {
+                Op::Mul
+            } else {
+                Op::IntMul
+            }
+        }
+        Carry::Min => {
+            if float {
+                Op::Min
+            } else {
+                Op::IntMin
+            }
+        }
+        Carry::Max => {
+            if float {
+                Op::Max
+            } else {
+                Op::IntMax
+            }
+        }
     };
     rw.b.op(op, &[so_far, y])
 }

@@ -29,7 +29,8 @@ use spadina_ir::func::{Const, EmitData, Func, Inst, InstData, Region, Value};
 use std::collections::BTreeMap;
 
 /// The pass.
-pub const PASS: Pass = Pass { name: "extract", summary: "gather the entries of an iteration into one block", run };
+pub const PASS: Pass =
+    Pass { name: "extract", summary: "gather the entries of an iteration into one block", run };
 
 /// Gathers emissions into terms.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {

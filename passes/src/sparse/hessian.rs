@@ -32,8 +32,10 @@ pub fn hessian(func: &Func, weights: Weights) -> Result<Func, Obstacle> {
     let activity = Activity::of(func, &func.columns);
     let active_scratch = func.buffers_of(Role::Scratch).filter(|&b| activity.buffer(b)).collect();
     let mut rw = Rewriter::new(func, format!("{}.hessian", func.name));
-    let gradients =
-        func.columns.iter().map(|&x| (x, plane_buffer(&mut rw.b, x, Role::Output, Plane::Adjoint(x), "_bar")));
+    let gradients = func
+        .columns
+        .iter()
+        .map(|&x| (x, plane_buffer(&mut rw.b, x, Role::Output, Plane::Adjoint(x), "_bar")));
     let gradients = gradients.collect();
     let multipliers = match weights {
         Weights::One => Vec::new(),

@@ -186,9 +186,8 @@ impl Jacobian {
         let depths = (rw.b.depth(), self.collector.depth());
         let mut sink = Entries { collector: &mut self.collector, row };
         let known = &self.known;
-        let outcome = sweep(&mut rw.b, &mut self.graph, &[(value, one)], &mut sink, &|b, cond| {
-            known.holds(b, cond)
-        });
+        let outcome =
+            sweep(&mut rw.b, &mut self.graph, &[(value, one)], &mut sink, &|b, cond| known.holds(b, cond));
         if let Err(obstacle) = outcome {
             rw.b.abandon(depths.0);
             self.collector.abandon(depths.1);

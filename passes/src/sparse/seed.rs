@@ -26,6 +26,7 @@ use crate::rewrite::{Map, Rewriter, Visitor};
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{Buffer, BufferData, Entries, Func, Inst, InstData, Plane, Role, Value};
 use spadina_ir::op::Op;
+use spadina_ir::types::Ty;
 
 /// The dense derivative of the buffers `func.rows` with respect to `func.columns`; outputs are `Plane::Block` buffers.
 pub fn seed(func: &Func) -> Func {
@@ -63,7 +64,9 @@ impl Seeds for OneHot {
     fn load(&mut self, b: &mut Builder, buffer: Buffer, index: &[Value]) -> Value {
         debug_assert_eq!(buffer, self.column, "one variable is seeded at a time");
         let position = b.position(buffer, index);
-        b.op(Op::Indicator, &[position, self.seed])
+        let one_hot = b.op(Op::Indicator, &[position, self.seed]);
+        // Tangents have the precision of what they belong to.
+        if b.func().buffers[buffer].elem == Ty::F32 { b.op(Op::Narrow, &[one_hot]) } else { one_hot }
     }
 
     fn store(&mut self, b: &mut Builder, buffer: Buffer, index: &[Value], tangent: Value) {

@@ -41,7 +41,8 @@ pub fn run(func: &Func) -> Result<Func, Diagnostic> {
     // Tangents of intermediate arrays: a sweep must not pass them by.
     let activity = Activity::with_indicators(func, &[], true);
     let stages = func.buffers_of(Role::Scratch).filter(|&b| activity.buffer(b)).collect();
-    let mut pass = Solve { stages, nest: None, collector: Collector::default(), known, guard: None, refusal: None };
+    let mut pass =
+        Solve { stages, nest: None, collector: Collector::default(), known, guard: None, refusal: None };
     let mut rw = Rewriter::new(func, func.name.replace(".dense", ".sparse"));
     rw.region(func.body, &mut pass);
     pass.collector.close(&mut rw.b);
@@ -156,7 +157,9 @@ impl Visitor for Solve {
                 if axes == 0 {
                     self.nested(rw, inst);
                 } else {
-                    let InstData::Loop { body, .. } = src.insts[inst] else { unreachable!("nests are loops") };
+                    let InstData::Loop { body, .. } = src.insts[inst] else {
+                        unreachable!("nests are loops")
+                    };
                     self.dissolve(rw, body);
                 }
                 self.nest = None;
