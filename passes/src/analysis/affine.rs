@@ -8,7 +8,7 @@ use spadina_ir::types::SizeExpr;
 /// `base + sum coefficient * induction variable`.
 ///
 /// Terms are sorted by value and never have coefficient zero, so equality is structural.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Affine {
     /// The part without induction variables.
     pub base: SizeExpr,

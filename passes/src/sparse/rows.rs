@@ -26,12 +26,14 @@
 //! # Limits
 //! Rows must determine the whole iteration; coefficients other than 1 and -1, intermediate arrays, results of loops with effects,
 //! triangular bounds and dense rows (a scalar unknown in a loop) are refused: the element program serves them. An iteration is computed
-//! once for each of its rows.
+//! once for each of its rows, except along the innermost axis (`rows/carry.rs`).
 
+mod carry;
 mod gather;
 mod interior;
 mod plan;
 
+use crate::dce;
 use crate::rewrite::{Rewriter, Visitor};
 use gather::Gather;
 use interior::Interior;
@@ -69,9 +71,10 @@ pub fn rows(func: &Func) -> Result<Func, Refusal> {
         let rows = open_box(&mut rw.b, group);
         let interior = new_interior(group, &rows);
         Gather::run(&mut rw, &plan, group, rows, Some(interior), &mut next_site)?;
-        close_loops(&mut rw.b, group.dims.len());
+        close_loops(&mut rw.b, group.dims.len() + usize::from(group.dims.len() == 1));
     }
-    Ok(rw.b.finish())
+    // Only what is alive is worth being carried.
+    Ok(carry::carry(&dce::eliminate(&rw.b.finish())))
 }
 
 fn new_interior(group: &Group, rows: &[Value]) -> Interior {
@@ -110,10 +113,28 @@ fn margins(rw: &Rewriter<'_>, plan: &Plan, group: &Group) -> Result<Interior, Re
     found.ok_or(Refusal("there is no interior"))
 }
 
-/// Opens the loops over the box; its row subscripts.
+/// Rows of one stretch of a single axis: iterations of the outer loop stay independent while rows of a stretch share work.
+const STRETCH: i64 = 512;
+
+/// Opens the loops over the box (a single axis is cut into stretches); its row subscripts.
 fn open_box(b: &mut Builder, group: &Group) -> Vec<Value> {
+    let bounds =
+        |b: &mut Builder, k: usize| (b.int(group.lower[k]), shortened(b, &group.dims[k], group.upper[k]));
+    if group.dims.len() == 1 {
+        let (first, end) = bounds(b, 0);
+        let (zero, stretch, rest) = (b.int(0), b.int(STRETCH), b.int(STRETCH - 1));
+        let count = b.op(Op::IntSub, &[end, first]);
+        let count = b.op(Op::IntAdd, &[count, rest]);
+        let count = b.op(Op::IntDiv, &[count, stretch]);
+        let (n, _) = b.begin_loop(zero, count, 1, &[]);
+        let skipped = b.op(Op::IntMul, &[n, stretch]);
+        let lo = b.op(Op::IntAdd, &[first, skipped]);
+        let hi = b.op(Op::IntAdd, &[lo, stretch]);
+        let hi = b.op(Op::IntMin, &[hi, end]);
+        return vec![b.begin_loop(lo, hi, 1, &[]).0];
+    }
     let open = |b: &mut Builder, k: usize| {
-        let (lo, hi) = (b.int(group.lower[k]), shortened(b, &group.dims[k], group.upper[k]));
+        let (lo, hi) = bounds(b, k);
         b.begin_loop(lo, hi, 1, &[]).0
     };
     (0..group.dims.len()).map(|k| open(b, k)).collect()
