@@ -7,7 +7,8 @@
 //!
 //! # Positions
 //! `Position(buffer, index)` is the number of elements of the buffers that stand before `buffer` in `Func::columns`
-//! (for an unknown that is listed there) or else in `Func::rows`, plus the row-major index.
+//! (for an unknown that is listed there) or else in `Func::rows`, plus the row-major index. It is arithmetic and never fails, so
+//! passes may move it: out of a loop that does not run, say. Emissions check what they are given.
 //! An emission without values (in an index program) gives its entries with value zero.
 
 pub mod data;
@@ -269,12 +270,12 @@ impl<'a> Machine<'a> {
                 vec![loaded.ok_or_else(|| self.ill_formed("the subscripts were checked"))?]
             }
             InstData::Position(buffer, index) => {
-                let at = self.element(*buffer, index)?;
+                let at = self.linear(*buffer, index)?;
                 let Some(offset) = self.arrays[*buffer].offset else {
                     let name = &self.func.buffers[*buffer].name;
                     return Err(self.ill_formed(format!("`{name}` gives neither columns nor rows")));
                 };
-                vec![Const::Int((offset + at) as i64)]
+                vec![Const::Int((offset as i64).wrapping_add(at))]
             }
             InstData::Accum(buffer, index, value) => {
                 self.accum(*buffer, index, *value)?;
@@ -328,6 +329,18 @@ impl<'a> Machine<'a> {
             at = at * bound + index;
         }
         Ok(at as usize)
+    }
+
+    /// The row-major index, of subscripts that may lie outside.
+    fn linear(&self, buffer: Buffer, index: &[Value]) -> Result<i64, InterpError> {
+        let dims = &self.arrays[buffer].dims;
+        if index.len() != dims.len() {
+            let (have, want) = (index.len(), dims.len());
+            return Err(self.ill_formed(format!("{have} subscripts for {want} dimensions")));
+        }
+        index.iter().zip(dims).try_fold(0_i64, |at, (&subscript, &bound)| {
+            Ok(at.wrapping_mul(bound).wrapping_add(self.get_int(subscript)?))
+        })
     }
 
     fn accum(&mut self, buffer: Buffer, index: &[Value], value: Value) -> Result<(), InterpError> {
