@@ -2,13 +2,15 @@
 
 use crate::error::Error;
 use crate::options::Derivative;
+use crate::product::Kind;
 use crate::program::Program;
 use crate::report::Report;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::frontend::program::{Derive, Kernel as Lowered};
-use spadina_ir::func::{Func, Role};
+use spadina_ir::func::{Func, Plane, Role};
 use spadina_ir::span::SourceFile;
 use spadina_passes::ad::reverse::Weights;
+use spadina_passes::dce;
 use spadina_passes::pipeline::{self, Matrix, Step};
 use spadina_passes::sparse::index::index_program;
 use std::collections::BTreeMap;
@@ -42,6 +44,8 @@ pub(crate) enum Goal {
     Whole(Derivative),
     /// Only the matrix, by its definition, into dense blocks.
     Dense(Derivative),
+    /// The product of a matrix with a direction, alone.
+    Product(Kind),
 }
 
 impl Kernel {
@@ -234,7 +238,11 @@ impl Kernel {
     }
 
     fn make(&self, goal: Goal, wrt: Option<&[String]>) -> Result<Program, Error> {
-        let (Goal::Whole(derivative) | Goal::Dense(derivative)) = goal;
+        let derivative = match goal {
+            Goal::Whole(derivative) | Goal::Dense(derivative) => derivative,
+            Goal::Product(Kind::Jvp | Kind::Vjp) => Derivative::Jacobian,
+            Goal::Product(Kind::Hvp) => Derivative::Hessian,
+        };
         let primal = self.differentiable(derivative, wrt)?;
         let refuse = |diagnostic| self.refusal(diagnostic);
         let eval = match goal {
@@ -259,11 +267,32 @@ impl Kernel {
             Goal::Dense(Derivative::Value | Derivative::Gradient) => {
                 unreachable!("dense programs are asked for matrices only")
             }
+            Goal::Product(Kind::Jvp) => {
+                product_alone(pipeline::directional(&primal).map_err(refuse)?.func(), Kind::Jvp)
+            }
+            Goal::Product(Kind::Vjp) => {
+                product_alone(pipeline::gradient(&primal, Weights::Inputs).map_err(refuse)?.func(), Kind::Vjp)
+            }
+            Goal::Product(Kind::Hvp) => product_alone(
+                pipeline::hessian_product(&primal, Weights::One).map_err(refuse)?.func(),
+                Kind::Hvp,
+            ),
         };
         // Without a matrix the index program only checks subscripts.
         let index = index_program(&eval).map_err(refuse)?;
         Program::new(eval, index)
     }
+}
+
+/// The program without its other outputs, which would be computed again for every direction.
+fn product_alone(func: &Func, kind: Kind) -> Func {
+    let others = func.buffers_of(Role::Output).filter(|&y| match (kind, func.buffers[y].plane) {
+        (Kind::Jvp, Plane::Tangent(of)) => func.buffers[of].plane != Plane::Primal,
+        (Kind::Hvp, Plane::Tangent(of)) => !matches!(func.buffers[of].plane, Plane::Adjoint(_)),
+        (Kind::Vjp, Plane::Adjoint(_)) => false,
+        _ => true,
+    });
+    dce::without(func, &others.collect::<Vec<_>>())
 }
 
 pub(crate) fn is_input(role: Role) -> bool {

@@ -37,6 +37,8 @@
 
 pub mod bind;
 pub mod compiler;
+mod compressed;
+pub mod detect;
 pub mod error;
 pub mod inputs;
 pub mod kernel;
@@ -44,5 +46,6 @@ mod native;
 pub mod options;
 mod part;
 pub mod problem;
+pub mod product;
 pub mod program;
 pub mod report;

@@ -51,11 +51,13 @@ pub enum Engine {
 /// How a matrix is computed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub enum Strategy {
-    /// Structural where the compiler can, dense (with a warning) where it cannot.
+    /// Structural where the compiler can, else compressed, else (with a warning) dense.
     #[default]
     Auto,
     /// The compiler finds every entry; refused where it cannot.
     Structural,
+    /// Entries are detected at prepare, columns colored, and few products with directions evaluated.
+    Compressed,
     /// Column by column, every entry stored: the definition.
     Dense,
 }
@@ -65,6 +67,7 @@ impl fmt::Display for Strategy {
         f.write_str(match self {
             Strategy::Auto => "auto",
             Strategy::Structural => "structural",
+            Strategy::Compressed => "compressed",
             Strategy::Dense => "dense",
         })
     }
@@ -83,10 +86,10 @@ impl FromStr for Strategy {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Strategy, String> {
-        [Strategy::Auto, Strategy::Structural, Strategy::Dense]
+        [Strategy::Auto, Strategy::Structural, Strategy::Compressed, Strategy::Dense]
             .into_iter()
             .find(|s| s.to_string() == text)
-            .ok_or_else(|| "expected auto, structural or dense".to_owned())
+            .ok_or_else(|| "expected auto, structural, compressed or dense".to_owned())
     }
 }
 

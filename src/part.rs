@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::native::NativeEval;
 use crate::options::Engine;
+use crate::product::Kind;
 use crate::program::Program;
 use rayon::ThreadPool;
 use spadina_ir::func::{Buffer, Func, Plane, Role};
@@ -58,12 +59,25 @@ struct Output {
     own: Option<OwnedArray>,
 }
 
+/// One array of a direction.
+struct Seed {
+    /// Number of the buffer.
+    buffer: usize,
+    /// Where it starts in the direction.
+    start: usize,
+    len: usize,
+    /// Its elements in single precision, where the program takes them so.
+    single: Option<Vec<f32>>,
+}
+
 /// A prepared program.
 pub(crate) struct Part {
     program: Arc<Program>,
     how: How,
     /// `(buffer of the program, buffer of the kernel as written)` of all inputs.
     inputs: Vec<(usize, usize)>,
+    /// Further inputs, which together are a direction; only products have them.
+    seeds: Vec<Seed>,
     /// Sorted by where they go.
     outputs: Vec<Output>,
     pattern: Arc<Pattern>,
@@ -80,6 +94,8 @@ pub(crate) struct Slices<'a> {
     pub(crate) results: &'a mut [f64],
     pub(crate) gradient: &'a mut [f64],
     pub(crate) matrix: &'a mut [f64],
+    /// What a product is with; empty for other programs.
+    pub(crate) direction: &'a [f64],
 }
 
 fn owner(func: &Func, buffer: Buffer) -> Buffer {
@@ -127,8 +143,33 @@ impl Part {
         how: &How,
         old: Option<&Part>,
     ) -> Result<Part, Error> {
+        Part::new(kernel, program, None, bound, how, old)
+    }
+
+    /// Prepares a program of products: JVPs come as results, VJPs and HVPs as gradients.
+    pub(crate) fn product(
+        kernel: &Kernel,
+        program: &Arc<Program>,
+        kind: Kind,
+        bound: &Bound,
+        how: &How,
+    ) -> Result<Part, Error> {
+        Part::new(kernel, program, Some(kind), bound, how, None)
+    }
+
+    fn new(
+        kernel: &Kernel,
+        program: &Arc<Program>,
+        kind: Option<Kind>,
+        bound: &Bound,
+        how: &How,
+        old: Option<&Part>,
+    ) -> Result<Part, Error> {
         let (func, source, kernel) = (&program.eval, kernel.source(), kernel.func());
-        let inputs = func.buffers.iter().filter(|(_, data)| crate::kernel::is_input(data.role));
+        let inputs = func
+            .buffers
+            .iter()
+            .filter(|(_, data)| crate::kernel::is_input(data.role) && data.plane == Plane::Primal);
         let inputs = inputs.map(|(buffer, data)| {
             let written = kernel.buffer_named(&data.name);
             let written = written.ok_or_else(|| Error::Internal(format!("`{}` is not bound", data.name)))?;
@@ -137,12 +178,13 @@ impl Part {
         let inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
         let rows = total(func, bound, &func.rows)?;
         let cols = total(func, bound, &func.columns)?;
-        let outputs = outputs(kernel, func, bound)?;
+        let outputs = outputs(kernel, func, kind, bound)?;
+        let seeds = seeds(kernel, func, bound)?;
         let (backend, pattern) = match how.engine {
             Engine::Jit => jit(program, source, bound, how, &inputs, (rows, cols), old)?,
-            Engine::Interp => interpret(program, source, bound, &inputs)?,
+            Engine::Interp => interpret(program, source, bound, &inputs, &seeds)?,
         };
-        Ok(Part { program: Arc::clone(program), how: how.clone(), inputs, outputs, pattern, backend })
+        Ok(Part { program: Arc::clone(program), how: how.clone(), inputs, seeds, outputs, pattern, backend })
     }
 
     /// The pattern of the entries it emits.
@@ -160,6 +202,12 @@ impl Part {
 
     /// Evaluates into the caller's slices.
     pub(crate) fn evaluate(&mut self, bound: &Bound, slices: &mut Slices<'_>) -> Result<(), Error> {
+        for seed in &mut self.seeds {
+            if let Some(single) = &mut seed.single {
+                let direction = &slices.direction[seed.start..seed.start + seed.len];
+                single.iter_mut().zip(direction).for_each(|(to, &x)| *to = x as f32);
+            }
+        }
         match &mut self.backend {
             Backend::Jit { eval, plan, workspace, scalars, .. } => {
                 let values = if self.pattern.nnz() > 0 { &mut *slices.matrix } else { &mut [][..] };
@@ -170,7 +218,16 @@ impl Part {
                     let frozen = |n: usize| buffers[n].usage == BufferUse::Frozen;
                     let wanted = self.inputs.iter().filter(|(n, _)| !frozen(*n));
                     let views = wanted.filter_map(|&(n, at)| Some((n, bound.arrays[at].as_ref()?.view())));
-                    let data = collect(views, self.inputs.len(), &mut data, &mut data_spill);
+                    let direction = slices.direction;
+                    let seeds = self.seeds.iter().map(|seed| {
+                        let view = match &seed.single {
+                            Some(single) => Array::F32(single),
+                            None => Array::F64(&direction[seed.start..seed.start + seed.len]),
+                        };
+                        (seed.buffer, view)
+                    });
+                    let count = self.inputs.len() + self.seeds.len();
+                    let data = collect(views.chain(seeds), count, &mut data, &mut data_spill);
                     let mut out: [_; USUAL_BUFFERS] = std::array::from_fn(|_| (0, ArrayMut::F64(&mut [])));
                     let mut out_spill = Vec::new();
                     let count = self.outputs.len();
@@ -195,7 +252,14 @@ impl Part {
                 Ok(())
             }
             Backend::Interp { sizes } => {
-                let bindings = bindings(&self.program.eval, sizes, bound, &self.inputs);
+                let mut bindings = bindings(&self.program.eval, sizes, bound, &self.inputs);
+                for seed in &self.seeds {
+                    let data = match &seed.single {
+                        Some(single) => ArrayData::F32(single.clone()),
+                        None => ArrayData::F64(slices.direction[seed.start..seed.start + seed.len].to_vec()),
+                    };
+                    bindings.arrays.insert(Buffer::from_u32(seed.buffer as u32), data);
+                }
                 let found = interp::run(&self.program.eval, &bindings)?;
                 for output in &self.outputs {
                     let buffer = Buffer::from_u32(output.buffer as u32);
@@ -301,7 +365,29 @@ fn put(
     }
 }
 
-fn outputs(kernel: &Func, func: &Func, bound: &Bound) -> Result<Vec<Output>, Error> {
+/// The inputs that are a direction: tangents of the unknowns, or weights of the results.
+fn seeds(kernel: &Func, func: &Func, bound: &Bound) -> Result<Vec<Seed>, Error> {
+    let results: Vec<Buffer> = kernel.buffers_of(Role::Output).collect();
+    let mut list = Vec::new();
+    for (buffer, data) in func.buffers.iter().filter(|(_, data)| crate::kernel::is_input(data.role)) {
+        let start = match data.plane {
+            Plane::Primal | Plane::Block(..) => continue,
+            Plane::Tangent(x) => offset(func, bound, &func.columns, x)?,
+            Plane::Adjoint(y) => match kernel.buffer_named(&func.buffers[y].name) {
+                Some(result) => offset(kernel, bound, &results, result)?,
+                None => None,
+            },
+        };
+        let start =
+            start.ok_or_else(|| Error::Internal(format!("`{}` is no part of a direction", data.name)))?;
+        let len = bound.len_of(data)?;
+        let single = (data.elem == Ty::F32).then(|| vec![0.0; len]);
+        list.push(Seed { buffer: number(buffer), start, len, single });
+    }
+    Ok(list)
+}
+
+fn outputs(kernel: &Func, func: &Func, kind: Option<Kind>, bound: &Bound) -> Result<Vec<Output>, Error> {
     let results: Vec<Buffer> = kernel.buffers_of(Role::Output).collect();
     let stride = total(func, bound, &func.columns)?;
     // A dense program computes blocks alone: results and gradient, if declared, stay zero.
@@ -311,14 +397,22 @@ fn outputs(kernel: &Func, func: &Func, bound: &Bound) -> Result<Vec<Output>, Err
     for buffer in func.buffers_of(Role::Output) {
         let data = &func.buffers[buffer];
         let len = bound.len_of(data)?;
+        let as_result = |name: &str| match kernel.buffer_named(name) {
+            Some(result) => Ok(offset(kernel, bound, &results, result)?.map_or(Goes::Nowhere, Goes::Results)),
+            None => Ok::<_, Error>(Goes::Nowhere),
+        };
+        let as_gradient =
+            |x| Ok::<_, Error>(offset(func, bound, &func.columns, x)?.map_or(Goes::Nowhere, Goes::Gradient));
         let goes = match data.plane {
             Plane::Primal | Plane::Adjoint(_) if dense => Goes::Nowhere,
-            Plane::Primal => match kernel.buffer_named(&data.name) {
-                Some(result) => offset(kernel, bound, &results, result)?.map_or(Goes::Nowhere, Goes::Results),
-                None => Goes::Nowhere,
+            Plane::Primal if kind.is_none() => as_result(&data.name)?,
+            Plane::Adjoint(x) if matches!(kind, None | Some(Kind::Vjp)) => as_gradient(x)?,
+            Plane::Tangent(of) => match (kind, func.buffers[of].plane) {
+                (Some(Kind::Jvp), Plane::Primal) => as_result(&func.buffers[of].name)?,
+                (Some(Kind::Hvp), Plane::Adjoint(x)) => as_gradient(x)?,
+                _ => Goes::Nowhere,
             },
-            Plane::Adjoint(x) => offset(func, bound, &func.columns, x)?.map_or(Goes::Nowhere, Goes::Gradient),
-            Plane::Tangent(_) => Goes::Nowhere,
+            Plane::Primal | Plane::Adjoint(_) => Goes::Nowhere,
             Plane::Block(y, x) => {
                 let row = offset(func, bound, &func.rows, y)?;
                 let col = offset(func, bound, &func.columns, x)?;
@@ -408,8 +502,17 @@ fn interpret(
     source: &SourceFile,
     bound: &Bound,
     inputs: &[(usize, usize)],
+    seeds: &[Seed],
 ) -> Result<(Backend, Arc<Pattern>), Error> {
-    let bindings = bindings(&program.index, &bound.sizes, bound, inputs);
+    let mut bindings = bindings(&program.index, &bound.sizes, bound, inputs);
+    for seed in seeds {
+        // No subscript depends on a direction, but the interpreter wants every input.
+        let zeros = match &seed.single {
+            Some(single) => ArrayData::F32(single.clone()),
+            None => ArrayData::F64(vec![0.0; seed.len]),
+        };
+        bindings.arrays.insert(Buffer::from_u32(seed.buffer as u32), zeros);
+    }
     let found = interp::run(&program.index, &bindings).map_err(|e| Error::interpreting(source, e))?;
     let (rows, cols) = found.shape;
     let too_large = || Error::data("the matrix has more than 2^32 - 1 rows, columns or entries");
@@ -431,7 +534,7 @@ fn interpret(
 }
 
 /// What the interpreter takes.
-fn bindings(func: &Func, sizes: &[i64], bound: &Bound, inputs: &[(usize, usize)]) -> Bindings {
+pub(crate) fn bindings(func: &Func, sizes: &[i64], bound: &Bound, inputs: &[(usize, usize)]) -> Bindings {
     let mut bindings = Bindings::default();
     for (n, &value) in sizes.iter().enumerate() {
         bindings.sizes.insert(Size::from_u32(n as u32), value);

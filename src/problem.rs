@@ -1,6 +1,7 @@
 //! A kernel bound to data: prepared once, evaluated often.
 
 use crate::bind::{Bound, convert, input_named, number};
+use crate::compressed::{self, Compressed};
 use crate::error::Error;
 use crate::inputs::{Inputs, ToArray};
 use crate::kernel::{Goal, Kernel};
@@ -8,7 +9,7 @@ use crate::options::{Derivative, Engine, Options, Strategy};
 use crate::part::{How, Part, Slices, total};
 use crate::report::Report;
 use spadina_io::array::Shape;
-use spadina_ir::diag::Diagnostic;
+use spadina_ir::diag::{Diagnostic, Severity};
 use spadina_ir::func::{Func, Role};
 use spadina_runtime::array::OwnedArray;
 use spadina_runtime::csr::Pattern;
@@ -58,10 +59,9 @@ pub struct Problem {
     bound: Bound,
     inputs: Inputs,
     how: How,
-    /// What computes results and gradient, and, unless the strategy is dense, the matrix.
+    /// What computes results and gradient, and, on the structural road, the matrix.
     main: Part,
-    /// The dense matrix.
-    dense: Option<Part>,
+    road: Road,
     pattern: Arc<Pattern>,
     strategy: Option<Strategy>,
     warnings: Vec<Diagnostic>,
@@ -112,7 +112,7 @@ impl Problem {
         let mut times = Times::default();
         let started = Instant::now();
         let primal = kernel.primal(wrt)?;
-        let mut warnings = Vec::new();
+        let mut reasons = Vec::new();
         let whole = |derivative| {
             let program = kernel.program(Goal::Whole(derivative), wrt)?;
             if how.engine == Engine::Jit {
@@ -122,10 +122,10 @@ impl Problem {
             Ok::<_, Error>(program)
         };
         let structural = match (derivative.has_matrix(), options.strategy) {
-            (true, Strategy::Dense) => None,
+            (true, Strategy::Dense | Strategy::Compressed) => None,
             (true, Strategy::Auto) => match whole(derivative) {
                 Err(Error::Source(report)) => {
-                    warnings.extend(report.diagnostics);
+                    reasons = report.diagnostics;
                     None
                 }
                 other => Some(other?),
@@ -133,16 +133,10 @@ impl Problem {
             (false, _) | (true, Strategy::Structural) => Some(whole(derivative)?),
         };
         let plain = if derivative == Derivative::Hessian { Derivative::Gradient } else { Derivative::Value };
-        let (main, dense) = if let Some(program) = structural {
-            (program, None)
-        } else {
-            let dense = kernel.program(Goal::Dense(derivative), wrt)?;
-            if how.engine == Engine::Jit {
-                dense.native_index(how.threads > 1)?;
-            }
-            (whole(plain)?, Some(dense))
-        };
+        let is_structural = structural.is_some();
+        let main = structural.map_or_else(|| whole(plain), Ok)?;
         times.compile = started.elapsed();
+        let compiled = times.compile;
         let started = Instant::now();
         let bound = Bound::new(kernel, inputs)?;
         let columns = total(&primal, &bound, &primal.columns)?;
@@ -153,31 +147,24 @@ impl Problem {
         room.map_err(|_| Error::Data(format!("{results} results do not fit into memory")))?;
         let previous = old.map(|problem| &problem.main);
         let main = Part::prepare(kernel, &main, &bound, &how, previous)?;
-        let (dense, pattern) = match dense {
-            None => {
-                let pattern =
-                    if derivative.has_matrix() { Arc::clone(main.pattern()) } else { empty_pattern() };
-                (None, pattern)
-            }
-            Some(program) => {
-                let rows = if derivative == Derivative::Hessian { columns } else { results };
-                let unasked = options.strategy == Strategy::Auto;
-                if unasked && rows.checked_mul(columns).is_none_or(|n| n > DENSE_UNASKED) {
-                    let gigabytes = 8e-9 * rows as f64 * columns as f64;
-                    let size = format!("a dense matrix would be {rows} x {columns}, {gigabytes:.1} GB");
-                    let refused = warnings.into_iter().map(|reason| reason.help(size.clone())).collect();
-                    let source = Arc::clone(kernel.source());
-                    return Err(Error::Source(Box::new(Report { source, diagnostics: refused })));
-                }
-                let pattern = full_pattern(rows, columns)?;
-                warn_dense(&mut warnings, kernel, options.strategy, rows, columns);
-                (Some(Part::prepare(kernel, &program, &bound, &how, None)?), pattern)
-            }
+        let road = if is_structural {
+            Road::Structural
+        } else {
+            let rows = if derivative == Derivative::Hessian { columns } else { results };
+            let other = Other { kernel, options, bound: &bound, how: &how, sides: (columns, results), rows };
+            other.road(&mut reasons, &mut times, old.map(|problem| &problem.pattern))?
         };
-        times.prepare = started.elapsed();
-        let strategy = derivative.has_matrix().then_some(match dense {
-            Some(_) => Strategy::Dense,
-            None => Strategy::Structural,
+        let pattern = match &road {
+            Road::Structural if derivative.has_matrix() => Arc::clone(main.pattern()),
+            Road::Structural => empty_pattern(),
+            Road::Compressed(compressed) => Arc::clone(compressed.pattern()),
+            Road::Dense(_, pattern) => Arc::clone(pattern),
+        };
+        times.prepare = started.elapsed().saturating_sub(times.compile - compiled);
+        let strategy = derivative.has_matrix().then_some(match road {
+            Road::Structural => Strategy::Structural,
+            Road::Compressed(_) => Strategy::Compressed,
+            Road::Dense(..) => Strategy::Dense,
         });
         let (kernel, options, inputs) = (kernel.clone(), options.clone(), inputs.clone());
         Ok(Problem {
@@ -188,10 +175,10 @@ impl Problem {
             inputs,
             how,
             main,
-            dense,
+            road,
             pattern,
             strategy,
-            warnings,
+            warnings: reasons,
             results,
             times,
         })
@@ -234,15 +221,32 @@ impl Problem {
         &self.pattern
     }
 
-    /// How the matrix is computed: structural or dense; `None` where there is none.
+    /// How the matrix is computed: structural, compressed or dense; `None` where there is none.
     pub fn strategy(&self) -> Option<Strategy> {
         self.strategy
     }
 
-    /// What the user should know: why a matrix is dense, and how large.
+    /// What the user should know: why a matrix is compressed or dense, with how many products, and how large.
     pub fn warnings(&self) -> Option<Report> {
         let source = Arc::clone(self.kernel.source());
         (!self.warnings.is_empty()).then(|| Report { source, diagnostics: self.warnings.clone() })
+    }
+
+    /// How many products with directions an evaluation of the matrix takes, and how many with its transpose; `None` unless it is
+    /// compressed.
+    pub fn products(&self) -> Option<(usize, usize)> {
+        match &self.road {
+            Road::Compressed(compressed) => Some(compressed.products()),
+            Road::Structural | Road::Dense(..) => None,
+        }
+    }
+
+    pub(crate) fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    pub(crate) fn how(&self) -> &How {
+        &self.how
     }
 
     /// How long compiling and preparing took.
@@ -296,12 +300,21 @@ impl Problem {
             }
         }
         let EvaluationMut { results, gradient, matrix } = into;
-        match &mut self.dense {
-            None => self.main.evaluate(&self.bound, &mut Slices { results, gradient, matrix }),
-            Some(dense) => {
-                self.main.evaluate(&self.bound, &mut Slices { results, gradient, matrix: &mut [] })?;
+        let bound = &self.bound;
+        let mut plain = |matrix: &mut [f64]| {
+            self.main.evaluate(bound, &mut Slices { results, gradient, matrix, direction: &[] })
+        };
+        match &mut self.road {
+            Road::Structural => plain(matrix),
+            Road::Compressed(compressed) => {
+                plain(&mut [])?;
+                compressed.evaluate(bound, matrix)
+            }
+            Road::Dense(dense, _) => {
+                plain(&mut [])?;
                 matrix.fill(0.0);
-                dense.evaluate(&self.bound, &mut Slices { results: &mut [], gradient: &mut [], matrix })
+                let (results, gradient): (&mut [f64], &mut [f64]) = (&mut [], &mut []);
+                dense.evaluate(bound, &mut Slices { results, gradient, matrix, direction: &[] })
             }
         }
     }
@@ -395,6 +408,110 @@ impl Problem {
     }
 }
 
+/// Where the values of the matrix come from.
+enum Road {
+    /// The main program, which may have none.
+    Structural,
+    /// Few products.
+    Compressed(Box<Compressed>),
+    /// A program that fills a full pattern.
+    Dense(Box<Part>, Arc<Pattern>),
+}
+
+/// What the other roads need.
+struct Other<'a> {
+    kernel: &'a Kernel,
+    options: &'a Options,
+    bound: &'a Bound,
+    how: &'a How,
+    /// Unknowns and results.
+    sides: (usize, usize),
+    /// Rows of the matrix.
+    rows: usize,
+}
+
+impl Other<'_> {
+    /// The compressed road, or the dense one. `reasons` come as refusals of the structural road, and leave as warnings and notes.
+    fn road(
+        &self,
+        reasons: &mut Vec<Diagnostic>,
+        times: &mut Times,
+        old: Option<&Arc<Pattern>>,
+    ) -> Result<Road, Error> {
+        let Other { kernel, options, bound, how, sides, rows } = *self;
+        let (derivative, wrt) = (options.derivative, options.wrt.as_deref());
+        if options.strategy != Strategy::Dense {
+            match compressed::Plan::new(kernel, bound, derivative, wrt) {
+                Ok(plan) if options.strategy == Strategy::Compressed || !self.is_full(&plan) => {
+                    let started = Instant::now();
+                    let with = (derivative, bound, how);
+                    let made = Compressed::prepare(kernel, wrt, &plan, with, sides, old)?;
+                    times.compile += started.elapsed();
+                    self.note_compressed(reasons, &made);
+                    return Ok(Road::Compressed(Box::new(made)));
+                }
+                Ok(_) => {}
+                // The pattern depends on values.
+                Err(Error::Source(report)) if options.strategy == Strategy::Auto => {
+                    reasons.extend(report.diagnostics);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let columns = sides.0;
+        if options.strategy == Strategy::Auto && rows.checked_mul(columns).is_none_or(|n| n > DENSE_UNASKED) {
+            let gigabytes = 8e-9 * rows as f64 * columns as f64;
+            let size = format!("a dense matrix would be {rows} x {columns}, {gigabytes:.1} GB");
+            let refused = reasons.drain(..).map(|reason| reason.help(size.clone())).collect();
+            let source = Arc::clone(kernel.source());
+            return Err(Error::Source(Box::new(Report { source, diagnostics: refused })));
+        }
+        let started = Instant::now();
+        let program = kernel.program(Goal::Dense(derivative), wrt)?;
+        if how.engine == Engine::Jit {
+            program.native_index(how.threads > 1)?;
+        }
+        times.compile += started.elapsed();
+        let pattern = full_pattern(rows, columns)?;
+        warn_dense(reasons, kernel, options.strategy, rows, columns);
+        Ok(Road::Dense(Box::new(Part::prepare(kernel, &program, bound, how, None)?), pattern))
+    }
+
+    /// Whether products save too little over the dense program.
+    fn is_full(&self, plan: &compressed::Plan) -> bool {
+        let (columns, rows) = (self.sides.0, self.rows);
+        let (forward, reverse) = plan.products();
+        let entries = columns.saturating_mul(rows);
+        entries <= DENSE_UNASKED && plan.pattern().nnz() > entries / 2 && forward + 2 * reverse > columns / 2
+    }
+
+    /// Says, unless it was asked for, that and why a matrix is computed by products.
+    fn note_compressed(&self, reasons: &mut Vec<Diagnostic>, made: &Compressed) {
+        if self.options.strategy != Strategy::Auto {
+            return;
+        }
+        for reason in &mut *reasons {
+            reason.severity = Severity::Note;
+            reason.help.clear();
+        }
+        let (forward, reverse) = made.products();
+        let pattern = made.pattern();
+        let (rows, columns, entries) = (pattern.rows(), pattern.cols(), pattern.nnz());
+        let products = match (forward, reverse) {
+            (forward, 0) => format!("{forward}"),
+            (forward, reverse) => format!("{forward} + {reverse} transposed"),
+        };
+        let name = self.kernel.name();
+        let message = format!(
+            "the matrix of `{name}` is compressed: {rows} x {columns}, {entries} entries detected, {products} products"
+        );
+        let mut note = Diagnostic::warning("compressed-matrix", message)
+            .label(self.kernel.lowered().span, "this kernel");
+        note.severity = Severity::Note;
+        reasons.push(note);
+    }
+}
+
 fn empty_pattern() -> Arc<Pattern> {
     Arc::new(Pattern::new(0, 0, vec![0], Vec::new()).expect("an empty matrix is a matrix"))
 }
@@ -428,7 +545,7 @@ fn warn_dense(
         return;
     }
     for reason in &mut *warnings {
-        reason.severity = spadina_ir::diag::Severity::Warning;
+        reason.severity = Severity::Warning;
     }
     let entries = rows * columns;
     let megabytes = 8.0 * entries as f64 / 1e6;

@@ -70,7 +70,7 @@ pub(crate) struct MethodArgs {
     /// jit or interp.
     #[arg(long, default_value = "jit")]
     pub(crate) engine: Engine,
-    /// auto, structural or dense.
+    /// auto, structural, compressed or dense.
     #[arg(long, default_value = "auto")]
     pub(crate) strategy: Strategy,
 }

@@ -1,0 +1,147 @@
+//! The other road to a sparse matrix: detected pattern, colored columns, few products.
+
+use crate::bind::Bound;
+use crate::detect::of_bound;
+use crate::error::Error;
+use crate::kernel::{Goal, Kernel};
+use crate::options::Derivative;
+use crate::part::How;
+use crate::product::{Kind, Product};
+use spadina_coloring::coloring::Coloring;
+use spadina_coloring::decompress::Target;
+use spadina_coloring::error::ColoringError;
+use spadina_coloring::options::{Options, Partition};
+use spadina_coloring::order::Order;
+use spadina_coloring::pattern::Pattern as Uncolored;
+use spadina_passes::analysis::pattern::detect::Scope;
+use spadina_runtime::compressed::choose::{self, Cost};
+use spadina_runtime::compressed::directions::{Batch, Side};
+use spadina_runtime::compressed::evaluate::Compressed as Values;
+use spadina_runtime::csr::Pattern;
+use std::sync::Arc;
+
+/// Orders that are tried.
+const ORDERS: [Order; 3] = [Order::SmallestLast, Order::LargestFirst, Order::Natural];
+/// Column colors that rows and both sides are not tried against: they could save little.
+const FEW: usize = 12;
+
+/// Pattern, coloring, and the prepared products of a matrix.
+pub(crate) struct Compressed {
+    pattern: Arc<Pattern>,
+    values: Values,
+    /// Products with the matrix and with its transpose.
+    columns: Option<Product>,
+    rows: Option<Product>,
+}
+
+/// A pattern and how its columns or rows share products.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pattern: Arc<Pattern>,
+    coloring: Coloring,
+}
+
+/// The pattern as the coloring takes it.
+///
+/// # Errors
+/// [`Error::Data`] for matrices of 2^31 rows and columns together.
+pub(crate) fn uncolored(pattern: &Pattern) -> Result<Uncolored, Error> {
+    let row_ptr: Vec<usize> = pattern.row_ptr().iter().map(|&n| n as usize).collect();
+    Uncolored::new(pattern.rows(), pattern.cols(), row_ptr, pattern.col_idx().to_vec()).map_err(uncolorable)
+}
+
+fn uncolorable(error: ColoringError) -> Error {
+    Error::Data(error.to_string())
+}
+
+impl Plan {
+    /// Detects the pattern and colors it; no derivative is made yet.
+    ///
+    /// # Errors
+    /// See [`crate::detect::detect`].
+    pub(crate) fn new(
+        kernel: &Kernel,
+        bound: &Bound,
+        derivative: Derivative,
+        wrt: Option<&[String]>,
+    ) -> Result<Plan, Error> {
+        let pattern = of_bound(kernel, bound, derivative, wrt, Scope::Global)?;
+        let structure = uncolored(&pattern)?;
+        let coloring = if derivative == Derivative::Hessian {
+            choose::hessian(&structure, &ORDERS, false)
+        } else {
+            let columns = Coloring::new(&structure, &Options::new(Partition::Column).orders(ORDERS));
+            // Reverse mode may be refused where forward mode is not.
+            match columns {
+                Ok(coloring)
+                    if coloring.n_colors() > FEW && kernel.program(Goal::Product(Kind::Vjp), wrt).is_ok() =>
+                {
+                    choose::jacobian(&structure, &ORDERS, Cost::default())
+                }
+                other => other,
+            }
+        };
+        Ok(Plan { pattern, coloring: coloring.map_err(uncolorable)? })
+    }
+
+    /// The detected pattern.
+    pub(crate) fn pattern(&self) -> &Arc<Pattern> {
+        &self.pattern
+    }
+
+    /// How many products an evaluation takes: with the matrix, and with its transpose.
+    pub(crate) fn products(&self) -> (usize, usize) {
+        (self.coloring.n_column_colors(), self.coloring.n_row_colors())
+    }
+}
+
+impl Compressed {
+    /// Makes the programs and prepares the way back; `sides` counts unknowns and results. A pattern equal to `old` is shared with it.
+    ///
+    /// # Errors
+    /// As [`crate::product::Products::new`].
+    pub(crate) fn prepare(
+        kernel: &Kernel,
+        wrt: Option<&[String]>,
+        plan: &Plan,
+        (derivative, bound, how): (Derivative, &Bound, &How),
+        sides: (usize, usize),
+        old: Option<&Arc<Pattern>>,
+    ) -> Result<Compressed, Error> {
+        let values = Values::new(&plan.coloring, Target::default(), Batch::single())?;
+        let product = |kind| Product::prepare(kernel, wrt, kind, bound, how, sides);
+        let forward = if derivative == Derivative::Hessian { Kind::Hvp } else { Kind::Jvp };
+        let (columns, rows) = values.calls();
+        let columns = (columns > 0).then(|| product(forward)).transpose()?;
+        let rows = (rows > 0).then(|| product(Kind::Vjp)).transpose()?;
+        let pattern = old.filter(|old| **old == plan.pattern).unwrap_or(&plan.pattern);
+        Ok(Compressed { pattern: Arc::clone(pattern), values, columns, rows })
+    }
+
+    /// Where the values are.
+    pub(crate) fn pattern(&self) -> &Arc<Pattern> {
+        &self.pattern
+    }
+
+    /// How many products an evaluation takes: with the matrix, and with its transpose.
+    pub(crate) fn products(&self) -> (usize, usize) {
+        self.values.calls()
+    }
+
+    /// Overwrites the values of the matrix.
+    pub(crate) fn evaluate(&mut self, bound: &Bound, matrix: &mut [f64]) -> Result<(), Error> {
+        let (columns, rows) = (&mut self.columns, &mut self.rows);
+        self.values.evaluate(
+            |directions, product| {
+                let side = match directions.side {
+                    Side::Columns => columns.as_mut(),
+                    Side::Rows => rows.as_mut(),
+                };
+                let side =
+                    side.ok_or_else(|| Error::Internal("products of this side were not prepared".into()))?;
+                side.apply(bound, directions.seeds, product)
+            },
+            matrix,
+        )
+    }
+}

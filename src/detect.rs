@@ -1,0 +1,87 @@
+//! Patterns found by running a kernel on index sets, for every kernel that can be evaluated.
+
+use crate::bind::{Bound, number};
+use crate::error::Error;
+use crate::inputs::Inputs;
+use crate::kernel::Kernel;
+use crate::options::Derivative;
+use crate::part::bindings;
+use crate::report::Report;
+use spadina_ir::diag::Diagnostic;
+use spadina_ir::span::Span;
+use spadina_passes::analysis::pattern::detect::{Scope, hessian, jacobian};
+use spadina_passes::analysis::pattern::error::DetectError;
+use spadina_runtime::csr::Pattern;
+use std::sync::Arc;
+
+/// The pattern of the Jacobian or Hessian of a kernel: for all values of its unknowns and float data, or (`local`) at the bound
+/// values only. Always a superset of the entries that can be nonzero.
+///
+/// ```
+/// use spadina::{compiler::Module, detect::detect, inputs::Inputs, options::Derivative};
+///
+/// let text = "kernel k<N>(x: var f64[N]) -> f64[N] { scan i in 0..N with s = 0.0 { s + x[i]^2 } }";
+/// let kernel = Module::from_text("sums.ir", text)?.kernel(None)?;
+/// let mut inputs = Inputs::new();
+/// inputs.set("x", &[1.0, 2.0, 3.0]);
+/// let pattern = detect(&kernel, &inputs, Derivative::Jacobian, None, false)?;
+/// assert_eq!(pattern.row_ptr(), [0, 1, 3, 6]);
+/// # Ok::<(), spadina::error::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Usage`] for derivatives without a matrix and wrong names, [`Error::Source`] where the pattern depends on values,
+/// [`Error::Data`] for data that do not fit.
+pub fn detect(
+    kernel: &Kernel,
+    inputs: &Inputs,
+    derivative: Derivative,
+    wrt: Option<&[String]>,
+    local: bool,
+) -> Result<Arc<Pattern>, Error> {
+    if !derivative.has_matrix() {
+        return Err(Error::usage("only `jacobian` and `hessian` have a pattern"));
+    }
+    kernel.admits(derivative)?;
+    kernel.columns(wrt)?;
+    let bound = Bound::new(kernel, inputs)?;
+    of_bound(kernel, &bound, derivative, wrt, if local { Scope::Local } else { Scope::Global })
+}
+
+/// The pattern for checked data.
+pub(crate) fn of_bound(
+    kernel: &Kernel,
+    bound: &Bound,
+    derivative: Derivative,
+    wrt: Option<&[String]>,
+    scope: Scope,
+) -> Result<Arc<Pattern>, Error> {
+    let primal = kernel.primal(wrt)?;
+    let inputs: Vec<(usize, usize)> = primal.buffers.keys().map(|b| (number(b), number(b))).collect();
+    let data = bindings(&primal, &bound.sizes, bound, &inputs);
+    let found = match derivative {
+        Derivative::Hessian => hessian(&primal, &data, scope),
+        Derivative::Value | Derivative::Gradient | Derivative::Jacobian => jacobian(&primal, &data, scope),
+    };
+    let found = found.map_err(|error| refused(kernel, error))?;
+    let too_large = || Error::data("the pattern has more than 2^32 - 1 entries");
+    let narrow = found.row_ptr.iter().map(|&n| u32::try_from(n).map_err(|_| too_large()));
+    let pattern =
+        Pattern::new(found.nrows, found.ncols, narrow.collect::<Result<_, Error>>()?, found.col_idx);
+    Ok(Arc::new(pattern.ok_or_else(|| Error::Internal("detection made no valid pattern".into()))?))
+}
+
+fn refused(kernel: &Kernel, error: DetectError) -> Error {
+    match error {
+        DetectError::Run(error) => Error::interpreting(kernel.source(), error),
+        DetectError::ValueDependent { what, span: (start, end) } => {
+            let message = "the pattern cannot be detected: it may change between evaluations";
+            let diagnostic = Diagnostic::error("value-index", message)
+                .label(Span { start, end }, format!("{what} depends on floats that are not structural"))
+                .help("mark the parameter `#[structural]`, or use `--strategy dense`");
+            Error::Source(Box::new(Report::one(kernel.source(), diagnostic)))
+        }
+        DetectError::NoRow { .. } => Error::Internal(error.to_string()),
+        DetectError::TooLarge => Error::Data(error.to_string()),
+    }
+}
