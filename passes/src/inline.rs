@@ -34,7 +34,8 @@ use spadina_ir::walk;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The pass.
-pub const PASS: Pass = Pass { name: "inline", summary: "compute elements of mapped arrays where they are read", run };
+pub const PASS: Pass =
+    Pass { name: "inline", summary: "compute elements of mapped arrays where they are read", run };
 
 /// Most instructions that inlining one array may copy.
 pub const MAX_INSTS: usize = 4000;
@@ -110,7 +111,8 @@ fn read_buffers(func: &Func, inst: Inst) -> BTreeSet<Buffer> {
 
 /// The map that fills `y`, if it is one.
 fn as_map(func: &Func, y: Buffer) -> Option<MapStage> {
-    let mut writers = func.regions[func.body].insts.iter().filter(|&&i| walk::written_buffers(func, i).contains(&y));
+    let mut writers =
+        func.regions[func.body].insts.iter().filter(|&&i| walk::written_buffers(func, i).contains(&y));
     let &root = writers.next()?;
     if writers.next().is_some() {
         return None;
@@ -182,7 +184,10 @@ impl Inline {
     fn element(&mut self, rw: &mut Rewriter<'_>, y: Buffer, index: &[Value]) -> Value {
         let stage = &self.maps[&y];
         let (nest, tail) = (stage.nest.clone(), &index[stage.nest.len()..]);
-        let tail: Vec<i64> = tail.iter().map(|&v| rw.b.func().as_int(v).expect("`copies` admits literal tails only")).collect();
+        let tail: Vec<i64> = tail
+            .iter()
+            .map(|&v| rw.b.func().as_int(v).expect("`copies` admits literal tails only"))
+            .collect();
         let value = stage.elements.get(&tail).copied();
         let dims = &rw.src.buffers[y].dims;
         if !index.iter().zip(dims).all(|(&v, dim)| in_range(rw.b.func(), v, dim)) {
@@ -220,4 +225,3 @@ impl Visitor for Inline {
         }
     }
 }
-

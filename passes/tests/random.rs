@@ -179,6 +179,9 @@ fn check_directional(case: &Case, jacobian: &[f64], n: usize) -> Result<(), Stri
     if n > 0 { same("forward against dense", &product, &found) } else { Ok(()) }
 }
 
+/// Programs that were once wrong: sweeps read an array of an earlier iteration (9162).
+const REGRESSIONS: [u64; 1] = [9162];
+
 #[test]
 fn every_road_gives_the_same_derivatives() {
     let number = |name: &str, default: u64| {
@@ -187,7 +190,7 @@ fn every_road_gives_the_same_derivatives() {
     let (count, first) = (number("SPADINA_CASES", 120), number("SPADINA_SEED", 0));
     let configs = [Config::default(), Config::plain_energy(), Config::plain_residual()];
     let mut refusals = std::collections::BTreeMap::new();
-    for seed in first..first + count {
+    for seed in REGRESSIONS.into_iter().chain(first..first + count) {
         let config = &configs[(seed % 3) as usize];
         let case = generate(seed, config);
         match check(&case) {

@@ -8,6 +8,7 @@ use crate::ad::rules;
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{Buffer, Carry, Inst, InstData, Region, Value, ValueDef};
 use spadina_ir::op::Op;
+use spadina_ir::walk;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a value cannot be handled inside one element.
@@ -130,22 +131,39 @@ impl Graph {
     }
 }
 
-/// Builds the pure instructions of a finished region again at the insertion point; returns the images of its yields.
+/// Builds the instructions of a finished region again at the insertion point; returns the images of its yields.
+///
+/// Of its effects only those on arrays that the region itself resets are repeated: their contents belong to one execution of it.
 pub fn reopen(b: &mut Builder, region: Region, map: &mut BTreeMap<Value, Value>) -> Vec<Value> {
+    let mut local = BTreeSet::new();
+    walk::visit_insts(b.func(), region, &mut |_, inst| {
+        if let InstData::Reset(buffer) = &b.func().insts[inst] {
+            local.insert(*buffer);
+        }
+    });
+    reopen_region(b, region, map, &local)
+}
+
+fn reopen_region(
+    b: &mut Builder,
+    region: Region,
+    map: &mut BTreeMap<Value, Value>,
+    local: &BTreeSet<Buffer>,
+) -> Vec<Value> {
     let insts = b.func().regions[region].insts.clone();
     for inst in insts {
-        reopen_inst(b, inst, map);
+        reopen_inst(b, inst, map, local);
     }
     let yields = b.func().regions[region].yields.clone();
     yields.into_iter().map(|y| image(map, y)).collect()
 }
 
 /// The image of a value under a reopening: itself where it was defined outside.
-pub fn image(map: &BTreeMap<Value, Value>, value: Value) -> Value {
+fn image(map: &BTreeMap<Value, Value>, value: Value) -> Value {
     map.get(&value).copied().unwrap_or(value)
 }
 
-fn reopen_inst(b: &mut Builder, inst: Inst, map: &mut BTreeMap<Value, Value>) {
+fn reopen_inst(b: &mut Builder, inst: Inst, map: &mut BTreeMap<Value, Value>, local: &BTreeSet<Buffer>) {
     let mut data = b.func().insts[inst].clone();
     data.map_operands(|v| image(map, v));
     let results = b.func().results[inst].clone();
@@ -155,20 +173,32 @@ fn reopen_inst(b: &mut Builder, inst: Inst, map: &mut BTreeMap<Value, Value>) {
         InstData::Op(op, args) => vec![b.op(op, &args)],
         InstData::Load(buffer, index) => vec![b.load(buffer, &index)],
         InstData::Position(buffer, index) => vec![b.position(buffer, &index)],
-        InstData::Accum(..) | InstData::Reset(_) | InstData::Check(..) | InstData::Emit(_) => return,
+        InstData::Accum(buffer, index, value) => {
+            if local.contains(&buffer) {
+                b.accum(buffer, &index, value);
+            }
+            return;
+        }
+        InstData::Reset(buffer) => {
+            if local.contains(&buffer) {
+                b.reset(buffer);
+            }
+            return;
+        }
+        InstData::Check(..) | InstData::Emit(_) => return,
         InstData::Loop { lo, hi, step, carries, body } => {
             let (iv, states) = b.begin_loop(lo, hi, step, &carries);
             let params = b.func().regions[body].params.clone();
             map.insert(params[0], iv);
             map.extend(params[1..].iter().copied().zip(states));
-            let yields = reopen(b, body, map);
+            let yields = reopen_region(b, body, map, local);
             b.end_loop(&yields)
         }
         InstData::If { cond, then, els } => {
             b.begin_if(cond);
-            let yields = reopen(b, then, map);
+            let yields = reopen_region(b, then, map, local);
             b.begin_else(&yields);
-            let yields = reopen(b, els, map);
+            let yields = reopen_region(b, els, map, local);
             b.end_if(&yields)
         }
     };

@@ -110,7 +110,13 @@ fn run(
                 for (n, bar) in seeds {
                     add(b, graph, &mut inner, yields[n], bar);
                 }
-                let captured = run(b, graph, inner, mark, sink, structural)?;
+                // Where values decide how often the loop runs, no entry may stand inside.
+                let known = structural(b, lo) && structural(b, hi);
+                let mut guarded = Guarded { sink, known, met: None };
+                let captured = run(b, graph, inner, mark, &mut guarded, structural)?;
+                if guarded.met.is_some() {
+                    return Err(Obstacle::GuardedLoop(inst));
+                }
                 sink.close(b);
                 let sums: Vec<Value> = captured.values().copied().collect();
                 let results = b.end_loop_with_sums(&yields, &sums);

@@ -25,6 +25,8 @@ use crate::rewrite::{Rewriter, Visitor};
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Const, Func, Inst, InstData, Region, Role, Value};
 use spadina_ir::types::Ty;
+use spadina_ir::walk;
+use std::collections::BTreeSet;
 
 /// The pass.
 pub const PASS: Pass =
@@ -46,7 +48,8 @@ struct Speculate {
 }
 
 impl Speculate {
-    fn hoist(&mut self, rw: &mut Rewriter<'_>, region: Region) {
+    /// Builds what may stand before the `if`; arrays that it writes itself are not read there.
+    fn hoist(&mut self, rw: &mut Rewriter<'_>, region: Region, written: &BTreeSet<Buffer>) {
         let src = rw.src;
         for &inst in &src.regions[region].insts {
             let data = &src.insts[inst];
@@ -56,6 +59,7 @@ impl Speculate {
                 InstData::Op(..) | InstData::Position(..) if indices_known => rw.copy(inst, self),
                 InstData::Load(buffer, _)
                     if indices_known
+                        && !written.contains(buffer)
                         && matches!(
                             src.buffers[*buffer].role,
                             Role::Var | Role::Scratch | Role::Structural
@@ -64,8 +68,8 @@ impl Speculate {
                     rw.copy(inst, self);
                 }
                 InstData::If { cond, then, els } if !self.structural.holds(*cond) => {
-                    self.hoist(rw, *then);
-                    self.hoist(rw, *els);
+                    self.hoist(rw, *then, written);
+                    self.hoist(rw, *els, written);
                 }
                 _ => {}
             }
@@ -82,8 +86,9 @@ impl Speculate {
     }
 
     fn value_if(&mut self, rw: &mut Rewriter<'_>, inst: Inst, cond: Value, then: Region, els: Region) {
-        self.hoist(rw, then);
-        self.hoist(rw, els);
+        let written = walk::written_buffers(rw.src, inst);
+        self.hoist(rw, then, &written);
+        self.hoist(rw, els, &written);
         let cond = rw.map.get(cond);
         let zeros = [Ty::F64, Ty::F32].map(|ty| rw.b.float(ty, 0.0));
         rw.b.begin_if(cond);

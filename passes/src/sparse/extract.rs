@@ -8,7 +8,7 @@
 //! ```
 //! # Method
 //! 1. Copy; the entries of a region are collected until its end.
-//! 2. At the end of a loop, entries whose row and column are defined outside become sums of the loop and entries of the enclosing
+//! 2. At the end of a loop, entries whose row and column are defined outside (and legal even if the loop does not run) become sums of the loop and entries of the enclosing
 //!    region: an emission moves to the shallowest loop where its place is invariant.
 //! 3. The others are added up by (row, column) and emitted as one block. Local unknowns are ordered by variable and leading
 //!    subscripts, so that the components of a point stand together. Where rows are columns and every entry has a mirror image of the
@@ -21,12 +21,13 @@
 //! Entries of several regions are not merged. An entry and its mirror image with different values stay apart: the entries of one region
 //! need not be symmetric where others of the same place stand in another region; only the whole matrix is.
 
+use crate::analysis::range::in_range;
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
 use spadina_ir::builder::Builder;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Const, EmitData, Func, Inst, InstData, Region, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The pass.
 pub const PASS: Pass =
@@ -34,7 +35,7 @@ pub const PASS: Pass =
 
 /// Gathers emissions into terms.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
-    let mut pass = Extract { levels: vec![Level::default()], next_site: 0 };
+    let mut pass = Extract { levels: vec![Level::default()], proven: BTreeSet::new(), next_site: 0 };
     let mut rw = Rewriter::new(func, func.name.clone());
     rw.region(func.body, &mut pass);
     pass.flush(&mut rw.b);
@@ -49,6 +50,8 @@ struct Level {
 
 struct Extract {
     levels: Vec<Level>,
+    /// Positions that are legal whether or not the loops around them run.
+    proven: BTreeSet<Value>,
     next_site: u32,
 }
 
@@ -67,6 +70,11 @@ impl Extract {
             let row = rw.map.get(emit.rows[a as usize]);
             let col = rw.map.get(emit.cols[c as usize]);
             let value = rw.map.get(value);
+            for (position, image) in [(emit.rows[a as usize], row), (emit.cols[c as usize], col)] {
+                if is_proven(rw.src, position) {
+                    self.proven.insert(image);
+                }
+            }
             self.add(&mut rw.b, row, col, value);
             if emit.symmetric && a != c {
                 self.add(&mut rw.b, col, row, value);
@@ -101,7 +109,7 @@ impl Extract {
         let level = self.levels.last_mut().expect("just pushed");
         let mut moved = Vec::new();
         level.entries.retain(|&(row, col), &mut value| {
-            let invariant = row < mark && col < mark;
+            let invariant = [row, col].iter().all(|p| *p < mark && self.proven.contains(p));
             if invariant {
                 moved.push((row, col, value));
             }
@@ -147,6 +155,17 @@ impl Visitor for Extract {
             }
             _ => rw.copy(inst, self),
         }
+    }
+}
+
+/// True where the subscripts of a position are in range whatever the loops around do.
+fn is_proven(func: &Func, position: Value) -> bool {
+    match func.def(position) {
+        Some(InstData::Position(buffer, index)) => index
+            .iter()
+            .zip(&func.buffers[*buffer].dims)
+            .all(|(&subscript, dim)| in_range(func, subscript, dim)),
+        _ => false,
     }
 }
 

@@ -142,11 +142,16 @@ impl Visitor for Hessian {
                     self.term(rw, *buffer, &index, value);
                 }
             }
-            InstData::Loop { body, .. } => {
+            InstData::Loop { lo, hi, body, .. } => {
+                let outer = self.guard;
+                if [lo, hi].into_iter().any(|&v| !self.known.holds(&rw.b, rw.map.get(v))) {
+                    self.guard = Some(inst);
+                }
                 rw.open_loop(inst);
                 self.collector.open();
                 rw.region(*body, self);
                 self.collector.close(&mut rw.b);
+                self.guard = outer;
                 let yields = rw.map.all(&src.regions[*body].yields);
                 let images = rw.b.end_loop(&yields);
                 for (&result, &image) in src.results[inst].iter().zip(&images) {

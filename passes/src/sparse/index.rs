@@ -79,10 +79,8 @@ impl Index {
             return false;
         }
         let images = rw.map.all(index);
-        let proven = images
-            .iter()
-            .zip(&rw.src.buffers[buffer].dims)
-            .all(|(&subscript, dim)| in_range(rw.b.func(), subscript, dim));
+        let dims = &rw.src.buffers[buffer].dims;
+        let proven = index.iter().zip(dims).all(|(&subscript, dim)| in_range(rw.src, subscript, dim));
         let key = (buffer, images.clone());
         if !proven && !self.checked.iter().any(|level| level.contains(&key)) {
             rw.b.check(buffer, &images);

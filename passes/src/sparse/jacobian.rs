@@ -26,7 +26,7 @@ use crate::sparse::seed::row_output;
 use cranelift_entity::SecondaryMap;
 use spadina_ir::builder::Builder;
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Buffer, Func, Inst, InstData, Region, Role, Value};
+use spadina_ir::func::{Buffer, Func, Inst, InstData, Region, Role, Value, ValueDef};
 use spadina_ir::span::Span;
 use std::collections::BTreeSet;
 
@@ -76,9 +76,9 @@ impl KnownConditions {
                 continue;
             }
             match b.func().def(v) {
-                // Induction variables are integers; float states of recurrences are not known.
+                // Induction variables of loops with known bounds (others count as guards); states of recurrences are not known.
                 None => {
-                    if b.func().ty(v).is_float() {
+                    if !matches!(b.func().values[v].def, ValueDef::Param(_, 0)) {
                         return false;
                     }
                 }
@@ -144,7 +144,7 @@ struct Jacobian {
     rows: Vec<Buffer>,
     collector: Collector,
     known: KnownConditions,
-    /// The innermost enclosing `if` that values decide.
+    /// The innermost enclosing `if` or loop that values decide.
     guard: Option<Inst>,
     refusal: Option<Diagnostic>,
 }
@@ -219,11 +219,16 @@ impl Visitor for Jacobian {
                     self.row(rw, *buffer, &index, value);
                 }
             }
-            InstData::Loop { body, .. } => {
+            InstData::Loop { lo, hi, body, .. } => {
+                let outer = self.guard;
+                if [lo, hi].into_iter().any(|&v| !self.known.holds(&rw.b, rw.map.get(v))) {
+                    self.guard = Some(inst);
+                }
                 rw.open_loop(inst);
                 self.collector.open();
                 rw.region(*body, self);
                 self.collector.close(&mut rw.b);
+                self.guard = outer;
                 let yields = rw.map.all(&src.regions[*body].yields);
                 let images = rw.b.end_loop(&yields);
                 for (&result, &image) in src.results[inst].iter().zip(&images) {

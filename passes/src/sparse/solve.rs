@@ -66,7 +66,7 @@ struct Solve {
     nest: Option<Nest>,
     collector: Collector,
     known: KnownConditions,
-    /// The innermost enclosing `if` that values decide.
+    /// The innermost enclosing `if` or loop that values decide.
     guard: Option<Inst>,
     refusal: Option<Diagnostic>,
 }
@@ -196,11 +196,16 @@ impl Solve {
                 }
                 Plane::Primal | Plane::Tangent(_) | Plane::Adjoint(_) => rw.copy(inst, self),
             },
-            InstData::Loop { body, .. } => {
+            InstData::Loop { lo, hi, body, .. } => {
+                let outer = self.guard;
+                if [lo, hi].into_iter().any(|&v| !self.known.holds(&rw.b, rw.map.get(v))) {
+                    self.guard = Some(inst);
+                }
                 self.collector.open();
                 rw.open_loop(inst);
                 rw.region(*body, self);
                 self.collector.close(&mut rw.b);
+                self.guard = outer;
                 let yields = rw.map.all(&src.regions[*body].yields);
                 let images = rw.b.end_loop(&yields);
                 for (&result, &image) in src.results[inst].iter().zip(&images) {

@@ -65,11 +65,15 @@ impl Successors {
         let form = |v: Value| Affine::of(func, v).filter(|f| f.terms.iter().any(|t| t.0 == iv));
         forms.push((form(iv), iv));
         for &inst in &region.insts {
-            inside.extend(func.results[inst].iter().copied());
+            let data = &func.insts[inst];
+            let pure = matches!(data, InstData::Const(_) | InstData::Size(_) | InstData::Op(..));
+            if !pure || data.operands().iter().any(|v| inside.contains(v)) {
+                inside.extend(func.results[inst].iter().copied());
+            }
             let Some(value) = func.result(inst) else { continue };
             if let Some(found) = form(value) {
                 forms.push((Some(found), value));
-            } else if let Some(key) = key(&func.insts[inst], Some) {
+            } else if let Some(key) = key(data, Some) {
                 known.insert(key, value);
             }
         }
