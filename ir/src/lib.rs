@@ -4,14 +4,14 @@
 //! programs are made, [`walk`] the ways they are read.
 
 pub mod builder;
-pub mod func;
-pub mod op;
-pub mod types;
-pub mod walk;
-pub mod math;
 pub mod diag;
-pub mod span;
 pub mod frontend;
+pub mod func;
 pub mod interp;
+pub mod math;
+pub mod op;
+pub mod span;
 pub mod text;
+pub mod types;
 pub mod verify;
+pub mod walk;

@@ -347,7 +347,8 @@ impl Parser<'_> {
             (rows, list(self)?)
         };
         self.mark("{")?;
-        let mut emit = EmitData { site, rows, cols, entries: Vec::new(), values: Vec::new(), symmetric, direct };
+        let mut emit =
+            EmitData { site, rows, cols, entries: Vec::new(), values: Vec::new(), symmetric, direct };
         while !self.eat_mark("}") {
             self.mark("(")?;
             let row = self.number("a local row")?;
