@@ -169,6 +169,11 @@ impl Bound {
 
     /// The subscripts of an element: `(row, column)`.
     fn place(&self, data: &BufferData, at: usize) -> String {
+        format!("({})", self.subscripts(data, at))
+    }
+
+    /// The subscripts of an element: `row, column`.
+    pub(crate) fn subscripts(&self, data: &BufferData, at: usize) -> String {
         let mut rest = at as i64;
         let mut subscripts = Vec::new();
         for expr in data.dims.iter().rev() {
@@ -177,7 +182,7 @@ impl Bound {
             rest /= extent;
         }
         subscripts.reverse();
-        format!("({})", subscripts.join(", "))
+        subscripts.join(", ")
     }
 }
 

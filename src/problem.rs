@@ -10,7 +10,7 @@ use crate::part::{How, Part, Slices, total};
 use crate::report::Report;
 use spadina_io::array::Shape;
 use spadina_ir::diag::{Diagnostic, Severity};
-use spadina_ir::func::{Func, Role};
+use spadina_ir::func::{Buffer, Func, Role};
 use spadina_runtime::array::OwnedArray;
 use spadina_runtime::csr::Pattern;
 use std::sync::Arc;
@@ -239,6 +239,33 @@ impl Problem {
             Road::Compressed(compressed) => Some(compressed.products()),
             Road::Structural | Road::Dense(..) => None,
         }
+    }
+
+    /// The unknown that a column stands for, such as `x[3, 0]`.
+    pub fn column_name(&self, column: usize) -> Option<String> {
+        self.element_name(&self.primal.columns, column)
+    }
+
+    /// What a row stands for: an unknown for an energy's matrix, a result for a residual's.
+    pub fn row_name(&self, row: usize) -> Option<String> {
+        if self.options.derivative == Derivative::Hessian {
+            return self.column_name(row);
+        }
+        self.element_name(&self.primal.buffers_of(Role::Output).collect::<Vec<_>>(), row)
+    }
+
+    fn element_name(&self, buffers: &[Buffer], mut at: usize) -> Option<String> {
+        for &buffer in buffers {
+            let data = &self.primal.buffers[buffer];
+            let len = self.bound.len_of(data).ok()?;
+            if at < len {
+                let subscripts = self.bound.subscripts(data, at);
+                let dot = if data.dims.is_empty() { String::new() } else { format!("[{subscripts}]") };
+                return Some(format!("{}{dot}", data.name));
+            }
+            at -= len;
+        }
+        None
     }
 
     pub(crate) fn bound(&self) -> &Bound {

@@ -26,6 +26,12 @@ pub(crate) enum Command {
     Derive(DeriveArgs),
     /// Draw the sparsity pattern of a kernel or of a matrix file.
     Spy(SpyArgs),
+    /// Detect the sparsity pattern of a kernel's derivatives, without computing them.
+    Sparsity(SparsityArgs),
+    /// Color the columns or rows of a pattern, so that few products with directions give the matrix.
+    Color(ColorArgs),
+    /// Check a kernel's matrix in every way it can be computed: structural, compressed, dense, by products.
+    Verify(VerifyArgs),
     /// Write generated inputs as .npy files.
     Gen(GenArgs),
     /// Explain the code of a message.
@@ -201,6 +207,110 @@ pub(crate) struct SpyArgs {
     /// Draw a PNG picture instead.
     #[arg(long, value_name = "FILE")]
     pub(crate) png: Option<PathBuf>,
+    /// Paint columns by their colors: those of one color share a product.
+    #[arg(long)]
+    pub(crate) colors: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SparsityArgs {
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+    /// 1: Jacobian of the results, 2: Hessian of their sum; for an energy 2 if nothing is named, else 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub(crate) order: Option<u8>,
+    /// At the bound values only: the branches taken, no products with zero.
+    #[arg(long)]
+    pub(crate) local: bool,
+    /// Parameters to differentiate by.
+    #[arg(long, value_name = "x,..", value_delimiter = ',')]
+    pub(crate) wrt: Option<Vec<String>>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Write the pattern: .mtx without values, or .npz with ones.
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ColorArgs {
+    /// Pattern (.mtx, .npz), or kernel (.ir) whose pattern is detected.
+    #[arg(value_name = "PATTERN.mtx|K.ir")]
+    pub(crate) file: PathBuf,
+    /// Name of the kernel, where the file has several.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kernel: Option<String>,
+    /// Parameters to differentiate by.
+    #[arg(long, value_name = "x,..", value_delimiter = ',')]
+    pub(crate) wrt: Option<Vec<String>>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Which lines are grouped; symmetric for the Hessian of an energy, column for everything else.
+    #[arg(long, value_name = "LINES")]
+    pub(crate) partition: Option<Lines>,
+    /// How entries are read from products: directly, or solved for one after the other (symmetric, bidirectional).
+    #[arg(long, value_name = "HOW", default_value = "direct")]
+    pub(crate) decompression: Decompress,
+    /// Orders to try, of which the best is kept: natural, largest-first, smallest-last, incidence-degree, dynamic-largest-first,
+    /// perfect-elimination, random or random:SEED.
+    #[arg(
+        long,
+        value_name = "NAME,..",
+        value_delimiter = ',',
+        default_value = "smallest-last,largest-first,natural"
+    )]
+    pub(crate) order: Vec<String>,
+    /// Give up colors that no entry is read from.
+    #[arg(long)]
+    pub(crate) postprocess: bool,
+    /// Write the colors, from 1 (0: none), as one vector: columns, then rows.
+    #[arg(short = 'o', long = "output", value_name = "FILE.npy")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which lines of a matrix are colored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lines {
+    /// Columns of any matrix.
+    Column,
+    /// Rows of any matrix.
+    Row,
+    /// Rows and columns of any matrix.
+    Bidirectional,
+    /// Columns of a symmetric matrix.
+    Symmetric,
+}
+
+/// How entries are read from products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Decompress {
+    /// Each is one element of a product.
+    Direct,
+    /// Solved for along trees.
+    Substitution,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+    /// jacobian or hessian.
+    #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
+    pub(crate) derive: Option<Vec<What>>,
+    /// Parameters to differentiate by.
+    #[arg(long, value_name = "x,..", value_delimiter = ',')]
+    pub(crate) wrt: Option<Vec<String>>,
+    /// jit or interp.
+    #[arg(long, default_value = "jit")]
+    pub(crate) engine: Engine,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod codes;
+mod color;
 mod compile;
 mod console;
 mod data;
@@ -13,10 +14,13 @@ mod example;
 mod explain;
 mod generate;
 mod mesh;
+mod pattern;
 mod result;
 mod run;
+mod sparsity;
 mod spy;
 mod staged;
+mod verify;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -38,6 +42,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Compile(args) => compile::compile(args),
         Command::Derive(args) => derive::derive(args),
         Command::Spy(args) => spy::spy(args),
+        Command::Sparsity(args) => sparsity::sparsity(args),
+        Command::Color(args) => color::color(args),
+        Command::Verify(args) => verify::verify(args),
         Command::Gen(args) => generate::generate(args),
         Command::Explain(args) => explain::explain(args),
     };

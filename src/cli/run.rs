@@ -69,7 +69,7 @@ fn measure(problem: &mut Problem, at: &mut Evaluation, engine: Engine) -> Result
 }
 
 /// A number, or text where JSON has no number for it.
-fn number(x: f64) -> Value {
+pub(crate) fn number(x: f64) -> Value {
     if x.is_nan() {
         json!("nan")
     } else if x.is_infinite() {
@@ -79,7 +79,7 @@ fn number(x: f64) -> Value {
     }
 }
 
-fn milliseconds(time: Duration) -> Value {
+pub(crate) fn milliseconds(time: Duration) -> Value {
     json!((time.as_secs_f64() * 1e6).round() / 1e3)
 }
 
@@ -111,7 +111,8 @@ fn as_json(problem: &Problem, at: &Evaluation, times: &Shown) -> String {
 fn norm(values: &[f64]) -> f64 {
     let largest = values.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
     if largest == 0.0 || !largest.is_finite() {
-        return values.iter().map(|x| x.abs()).sum();
+        // From zero, because an empty sum is -0.
+        return values.iter().fold(0.0, |sum, x| sum + x.abs());
     }
     largest * values.iter().map(|x| (x / largest).powi(2)).sum::<f64>().sqrt()
 }
@@ -143,7 +144,7 @@ fn as_text(
         let name = problem.options().derivative.name();
         let size = format!("{} x {}, {} entries", pattern.rows(), pattern.cols(), pattern.nnz());
         let _ = writeln!(text, "{name:<10} {size}, norm {:?} ({strategy})", norm(&at.matrix));
-        text += &picture(problem.pattern())?;
+        text += &picture(problem.pattern(), &Paint::Plain)?;
     }
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let (threads, engine) = (problem.options().threads, problem.options().engine);
@@ -159,7 +160,7 @@ fn as_text(
 }
 
 /// The pattern as the terminal shows it.
-pub(crate) fn picture(pattern: &spadina_runtime::csr::Pattern) -> Result<String, Error> {
+pub(crate) fn picture(pattern: &spadina_runtime::csr::Pattern, paint: &Paint<'_>) -> Result<String, Error> {
     let view = Pattern {
         nrows: pattern.rows(),
         ncols: pattern.cols(),
@@ -167,5 +168,5 @@ pub(crate) fn picture(pattern: &spadina_runtime::csr::Pattern) -> Result<String,
         col_idx: pattern.col_idx(),
     };
     let style = TextStyle { width: 62, height: 30, ..TextStyle::default() };
-    Ok(pattern_text(&view, &Paint::Plain, &style)?)
+    Ok(pattern_text(&view, paint, &style)?)
 }

@@ -2,7 +2,7 @@
 
 use super::args::SpyArgs;
 use super::staged::Staged;
-use super::{console, data, result, run};
+use super::{color, console, data, pattern, result, run};
 use spadina::compiler::Module;
 use spadina::error::Error;
 use spadina::options::Derivative;
@@ -11,49 +11,34 @@ use spadina_io::output::write_bytes;
 use spadina_io::picture::pattern::{Paint, Pattern as View, Style};
 use spadina_io::picture::png::pattern_png;
 use spadina_io::picture::svg::pattern_svg;
-use spadina_io::sparse_file::by_name::read_sparse;
 use spadina_runtime::csr::Pattern;
 use std::sync::Arc;
 
 pub(crate) fn spy(args: &SpyArgs) -> Result<(), Error> {
     let ending = args.file.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    let (pattern, title) = match ending.as_str() {
-        "mtx" | "npz" => (of_file(args)?, args.file.display().to_string()),
+    let (found, title) = match ending.as_str() {
+        "mtx" | "npz" => (pattern::of_file(&args.file)?, args.file.display().to_string()),
         _ => of_kernel(args)?,
     };
-    let view = View {
-        nrows: pattern.rows(),
-        ncols: pattern.cols(),
-        row_ptr: pattern.row_ptr(),
-        col_idx: pattern.col_idx(),
-    };
+    let view =
+        View { nrows: found.rows(), ncols: found.cols(), row_ptr: found.row_ptr(), col_idx: found.col_idx() };
+    let colors = if args.colors { color::of_columns(&found)? } else { Vec::new() };
+    let paint = if args.colors { Paint::Columns(&colors) } else { Paint::Plain };
     let style = Style { title: Some(title), ..Style::default() };
     let mut staged = Staged::default();
     if let Some(path) = &args.svg {
-        let picture = pattern_svg(&view, &Paint::Plain, &style)?;
+        let picture = pattern_svg(&view, &paint, &style)?;
         staged.add(path, |to| Ok(write_bytes(to, picture.as_bytes())?))?;
     }
     if let Some(path) = &args.png {
-        let picture = pattern_png(&view, &Paint::Plain, &style)?;
+        let picture = pattern_png(&view, &paint, &style)?;
         staged.add(path, |to| Ok(write_bytes(to, &picture)?))?;
     }
     staged.commit()?;
     if args.svg.is_none() && args.png.is_none() {
-        console::print(&run::picture(&pattern)?)?;
+        console::print(&run::picture(&found, &paint)?)?;
     }
     Ok(())
-}
-
-fn of_file(args: &SpyArgs) -> Result<Arc<Pattern>, Error> {
-    let matrix = read_sparse(&args.file)?;
-    let too_large = || Error::data("the matrix has more than 2^32 - 1 entries");
-    let narrow = |list: &[usize]| {
-        let list = list.iter().map(|&n| u32::try_from(n).map_err(|_| too_large()));
-        list.collect::<Result<Vec<u32>, Error>>()
-    };
-    let (row_ptr, col_idx) = (narrow(&matrix.row_ptr)?, narrow(&matrix.col_idx)?);
-    let pattern = Pattern::new(matrix.nrows, matrix.ncols, row_ptr, col_idx);
-    Ok(Arc::new(pattern.ok_or_else(|| Error::Internal("the file was read into no valid pattern".into()))?))
 }
 
 fn of_kernel(args: &SpyArgs) -> Result<(Arc<Pattern>, String), Error> {
