@@ -120,19 +120,16 @@ fn sparse(mut trace: Trace, road: Road) -> Result<Sparse, Diagnostic> {
     Ok(Sparse { eval, index, road, trace })
 }
 
-/// The most work of an iteration, relative to the element program, that rows are computed one by one for: an iteration is repeated for
-/// each of its rows, which costs more than slots do where it is long.
-const REPEATED: u64 = 5;
-
 /// The same matrix row by row, where every row of the program follows from loop variables (a stencil, a grid, a ring): its emissions
 /// away from borders are direct, so they need no slots. The matrix is the whole one: no unknown may be fixed, nothing reordered.
+/// `None` too where repeating iterations for each of their rows costs more than slots do.
 pub fn affine(sparse: &Sparse) -> Option<Sparse> {
     let by_rows = rows::rows(&sparse.eval).ok()?;
     let mut trace = sparse.trace.clone();
     trace.push("rows", "rows one after the other, borders by the general road", by_rows);
     trace.run(PLAIN).ok()?;
     let eval = trace.func().clone();
-    if rows::work(&eval) > REPEATED * rows::work(&sparse.eval) {
+    if rows::work(&eval) > rows::work(&sparse.eval) {
         return None;
     }
     let index = index::index_program(&eval).ok()?;

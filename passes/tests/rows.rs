@@ -104,12 +104,18 @@ fn direct_entries(func: &Func) -> usize {
     count
 }
 
+/// What [`pipeline::affine`] makes, whatever it costs.
+fn by_rows(general: &Sparse, rows: Func) -> Sparse {
+    let index = spadina_passes::sparse::index::index_program(&rows).expect("an index program");
+    Sparse { eval: rows, index, road: general.road, trace: general.trace.clone() }
+}
+
 /// Checks a kernel; `width` is the number of entries that the interior stores at once, over all rows of one point.
 fn check(text: &str, width: usize) {
     let general = sparse(text);
     let rows = spadina_passes::sparse::rows::rows(&general.eval);
     assert!(rows.is_ok(), "{}\n{}", rows.unwrap_err().0, general.eval);
-    let rows = pipeline::affine(&general).unwrap_or_else(|| panic!("too much work\n{}", rows.unwrap()));
+    let rows = by_rows(&general, rows.unwrap());
     assert_eq!(direct_entries(&rows.eval), width, "{}", rows.eval);
     let count = general.eval.sizes.len();
     for &n in &SIZES {
@@ -218,6 +224,99 @@ fn grids() {
 #[test]
 fn rods() {
     check(include_str!("../../tests/cases/rod_bergou.ir"), 45);
+}
+
+#[test]
+fn slots_are_cheaper_where_iterations_are_long() {
+    assert!(pipeline::affine(&sparse(include_str!("../../tests/cases/rod_bergou.ir"))).is_some());
+    assert!(pipeline::affine(&sparse(include_str!("../../tests/cases/minsurf_grid.ir"))).is_none());
+}
+
+struct Rng(u64);
+
+impl Rng {
+    /// A number in `lo..=hi`.
+    fn int(&mut self, lo: i64, hi: i64) -> i64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        lo + ((self.0 >> 33) % (hi - lo + 1) as u64) as i64
+    }
+
+    fn subscript(&mut self, iv: &str, dim: &str, ring: bool) -> String {
+        let offset = self.int(-2, 2);
+        match (ring, self.int(0, 3)) {
+            (true, _) => format!("({iv} + {dim} + {}) % {dim}", offset - 3).replace("+ -", "- "),
+            (false, 0) => iv.to_owned(),
+            (false, _) => format!("{iv} + {offset}").replace("+ -", "- "),
+        }
+    }
+
+    /// A load, under a guard where it may not exist.
+    fn load(&mut self, var: &str, grid: bool, ring: bool) -> String {
+        let first = self.subscript("i", "N", ring);
+        if !grid {
+            return format!("{var}[{first}]");
+        }
+        format!("{var}[{first}, {}]", self.subscript("j", "M", ring))
+    }
+
+    fn term(&mut self, grid: bool) -> String {
+        let ring = self.int(0, 2) == 0;
+        let (mut first, mut second) = ("i in 0..N", "j in 0..M");
+        if !ring {
+            (first, second) = ("i in 2..N - 2", "j in 2..M - 2");
+        }
+        let loads: Vec<String> = (0..self.int(1, 3))
+            .map(|_| {
+                let var = ["x", "v"][self.int(0, 1) as usize];
+                self.load(var, grid, ring)
+            })
+            .collect();
+        let body = match self.int(0, 3) {
+            0 => format!("({})^3", loads.join(" - 0.5 * ")),
+            1 => format!("cos({}) * a", loads.join(" * ")),
+            2 => format!(
+                "if {} > 1.0 {{ ({})^2 }} else {{ x{}^3 }}",
+                loads[0],
+                loads.join(" + "),
+                if grid { "[i, j]" } else { "[i]" }
+            ),
+            _ if ring => format!("(if i > 1 {{ {} }} else {{ 0.25 }})^3", loads.join(" * ")),
+            _ => format!("(if i < N - 3 {{ {} }} else {{ 0.25 }})^3 * a", loads.join(" * ")),
+        };
+        if grid {
+            format!("(sum {first}, {second} {{ {body} }})")
+        } else {
+            format!("(sum {first} {{ {body} }})")
+        }
+    }
+}
+
+#[test]
+fn random_stencils() {
+    let mut accepted = 0;
+    const PROGRAMS: usize = 120;
+    for seed in 0..PROGRAMS {
+        let mut rng = Rng(seed as u64 * 977 + 5);
+        let grid = rng.int(0, 2) == 0;
+        let terms: Vec<String> = (0..rng.int(1, 3)).map(|_| rng.term(grid)).collect();
+        let (sizes, dims) = if grid { ("N, M", "N, M") } else { ("N", "N") };
+        let text = format!(
+            "kernel k<{sizes}>(x: var f64[{dims}], v: var f64[{dims}], a: f64) -> f64 {{\n    {}\n}}",
+            terms.join("\n    + ")
+        );
+        let general = sparse(&text);
+        let Ok(rows) = spadina_passes::sparse::rows::rows(&general.eval) else { continue };
+        accepted += 1;
+        let rows = by_rows(&general, rows);
+        for n in [0, 1, 2, 3, 4, 5, 6, 9] {
+            if grid {
+                [0, 1, 2, 4, 5, 8].iter().for_each(|&m| compare(&text, &general, &rows, &[n, m]));
+            } else {
+                compare(&text, &general, &rows, &[n]);
+            }
+        }
+    }
+    assert!(accepted > PROGRAMS / 2, "{accepted} of {PROGRAMS} fit");
 }
 
 #[test]

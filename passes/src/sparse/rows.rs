@@ -180,40 +180,42 @@ fn frame(rw: &mut Rewriter<'_>, plan: &Plan, group: &Group, next_site: &mut u32)
     Ok(())
 }
 
-/// Weighed float operations in loops, each counted once: how much work one iteration of everything is. Of a program by rows only
-/// the interior counts.
+/// What one iteration of everything costs: weighed float operations in loops, each counted once, and entries that are added through
+/// slots. Of a program by rows only what runs for each row of the interior counts.
 pub fn work(func: &Func) -> u64 {
-    let mut total = 0;
-    let direct = |inst: Inst| {
-        let mut found = false;
-        for region in func.insts[inst].regions() {
-            walk::visit_insts(func, region, &mut |_, i| {
-                found |= matches!(&func.insts[i], InstData::Emit(emit) if emit.direct);
-            });
+    let (mut by_rows, mut rows, mut all) = (false, 0, 0);
+    walk::visit_insts(func, func.body, &mut |region, inst| {
+        let insts = &func.regions[region].insts;
+        let stores = insts.iter().any(|&i| matches!(&func.insts[i], InstData::Emit(emit) if emit.direct));
+        by_rows |= stores;
+        let cost = match &func.insts[inst] {
+            InstData::Op(op, _) => weight(*op),
+            InstData::Emit(emit) if !emit.direct => {
+                let mirrored = emit.entries.iter().filter(|(a, b)| emit.symmetric && a != b).count();
+                SLOT * (emit.entries.len() + mirrored) as u64
+            }
+            _ => 0,
+        };
+        if region != func.body {
+            all += cost;
         }
-        found
-    };
-    let roots = &func.regions[func.body].insts;
-    let by_rows = roots.iter().any(|&root| direct(root));
-    for &root in roots.iter().filter(|&&root| !by_rows || direct(root)) {
-        for region in func.insts[root].regions() {
-            walk::visit_insts(func, region, &mut |_, inst| {
-                if let InstData::Op(op, _) = &func.insts[inst] {
-                    total += weight(*op);
-                }
-            });
+        if stores {
+            rows += cost;
         }
-    }
-    total
+    });
+    if by_rows { rows } else { all }
 }
+
+/// An addition is 2: its slot is loaded, the value loaded and stored again; measured on grids and chains.
+const SLOT: u64 = 3;
 
 fn weight(op: Op) -> u64 {
     use spadina_ir::op::Smoothness;
     match op {
         Op::Neg => 0,
-        Op::Div | Op::Sqrt => 4,
-        Op::Add | Op::Sub | Op::Mul | Op::Min | Op::Max | Op::Abs => 1,
+        Op::Div | Op::Sqrt => 8,
+        Op::Add | Op::Sub | Op::Mul | Op::Min | Op::Max | Op::Abs => 2,
         _ if op.smoothness() == Smoothness::Discrete => 0,
-        _ => 16,
+        _ => 32,
     }
 }
