@@ -113,9 +113,10 @@ fn by_rows(general: &Sparse, rows: Func) -> Sparse {
 /// Checks a kernel; `width` is the number of entries that the interior stores at once, over all rows of one point.
 fn check(text: &str, width: usize) {
     let general = sparse(text);
-    let rows = spadina_passes::sparse::rows::rows(&general.eval);
-    assert!(rows.is_ok(), "{}\n{}", rows.unwrap_err().0, general.eval);
-    let rows = by_rows(&general, rows.unwrap());
+    let rows = match spadina_passes::sparse::rows::rows(&general.eval) {
+        Ok(rows) => by_rows(&general, rows),
+        Err(refusal) => panic!("{}\n{}", refusal.0, general.eval),
+    };
     assert_eq!(direct_entries(&rows.eval), width, "{}", rows.eval);
     let count = general.eval.sizes.len();
     for &n in &SIZES {
@@ -232,6 +233,9 @@ fn slots_are_cheaper_where_iterations_are_long() {
     assert!(pipeline::affine(&sparse(include_str!("../../tests/cases/minsurf_grid.ir"))).is_none());
 }
 
+/// Random programs to try.
+const PROGRAMS: usize = 120;
+
 struct Rng(u64);
 
 impl Rng {
@@ -294,7 +298,6 @@ impl Rng {
 #[test]
 fn random_stencils() {
     let mut accepted = 0;
-    const PROGRAMS: usize = 120;
     for seed in 0..PROGRAMS {
         let mut rng = Rng(seed as u64 * 977 + 5);
         let grid = rng.int(0, 2) == 0;
@@ -310,7 +313,9 @@ fn random_stencils() {
         let rows = by_rows(&general, rows);
         for n in [0, 1, 2, 3, 4, 5, 6, 9] {
             if grid {
-                [0, 1, 2, 4, 5, 8].iter().for_each(|&m| compare(&text, &general, &rows, &[n, m]));
+                for m in [0, 1, 2, 4, 5, 8] {
+                    compare(&text, &general, &rows, &[n, m]);
+                }
             } else {
                 compare(&text, &general, &rows, &[n]);
             }

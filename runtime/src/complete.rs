@@ -99,3 +99,55 @@ pub(crate) fn with_rows(
     }
     Ok((Pattern::trusted(rows, cols, row_ptr, col_idx), cleared))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::with_rows;
+    use crate::csr::Pattern;
+    use crate::streams::SiteStream;
+    use spadina_layout::site::{Block, SiteShape};
+
+    /// Rows `first..first + bases` of a tridiagonal matrix.
+    fn tridiagonal(rows: std::ops::Range<u32>) -> SiteStream {
+        let block = |start| Block { start, width: 1 };
+        let shape = SiteShape {
+            row_blocks: vec![block(0)],
+            col_blocks: vec![block(0), block(1), block(2)],
+            entries: vec![(0, 0), (0, 1), (0, 2)],
+            symmetric: false,
+        };
+        let emissions = rows.len();
+        let bases = rows.flat_map(|r| [r, r - 1, r, r + 1]).collect();
+        SiteStream {
+            site: 0,
+            phase: 0,
+            matrix: true,
+            direct: true,
+            shape,
+            bases,
+            emissions,
+            per_iteration: Some(1),
+            first: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn borders_and_interior_become_one_pattern() {
+        let borders = Pattern::new(4, 4, vec![0, 2, 2, 2, 4], vec![0, 1, 2, 3]).expect("a pattern");
+        let (pattern, cleared) = with_rows(borders, &[tridiagonal(1..3)]).expect("rows that do not meet");
+        assert_eq!(pattern.row_ptr(), [0, 2, 5, 8, 10]);
+        assert_eq!(pattern.col_idx(), [0, 1, 0, 1, 2, 1, 2, 3, 2, 3]);
+        assert_eq!(cleared, [0..2, 8..10]);
+    }
+
+    #[test]
+    fn a_row_is_complete_once() {
+        let empty = || Pattern::new(4, 4, vec![0; 5], Vec::new()).expect("a pattern");
+        assert!(with_rows(empty(), &[tridiagonal(1..3), tridiagonal(2..3)]).is_err());
+        assert!(with_rows(empty(), &[tridiagonal(3..5)]).is_err());
+        let other = Pattern::new(4, 4, vec![0, 0, 1, 1, 1], vec![3]).expect("a pattern");
+        assert!(with_rows(other, &[tridiagonal(1..3)]).is_err());
+        let (pattern, cleared) = with_rows(empty(), &[]).expect("nothing to add");
+        assert_eq!((pattern.nnz(), cleared.len()), (0, 0));
+    }
+}

@@ -157,7 +157,9 @@ impl Run<'_, '_> {
         }
         self.zeroed = true;
         if let Some(cleared) = &self.plan.cleared {
-            cleared.iter().for_each(|range| self.values[range.clone()].fill(0.0));
+            for range in cleared {
+                self.values[range.clone()].fill(0.0);
+            }
             return;
         }
         if threads == 1 {

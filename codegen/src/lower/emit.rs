@@ -192,14 +192,13 @@ impl Lower<'_, '_> {
                 let row = emit.rows.get(a as usize).copied();
                 let row = row.ok_or_else(|| CodegenError::malformed("an emission smaller than its shape"))?;
                 let position = self.position(row)?;
-                let start = match start {
-                    Some(start) => start,
-                    None => {
-                        let (address, offset) = self.element(row_start, position, 2);
-                        let first = self.b.ins().uload32(slot_flags(), address, offset);
-                        let found = self.element(values, Linear { dynamic: Some(first), constant: 0 }, 3).0;
-                        *start.insert(found)
-                    }
+                let start = if let Some(start) = start {
+                    start
+                } else {
+                    let (address, offset) = self.element(row_start, position, 2);
+                    let first = self.b.ins().uload32(slot_flags(), address, offset);
+                    let found = self.element(values, Linear { dynamic: Some(first), constant: 0 }, 3).0;
+                    *start.insert(found)
                 };
                 let owned = filter.map(|filter| self.owned(filter, position));
                 for (_, &value) in emit.entries.iter().zip(&emit.values).filter(|(e, _)| e.0 == a) {

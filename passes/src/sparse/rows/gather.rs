@@ -64,7 +64,7 @@ impl<'p> Gather<'p> {
     }
 
     /// The iteration behind the row.
-    fn iteration(&self, b: &mut Builder, solve: &Solve, row: Value) -> Value {
+    fn iteration(b: &mut Builder, solve: &Solve, row: Value) -> Value {
         let base = b.size(&solve.base);
         let plain = match solve.sign {
             1 => b.op(Op::IntSub, &[row, base]),
@@ -96,7 +96,7 @@ impl<'p> Gather<'p> {
         let iv = variable(src, inst);
         let Some(axis) = self.job.shift.iter().position(|s| Some(s.iv) == iv) else { return };
         let solve = &self.job.shift[axis];
-        let mut image = self.iteration(&mut rw.b, solve, self.rows[axis]);
+        let mut image = Self::iteration(&mut rw.b, solve, self.rows[axis]);
         let (lo, hi) = (rw.map.get(*lo), rw.map.get(*hi));
         if let Some(interior) = &mut self.interior {
             if let Some(InstData::Op(op, args)) = rw.b.func().def(image).cloned() {

@@ -58,7 +58,7 @@ impl Interior {
         match self.side(form)? {
             Side::Start { axis, sign, c } => {
                 // sign > 0: f >= 0 is needed; sign < 0: -f >= 1.
-                let least = if sign > 0 { 0 } else { 1 };
+                let least = i64::from(sign < 0);
                 self.lower[axis] = self.lower[axis].max(least - c);
                 Some(sign < 0)
             }

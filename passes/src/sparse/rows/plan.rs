@@ -404,7 +404,9 @@ fn learn(
     let Some(InstData::Op(op, args)) = func.def(cond) else { return };
     match (op, holds) {
         (Op::And, true) | (Op::Or, false) => {
-            args.iter().for_each(|&a| learn(func, a, holds, iv, lower, upper));
+            for &arg in args {
+                learn(func, arg, holds, iv, lower, upper);
+            }
             return;
         }
         (Op::Not, _) => return learn(func, args[0], !holds, iv, lower, upper),
