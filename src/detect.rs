@@ -14,8 +14,8 @@ use spadina_passes::analysis::pattern::error::DetectError;
 use spadina_runtime::csr::Pattern;
 use std::sync::Arc;
 
-/// The pattern of the Jacobian or Hessian of a kernel: for all values of its unknowns and float data, or (`local`) at the bound
-/// values only. Always a superset of the entries that can be nonzero.
+/// The pattern of the Jacobian of a kernel, or of the Hessian of a weighted sum of all its results: for all values of its unknowns
+/// and float data, or (`local`) at the bound values only. Always a superset of the entries that can be nonzero.
 ///
 /// ```
 /// use spadina::{compiler::Module, detect::detect, inputs::Inputs, options::Derivative};
@@ -42,7 +42,6 @@ pub fn detect(
     if !derivative.has_matrix() {
         return Err(Error::usage("only `jacobian` and `hessian` have a pattern"));
     }
-    kernel.admits(derivative)?;
     kernel.columns(wrt)?;
     let bound = Bound::new(kernel, inputs)?;
     of_bound(kernel, &bound, derivative, wrt, if local { Scope::Local } else { Scope::Global })

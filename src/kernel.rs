@@ -210,6 +210,47 @@ impl Kernel {
         Ok(trace.steps().to_vec())
     }
 
+    /// Attributes that change what a derivative should be and do not yet: a warning for each.
+    pub fn without_effect(&self, derivative: Derivative) -> Vec<Diagnostic> {
+        let lowered = &self.shared.lowered;
+        let (kernel, name) = (lowered.span, self.name());
+        let mut list = Vec::new();
+        let mut add = |message: String, span, label: &str| {
+            list.push(Diagnostic::warning("not-implemented", message).label(span, label));
+        };
+        if derivative == Derivative::Hessian {
+            for term in lowered.terms.iter().filter(|term| term.project.is_some()) {
+                let message =
+                    format!("`#[project]` has no effect yet: the Hessian of `{name}` may be indefinite");
+                add(message, term.span, "not projected");
+            }
+        }
+        if derivative != Derivative::Value {
+            for param in lowered.params.iter().filter(|param| !param.fixed.is_empty()) {
+                let message = format!(
+                    "`#[fixed(..)]` has no effect yet: derivatives by `{}` are those of free unknowns",
+                    param.name
+                );
+                add(message, param.span, "nothing is fixed");
+            }
+        }
+        if derivative.has_matrix() && lowered.derive.contains(&Derive::HessianLagrangian) {
+            let message = format!(
+                "`hessian(lagrangian)` has no effect yet: this is the {} of `{name}`",
+                derivative.name()
+            );
+            add(message, kernel, "this kernel");
+        }
+        if derivative == Derivative::Hessian && lowered.derive.contains(&Derive::HessianLower) {
+            add(
+                format!("`hessian(lower)` has no effect yet: the Hessian of `{name}` has both triangles"),
+                kernel,
+                "this kernel",
+            );
+        }
+        list
+    }
+
     pub(crate) fn program(&self, goal: Goal, wrt: Option<&[String]>) -> Result<Arc<Program>, Error> {
         let key = Key { goal, columns: self.columns(wrt)? };
         let mut programs = self.shared.programs.lock().unwrap_or_else(PoisonError::into_inner);

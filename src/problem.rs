@@ -166,6 +166,8 @@ impl Problem {
             Road::Compressed(_) => Strategy::Compressed,
             Road::Dense(..) => Strategy::Dense,
         });
+        let mut warnings = kernel.without_effect(derivative);
+        warnings.append(&mut reasons);
         let (kernel, options, inputs) = (kernel.clone(), options.clone(), inputs.clone());
         Ok(Problem {
             kernel,
@@ -178,7 +180,7 @@ impl Problem {
             road,
             pattern,
             strategy,
-            warnings: reasons,
+            warnings,
             results,
             times,
         })
@@ -226,7 +228,8 @@ impl Problem {
         self.strategy
     }
 
-    /// What the user should know: why a matrix is compressed or dense, with how many products, and how large.
+    /// What the user should know: attributes without effect; why a matrix is compressed or dense, with how many products, and how
+    /// large.
     pub fn warnings(&self) -> Option<Report> {
         let source = Arc::clone(self.kernel.source());
         (!self.warnings.is_empty()).then(|| Report { source, diagnostics: self.warnings.clone() })

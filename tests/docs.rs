@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Codes that other commands than compiling and deriving give, or whose wrong example is shortened.
-const ELSEWHERE: [&str; 3] = ["dense-matrix", "unknown-example", "too-deep"];
+const ELSEWHERE: [&str; 4] = ["compressed-matrix", "dense-matrix", "unknown-example", "too-deep"];
 
 /// Fenced blocks of a Markdown text: language and contents.
 fn blocks(text: &str) -> Vec<(String, String)> {
@@ -45,9 +45,9 @@ fn diagnostics(text: &str) -> Vec<Diagnostic> {
     let mut all = compile(text).diagnostics;
     if let Ok(module) = spadina::compiler::Module::from_text("block.ir", text) {
         for kernel in module.kernels() {
-            if let Err(spadina::error::Error::Source(report)) =
-                kernel.derive(kernel.default_derivative(), None)
-            {
+            let derivative = kernel.default_derivative();
+            all.extend(kernel.without_effect(derivative));
+            if let Err(spadina::error::Error::Source(report)) = kernel.derive(derivative, None) {
                 all.extend(report.diagnostics);
             }
         }

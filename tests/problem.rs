@@ -24,7 +24,7 @@ type Results = (Vec<f64>, Vec<f64>, Vec<Vec<f64>>);
 fn ways(derivative: Derivative) -> Vec<Options> {
     let mut all = Vec::new();
     for (engine, threads) in [(Engine::Jit, 1), (Engine::Jit, 2), (Engine::Interp, 1)] {
-        for strategy in [Strategy::Structural, Strategy::Dense] {
+        for strategy in [Strategy::Structural, Strategy::Compressed, Strategy::Dense] {
             all.push(Options { engine, threads, strategy, ..Options::new(derivative) });
         }
     }

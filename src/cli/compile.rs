@@ -27,6 +27,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Error> {
     kernel.columns(wrt)?;
     let mut programs = Vec::new();
     for derivative in derivatives(&kernel, args.derive.as_deref())? {
+        console::without_effect(&kernel, derivative);
         programs.push((derivative, kernel.derive(derivative, wrt)?));
     }
     let emits: BTreeSet<Emit> = match &args.emit[..] {

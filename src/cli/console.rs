@@ -1,8 +1,11 @@
 //! What is written to the terminal: results to stdout, messages to stderr.
 
 use spadina::error::Error;
+use spadina::kernel::Kernel;
+use spadina::options::Derivative;
 use spadina::report::Report;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::Arc;
 
 /// Writes results. A reader that has gone away (`spadina .. | head`) is no error.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
@@ -24,6 +27,14 @@ fn message(text: &str) {
 /// Shows diagnostics.
 pub(crate) fn report(report: &Report) {
     message(&report.render(io::stderr().is_terminal()));
+}
+
+/// Warns about attributes that a derivative does not respect.
+pub(crate) fn without_effect(kernel: &Kernel, derivative: Derivative) {
+    let diagnostics = kernel.without_effect(derivative);
+    if !diagnostics.is_empty() {
+        report(&Report { source: Arc::clone(kernel.source()), diagnostics });
+    }
 }
 
 /// Shows an error.

@@ -10,7 +10,9 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<(), Error> {
         let list: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
         return console::print(&format!("{}\n", list.join("\n")));
     };
-    let code = code.trim_start_matches("error[").trim_start_matches("warning[").trim_end_matches(']');
+    let code = code.trim_end_matches(']');
+    let code =
+        ["error[", "warning[", "note["].iter().fold(code, |code, start| code.trim_start_matches(start));
     match CODES.binary_search_by_key(&code, |(known, _)| known) {
         Ok(at) => console::print(CODES[at].1),
         Err(_) => {

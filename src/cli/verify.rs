@@ -16,6 +16,7 @@ use spadina::problem::Problem;
 use spadina::product::{Kind, Products};
 use spadina_ir::types::Ty;
 use spadina_runtime::csr::Pattern;
+use std::fmt::Write;
 
 /// Most entries of a dense matrix that is computed to compare with.
 const DENSE: usize = 1 << 22;
@@ -35,6 +36,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
     (options.wrt, options.engine) = (args.wrt.clone(), args.engine);
     kernel.columns(options.wrt.as_deref())?;
     let inputs = data::inputs(&kernel, &args.data)?;
+    let mut said = String::new();
     let compressed = match Matrix::new(&kernel, &inputs, &options, Strategy::Compressed) {
         Err(Error::Source(report)) => {
             console::note("the pattern cannot be detected; this check is left out");
@@ -46,7 +48,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
     let structural = match Matrix::new(&kernel, &inputs, &options, Strategy::Structural) {
         Err(Error::Source(report)) => {
             let codes: Vec<&str> = report.diagnostics.iter().map(|d| d.code).collect();
-            say("structural", &format!("refused ({})", codes.join(", ")))?;
+            say(&mut said, "structural", &format!("refused ({})", codes.join(", ")));
             None
         }
         other => Some(other?),
@@ -59,7 +61,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
     let dense = if first.is_none() || rows.saturating_mul(columns) <= DENSE {
         Some(Matrix::new(&kernel, &inputs, &options, Strategy::Dense)?)
     } else {
-        say("dense", &format!("left out: {rows} x {columns} is too large"))?;
+        say(&mut said, "dense", &format!("left out: {rows} x {columns} is too large"));
         None
     };
     let all: Vec<&Matrix> = [&structural, &compressed, &dense].into_iter().flatten().collect();
@@ -69,25 +71,26 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
             matrix.inside(detected.problem.pattern())?;
         }
         let entries = detected.problem.pattern().nnz();
-        say("pattern", &format!("{entries} entries detected, none missing"))?;
+        say(&mut said, "pattern", &format!("{entries} entries detected, none missing"));
     }
     for matrix in &all[..all.len() - 1] {
         let largest = matrix.agrees(reference)?;
         let (a, b) = (matrix.strategy, reference.strategy);
-        say("values", &format!("{a} and {b} agree (largest difference {largest:.1e})"))?;
+        say(&mut said, "values", &format!("{a} and {b} agree (largest difference {largest:.1e})"));
     }
     if derivative == Derivative::Hessian {
         for matrix in &all {
             matrix.symmetric()?;
         }
-        say("symmetry", "holds")?;
+        say(&mut said, "symmetry", "holds");
     }
-    probes(&all, derivative)?;
-    console::print(&format!("{}: the {} is sound\n", kernel.name(), derivative.name()))
+    probes(&all, derivative, &mut said)?;
+    console::print(&format!("{said}{}: the {} is sound\n", kernel.name(), derivative.name()))
 }
 
-fn say(what: &str, text: &str) -> Result<(), Error> {
-    console::print(&format!("{what:<10} {text}\n"))
+/// Adds a line; all are shown at the end, where nothing has failed. Writing to a string cannot fail.
+fn say(said: &mut String, what: &str, text: &str) {
+    let _ = writeln!(said, "{what:<10} {text}");
 }
 
 /// One way of computing it.
@@ -212,7 +215,7 @@ fn random(len: usize, seed: u64) -> Vec<f64> {
     std::iter::repeat_with(next).take(len).collect()
 }
 
-fn probes(all: &[&Matrix], derivative: Derivative) -> Result<(), Error> {
+fn probes(all: &[&Matrix], derivative: Derivative, said: &mut String) -> Result<(), Error> {
     let Some(first) = all.first() else { return Ok(()) };
     let (rows, columns) = (first.problem.rows(), first.problem.columns());
     let kinds: &[(Kind, &str)] = match derivative {
@@ -225,7 +228,7 @@ fn probes(all: &[&Matrix], derivative: Derivative) -> Result<(), Error> {
         let mut products = match Products::new(&first.problem, kind) {
             // Reverse mode may be refused where forward mode is not.
             Err(Error::Source(_)) if kind == Kind::Vjp => {
-                say("products", &format!("{name} is refused"))?;
+                say(said, "products", &format!("{name} is refused"));
                 continue;
             }
             other => other?,
@@ -250,7 +253,7 @@ fn probes(all: &[&Matrix], derivative: Derivative) -> Result<(), Error> {
                 }
             }
         }
-        say("products", &format!("{name} agrees in {PROBES} random directions"))?;
+        say(said, "products", &format!("{name} agrees in {PROBES} random directions"));
     }
     Ok(())
 }

@@ -1,0 +1,218 @@
+//! The compressed road: agreement with the definition for what structure refuses, choice, rebinding, products, detection.
+#![allow(clippy::unwrap_used)]
+
+use spadina::compiler::Module;
+use spadina::detect::detect;
+use spadina::error::Error;
+use spadina::inputs::Inputs;
+use spadina::kernel::Kernel;
+use spadina::options::{Derivative, Engine, Options, Strategy};
+use spadina::problem::{Evaluation, Problem};
+use spadina::product::{Kind, Products};
+
+/// Smoothed in place twelve times, step by step through an array that is read again.
+const STAGES: &str = "kernel k<N>(x: var f64[N], w: f64 = 0.25) -> f64[N] {
+    let a = map i in 0..N { x[i]^2 };
+    let b = map i in 0..N { a[i] + w * (a[(i + 1) % N] - a[i]) };
+    let c = map i in 0..N { sin(b[i]) * b[(i + 2) % N] };
+    map i in 0..N { c[i] + fold _k in 0..50 with s = c[(i + 1) % N] { s - 0.1 * s^3 } }
+}";
+
+const NORMALS: &str = "kernel k<V, E>(x: var vec2[V], edges: index<V>[E, 2]) -> f64 {
+    let mut d = zeros[V, 2];
+    for [a, b] in edges {
+        d[a] += x[b] - x[a];
+        d[b] += x[a] - x[b];
+    }
+    sum [a, b] in edges { 0.5 * sqnorm(d[a] - d[b]) * cos(d[a, 0]) }
+}";
+
+fn kernel(text: &str) -> Kernel {
+    Module::from_text("test.ir", text).unwrap().kernel(None).unwrap()
+}
+
+fn points(n: usize) -> Vec<f64> {
+    (0..n).map(|i| 0.7 + 0.05 * (i as f64 * 1.7).sin()).collect()
+}
+
+fn evaluate(kernel: &Kernel, inputs: &Inputs, options: &Options) -> (Problem, Evaluation) {
+    let mut problem = Problem::prepare(kernel, inputs, options).unwrap();
+    let mut at = problem.evaluation();
+    problem.evaluate(&mut at).unwrap();
+    (problem, at)
+}
+
+/// The matrix with all zeros, row by row.
+fn dense(problem: &Problem, at: &Evaluation) -> Vec<f64> {
+    let matrix = problem.matrix(&at.matrix);
+    let (rows, cols) = (matrix.rows(), matrix.cols());
+    let all = (0..rows).flat_map(|r| (0..cols).map(move |c| (r, c)));
+    all.map(|(r, c)| matrix.get(r, c).copied().unwrap_or(0.0)).collect()
+}
+
+fn close(a: &[f64], b: &[f64], what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let scale = b.iter().fold(1.0_f64, |m, x| m.max(x.abs()));
+    for (n, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!((a - b).abs() <= 1e-12 * scale, "{what}: {n}: {a} against {b}");
+    }
+}
+
+/// Compressed against dense, compiled, on threads and interpreted; at a second point without preparing again.
+fn agrees(text: &str, derivative: Derivative, inputs: &Inputs, unknowns: &str, wrt: Option<&[&str]>) {
+    let kernel = kernel(text);
+    let wrt: Option<Vec<String>> = wrt.map(|list| list.iter().map(|&name| name.to_owned()).collect());
+    for (engine, threads) in [(Engine::Jit, 1), (Engine::Jit, 3), (Engine::Interp, 1)] {
+        let with =
+            |strategy| Options { engine, threads, strategy, wrt: wrt.clone(), ..Options::new(derivative) };
+        let (mut one, mut at) = evaluate(&kernel, inputs, &with(Strategy::Compressed));
+        assert_eq!(one.strategy(), Some(Strategy::Compressed));
+        assert!(one.warnings().is_none(), "what was asked for needs no word");
+        let (mut two, mut wanted) = evaluate(&kernel, inputs, &with(Strategy::Dense));
+        for scale in [1.0, 1.3] {
+            let values: Vec<f64> = match inputs.get(unknowns).unwrap().data() {
+                spadina_io::array::Data::F64(x) => x.iter().map(|x| x * scale).collect(),
+                _ => unreachable!(),
+            };
+            for (problem, at) in [(&mut one, &mut at), (&mut two, &mut wanted)] {
+                problem.set_values(unknowns, &values).unwrap();
+                problem.evaluate(at).unwrap();
+            }
+            let what = format!("{text} {engine} {threads} {scale}");
+            close(&at.results, &wanted.results, &what);
+            close(&at.gradient, &wanted.gradient, &what);
+            close(&dense(&one, &at), &dense(&two, &wanted), &what);
+        }
+    }
+}
+
+#[test]
+fn stages_and_recurrences_agree_with_the_definition() {
+    for n in [1, 2, 5, 23] {
+        let mut inputs = Inputs::new();
+        inputs.set("x", &points(n));
+        agrees(STAGES, Derivative::Jacobian, &inputs, "x", None);
+        agrees(STAGES, Derivative::Jacobian, &inputs, "x", Some(&["x", "w"]));
+        agrees(STAGES, Derivative::Jacobian, &inputs, "x", Some(&["w"]));
+    }
+}
+
+#[test]
+fn energies_with_accumulated_arrays_agree_with_the_definition() {
+    let x: Vec<[f64; 2]> = (0..12).map(|i| [f64::from(i).sin(), 0.3 * f64::from(i).cos()]).collect();
+    let edges: Vec<[i64; 2]> = (0..11).map(|i| [i, i + 1]).chain([[0, 7]]).collect();
+    let mut inputs = Inputs::new();
+    inputs.set("x", &x).set("edges", &edges);
+    agrees(NORMALS, Derivative::Hessian, &inputs, "x", None);
+}
+
+#[test]
+fn scalars_constants_and_single_precision_have_their_places() {
+    let text = "kernel k<N>(x: var f64[N], s: var f64, c: f64[N]) -> (a: f64, b: f64[N], d: f64[N], e: f64[N]) {
+        (sum i in 0..N { x[i] * s }, map i in 0..N { c[i] }, map i in 0..N { x[i]^3 }, map i in 0..N { s * c[i] })
+    }";
+    let mut inputs = Inputs::new();
+    inputs.set("x", &points(6)).set("s", &0.5).set("c", &points(6));
+    agrees(text, Derivative::Jacobian, &inputs, "x", None);
+    agrees(text, Derivative::Jacobian, &inputs, "x", Some(&["x", "s", "c"]));
+    let energy = "kernel k<N>(x: var f64[N], s: var f64, unused: var f64[N]) -> f64 {
+        sum i in 0..N { x[i]^2 * s + unused[i] }
+    }";
+    let mut inputs = Inputs::new();
+    inputs.set("x", &points(6)).set("s", &0.5).set("unused", &points(6));
+    agrees(energy, Derivative::Hessian, &inputs, "x", None);
+    let single = kernel("kernel k<N>(x: var f32[N]) -> f32[N] { map i in 0..N { x[i] * x[(i + 1) % N] } }");
+    let mut inputs = Inputs::new();
+    inputs.set("x", &[1.0_f32, 2.0, 4.0, 8.0]);
+    for engine in [Engine::Jit, Engine::Interp] {
+        let options =
+            Options { engine, strategy: Strategy::Compressed, ..Options::new(Derivative::Jacobian) };
+        let (problem, at) = evaluate(&single, &inputs, &options);
+        let wanted = [2.0, 1.0, 0.0, 0.0, 0.0, 4.0, 2.0, 0.0, 0.0, 0.0, 8.0, 4.0, 8.0, 0.0, 0.0, 1.0];
+        close(&dense(&problem, &at), &wanted, "single");
+    }
+}
+
+#[test]
+fn automatic_choice_says_what_and_why() {
+    let mut inputs = Inputs::new();
+    inputs.set("x", &points(40));
+    let kernel = kernel(STAGES.replace("0..50", "0..n").replace("w: f64", "n: int, w: f64").as_str());
+    inputs.set("n", &40_i64);
+    let options = Options::new(Derivative::Jacobian);
+    let (problem, at) = evaluate(&kernel, &inputs, &options);
+    assert_eq!(problem.strategy(), Some(Strategy::Compressed));
+    let (forward, reverse) = problem.products().unwrap();
+    assert!(forward + reverse <= 8, "{forward} + {reverse}");
+    assert_eq!(at.matrix.len(), problem.pattern().nnz());
+    let said = problem.warnings().unwrap().to_string();
+    assert!(said.contains("compressed-matrix") && said.contains("40 x 40"), "{said}");
+    assert!(!said.contains("warning["), "{said}");
+    // A row of the result depends on few unknowns, a full matrix on all: then products save nothing.
+    let full = "kernel k<N>(x: var f64[N]) -> f64 {
+        let s = sum v in x { v };
+        fold _k in 0..40 with t = s { t + sin(t) }
+    }";
+    let full = self::kernel(full);
+    let mut inputs = Inputs::new();
+    inputs.set("x", &points(40));
+    let (problem, _) = evaluate(&full, &inputs, &Options::new(Derivative::Hessian));
+    if problem.strategy() != Some(Strategy::Structural) {
+        assert_eq!(problem.strategy(), Some(Strategy::Dense));
+        assert!(problem.warnings().unwrap().to_string().contains("dense-matrix"));
+    }
+}
+
+#[test]
+fn a_pattern_that_stays_is_shared_when_bound_anew() {
+    let kernel = kernel(NORMALS);
+    let mut inputs = Inputs::new();
+    inputs.set("x", &[[0.0, 0.1], [1.0, 0.2], [2.0, 0.0]]).set("edges", &[[0_i64, 1], [1, 2]]);
+    let options = Options { strategy: Strategy::Compressed, ..Options::new(Derivative::Hessian) };
+    let (mut problem, _) = evaluate(&kernel, &inputs, &options);
+    let old = problem.pattern().clone();
+    problem.rebind(Inputs::new().set("edges", &[[2_i64, 1], [1, 0]])).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&old, problem.pattern()));
+    problem.rebind(Inputs::new().set("edges", &[[0_i64, 1]])).unwrap();
+    assert_ne!(old.nnz(), problem.pattern().nnz());
+    let mut at = problem.evaluation();
+    problem.evaluate(&mut at).unwrap();
+    assert!(problem.rebind(Inputs::new().set("edges", &[[0_i64, 3]])).is_err());
+}
+
+#[test]
+fn products_agree_with_the_matrix() {
+    let kernel = kernel(STAGES);
+    let mut inputs = Inputs::new();
+    inputs.set("x", &points(9));
+    let options = Options { strategy: Strategy::Dense, ..Options::new(Derivative::Jacobian) };
+    let (problem, at) = evaluate(&kernel, &inputs, &options);
+    let direction: Vec<f64> = (0..9).map(|i| f64::from(i) - 3.5).collect();
+    for (kind, transposed) in [(Kind::Jvp, false), (Kind::Vjp, true)] {
+        let mut products = Products::new(&problem, kind).unwrap();
+        let mut product = vec![f64::NAN; 9];
+        products.apply(&direction, &mut product).unwrap();
+        let entry = |r: usize, c: usize| at.matrix[if transposed { c * 9 + r } else { r * 9 + c }];
+        let wanted: Vec<f64> = (0..9).map(|r| (0..9).map(|c| entry(r, c) * direction[c]).sum()).collect();
+        close(&product, &wanted, "product");
+        assert!(matches!(products.apply(&direction[1..], &mut product), Err(Error::Data(_))));
+    }
+    // An HVP needs an energy.
+    assert!(matches!(Products::new(&problem, Kind::Hvp), Err(Error::Source(_))));
+}
+
+#[test]
+fn local_patterns_are_sparser() {
+    let kernel = kernel(
+        "kernel k<N>(x: var f64[N]) -> f64[N] { map i in 0..N { if x[i] > 0.0 { x[i] } else { x[(i + 1) % N] } } }",
+    );
+    let mut inputs = Inputs::new();
+    inputs.set("x", &[1.0, -1.0, 2.0]);
+    let pattern = |local| detect(&kernel, &inputs, Derivative::Jacobian, None, local).unwrap();
+    assert_eq!(pattern(false).nnz(), 6);
+    assert_eq!(pattern(true).col_idx(), [0, 2, 2]);
+    assert!(matches!(detect(&kernel, &inputs, Derivative::Value, None, false), Err(Error::Usage(_))));
+    // Of the sum of all results.
+    let curved = detect(&self::kernel(STAGES), &inputs, Derivative::Hessian, None, false).unwrap();
+    assert_eq!((curved.rows(), curved.cols()), (3, 3));
+}
