@@ -207,8 +207,13 @@ fn on_mesh(points: &[[f64; 3]], faces: &[[i64; 3]]) -> Inputs {
     inputs
 }
 
+/// Rows of an index table.
+type Table<const W: usize> = [[i64; W]];
+/// Points, and elements between them.
+type Mesh<const W: usize> = (Vec<[f64; 3]>, Vec<[i64; W]>);
+
 /// The smallest meshes, and one with vertices in no face.
-fn surfaces() -> Vec<(Vec<[f64; 3]>, Vec<[i64; 3]>)> {
+fn surfaces() -> Vec<Mesh<3>> {
     let mut noise = Noise::new(6);
     let mut surfaces = vec![(Vec::new(), Vec::new())];
     surfaces.push((noise.points(1, -1.0, 1.0), Vec::new()));
@@ -294,7 +299,7 @@ fn cloth() {
     let square = [[0.0, 0.0, 0.0], [1.0, 0.1, 0.0], [0.2, 1.0, 0.1], [0.8, -0.9, 0.3]];
     let edges = [[0, 1], [1, 2], [2, 0], [0, 3], [3, 1]];
     let faces = [[0, 1, 2], [1, 0, 3]];
-    let by_hand: [(&[[f64; 3]], &[[i64; 2]], &[[i64; 3]], &[[i64; 4]]); 6] = [
+    let by_hand: [(&[[f64; 3]], &Table<2>, &Table<3>, &Table<4>); 6] = [
         (&[], &[], &[], &[]),
         (&square[..1], &[], &[], &[]),
         (&square[..2], &edges[..1], &[], &[]),
@@ -352,7 +357,9 @@ fn linear_stencil(name: &str, sizes: &[usize], row: impl Fn(usize, usize) -> Vec
             rows.iter().enumerate().flat_map(|(r, row)| row.iter().map(move |e| (r, e.0))).collect();
         assert_eq!(found.places(), places, "{name}, N = {n}");
         for (r, row) in rows.iter().enumerate() {
-            row.iter().for_each(|&(c, wanted)| assert_entry(&found, r, c, wanted));
+            for &(c, wanted) in row {
+                assert_entry(&found, r, c, wanted);
+            }
         }
     }
 }
@@ -503,7 +510,7 @@ fn three_term_sum_of_gathers() {
 fn springs_over_an_index_table() {
     let kernel = kernel("ancestor/tables.ir", Some("springs"));
     let mut noise = Noise::new(9);
-    let mut meshes: Vec<(Vec<[f64; 3]>, Vec<[i64; 2]>)> = vec![
+    let mut meshes: Vec<Mesh<2>> = vec![
         (Vec::new(), Vec::new()),
         (noise.points(1, -1.0, 1.0), Vec::new()),
         (noise.points(2, -1.0, 1.0), vec![[1, 0]]),

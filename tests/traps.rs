@@ -12,6 +12,9 @@ use spadina::options::{Derivative, Engine, Options, Strategy};
 use spadina::problem::Problem;
 use spadina_ir::interp::{ArrayData, Bindings, run};
 
+/// Rows of an index table.
+type Table<const W: usize> = [[i64; W]];
+
 const COMPILED: oracle::How = (Engine::Jit, Strategy::Structural, 1);
 
 fn element<const W: usize>(entries: &[i64; W], width: usize) -> Vec<usize> {
@@ -61,7 +64,7 @@ fn a_value_guard_that_flips_between_evaluations() {
         assert!(at.matrix.iter().all(|h| *h == 0.0));
         for round in 0..32 {
             let w: Vec<f64> =
-                (0..5).map(|e| if round >> e & 1 == 1 { 0.5 + e as f64 } else { -1.0 }).collect();
+                (0..5).map(|e| if round >> e & 1 == 1 { 0.5 + f64::from(e) } else { -1.0 }).collect();
             problem.set("w", &w).unwrap();
             problem.evaluate(&mut at).unwrap();
             let mut fresh = inputs.clone();
@@ -187,7 +190,9 @@ fn a_ring_with_a_repeated_neighbor() {
     ];
     for rings in rings {
         let mut ptr = vec![0_i64];
-        rings.iter().for_each(|ring| ptr.push(ptr[ptr.len() - 1] + ring.len() as i64));
+        for ring in rings {
+            ptr.push(ptr[ptr.len() - 1] + ring.len() as i64);
+        }
         let mut inputs = Inputs::new();
         inputs.set("x", &noise.points::<2>(rings.len(), -1.0, 1.0));
         inputs.set("ptr", &ptr).set("nbr", &rings.concat());
@@ -341,7 +346,7 @@ fn a_fold_with_a_local_newton_solve() {
 fn two_chained_stages() {
     let (staged, gathered) =
         (kernel("traps/stages.ir", Some("staged")), kernel("traps/stages.ir", Some("gathered")));
-    let all: [(usize, &[[i64; 3]], &[[i64; 2]]); 5] = [
+    let all: [(usize, &Table<3>, &Table<2>); 5] = [
         (0, &[], &[]),
         (1, &[], &[]),
         (2, &[], &[[0, 1]]),
@@ -368,5 +373,22 @@ fn two_chained_stages() {
         // Automatic choice: right, and never silently dense.
         let problem = Problem::prepare(&staged, &plain, &Options::new(Derivative::Hessian)).unwrap();
         assert!(problem.strategy() != Some(Strategy::Dense) || problem.warnings().is_some());
+    }
+}
+
+#[test]
+fn an_energy_without_curvature() {
+    let kernel = oracle::text(
+        "kernel linear<N>(x: var f64[N], y: var f64[N], s: var f64) -> f64 {
+            sum i in 0..N { 2.0 * x[i] - 3.0 * y[i] + s }
+        }",
+    );
+    for n in [0, 1, 2, 5] {
+        let mut noise = Noise::new(8);
+        let mut inputs = Inputs::new();
+        inputs.set("x", &noise.list(n, -1.0, 1.0)).set("y", &noise.list(n, -1.0, 1.0)).set("s", &0.5);
+        let found = check(&format!("linear, N = {n}"), &kernel, &inputs);
+        assert_eq!(found.nnz(), 0);
+        assert_eq!(found.at.gradient.last(), Some(&(n as f64)));
     }
 }

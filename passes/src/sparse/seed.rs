@@ -35,6 +35,13 @@ pub fn seed(func: &Func) -> Func {
     for &x in &func.columns {
         nest(&mut rw, x);
     }
+    // A matrix of zeros: one block says so, for it is blocks that tell a dense program from others.
+    let some = func.rows.iter().find_map(|&y| row_output(func, y)).zip(func.columns.first());
+    if let Some((y, &x)) = some
+        && !rw.b.func().buffers.values().any(|data| matches!(data.plane, Plane::Block(..)))
+    {
+        block(&mut rw, y, x);
+    }
     rw.b.finish()
 }
 
@@ -48,6 +55,23 @@ impl Visitor for Stages {
             _ => rw.copy(inst, self),
         }
     }
+}
+
+/// Declares the dense block of one row buffer and one column buffer.
+fn block(rw: &mut Rewriter<'_>, y: Buffer, x: Buffer) -> Buffer {
+    let (row, column) = (&rw.src.buffers[y], &rw.src.buffers[x]);
+    let name = rw.b.func().fresh_buffer_name(&format!("{}.{}", row.name, column.name));
+    let data = BufferData {
+        name,
+        elem: row.elem,
+        dims: row.dims.iter().chain(&column.dims).cloned().collect(),
+        role: Role::Output,
+        plane: Plane::Block(y, x),
+        entries: Entries::Any,
+        default: None,
+        span: row.span,
+    };
+    rw.b.buffer(data)
 }
 
 struct OneHot {
@@ -85,19 +109,7 @@ fn nest(rw: &mut Rewriter<'_>, x: Buffer) {
         if !activity.buffer(y) {
             continue;
         }
-        let (row, column) = (&func.buffers[y], &func.buffers[x]);
-        let name = rw.b.func().fresh_buffer_name(&format!("{}.{}", row.name, column.name));
-        let data = BufferData {
-            name,
-            elem: row.elem,
-            dims: row.dims.iter().chain(&column.dims).cloned().collect(),
-            role: Role::Output,
-            plane: Plane::Block(y, x),
-            entries: Entries::Any,
-            default: None,
-            span: row.span,
-        };
-        blocks.push((y, rw.b.buffer(data)));
+        blocks.push((y, block(rw, y, x)));
     }
     if blocks.is_empty() {
         return;
