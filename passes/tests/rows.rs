@@ -38,8 +38,11 @@ fn inputs(func: &Func, sizes: &[i64], seed: u64) -> Bindings {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             0.5 + (state >> 11) as f64 / (1_u64 << 53) as f64
         };
-        assert_eq!(data.elem, Ty::F64, "float inputs only");
-        bindings.arrays.insert(buffer, ArrayData::F64((0..len).map(|_| next()).collect()));
+        let array = match data.elem {
+            Ty::Int => ArrayData::Int(vec![2; usize::try_from(len).expect("not negative")]),
+            _ => ArrayData::F64((0..len).map(|_| next()).collect()),
+        };
+        bindings.arrays.insert(buffer, array);
     }
     bindings
 }
@@ -225,6 +228,34 @@ fn grids() {
 #[test]
 fn rods() {
     check(include_str!("../../tests/cases/rod_bergou.ir"), 45);
+}
+
+#[test]
+fn loops_may_run_backward() {
+    check("kernel k<N>(x: var f64[N]) -> f64 { sum i in 0..N - 1 { (x[N - 1 - i] - x[N - 2 - i])^3 } }", 3);
+    check("kernel k<N>(x: var f64[N]) -> f64[N] { map i in 0..N { x[N - 1 - i]^2 * x[0] } }", 2);
+}
+
+#[test]
+fn literal_lengths() {
+    check("kernel k(x: var f64[300]) -> f64 { sum i in 0..299 { (x[i + 1] - x[i])^3 } }", 3);
+    check(
+        "kernel k<N>(x: var f64[N, 300]) -> f64 { sum i in 0..N, j in 0..298 { (x[i, j + 2] - x[i, j])^3 } }",
+        3,
+    );
+}
+
+#[test]
+fn wrong_subscripts_are_found() {
+    let general = sparse(
+        "kernel k<N>(x: var f64[N], a: f64[N], k: int) -> f64 { sum i in 0..N - 1 { (x[i + 1] * x[i])^2 * a[i + k] } }",
+    );
+    let rows = by_rows(&general, spadina_passes::sparse::rows::rows(&general.eval).ok().expect("rows"));
+    for n in [0, 1, 2, 3, 9] {
+        let wrong = |func: &Func| run(func, &inputs(func, &[n], 1)).is_err();
+        assert_eq!(wrong(&general.index), n > 1, "{n}");
+        assert_eq!(wrong(&rows.index), n > 1, "{n}");
+    }
 }
 
 #[test]

@@ -216,6 +216,7 @@ impl<'p> Gather<'p> {
             let Some((buffer, _)) = row_of(rw.b.func(), row) else { continue };
             by_buffer.entry(rank(&rw.src.rows, buffer)).or_default().push((row, col, value));
         }
+        let Some(mut interior) = self.interior.take() else { return };
         for entries in by_buffer.into_values() {
             let func = rw.b.func();
             let mut rows: Vec<Value> = entries.iter().map(|e| e.0).collect();
@@ -224,7 +225,7 @@ impl<'p> Gather<'p> {
             for (places, list) in [(&mut rows, &func.rows), (&mut cols, &func.columns)] {
                 places.sort_unstable();
                 places.dedup();
-                sorted &= sort(func, list, places);
+                sorted &= sort(func, list, &mut interior, places);
             }
             if !sorted {
                 self.refuse("columns of a row have no fixed order");
@@ -240,30 +241,39 @@ impl<'p> Gather<'p> {
             *self.next_site += 1;
             rw.b.emit(EmitData { site, rows, cols, entries, values, symmetric: false, direct: true });
         }
+        self.interior = Some(interior);
     }
 }
 
-/// Sorts distinct positions, if their order is the same for every row.
-fn sort(func: &Func, list: &[Buffer], places: &mut [Value]) -> bool {
-    let ordered = |a: Value, b: Value| order(func, list, a, b).filter(|o| o.is_ne());
-    let all = (0..places.len()).all(|n| places[..n].iter().all(|&p| ordered(p, places[n]).is_some()));
-    if all {
-        places.sort_by(|&a, &b| ordered(a, b).unwrap_or(Ordering::Equal));
+/// Sorts distinct positions, if their order is the same for every row of the interior.
+fn sort(func: &Func, list: &[Buffer], interior: &mut Interior, places: &mut [Value]) -> bool {
+    let mut orders = BTreeMap::new();
+    for (n, &p) in places.iter().enumerate() {
+        for &q in &places[..n] {
+            let Some(order) = order(func, list, interior, p, q).filter(|o| o.is_ne()) else { return false };
+            orders.insert((p, q), order);
+            orders.insert((q, p), order.reverse());
+        }
     }
-    all
+    places.sort_by(|&p, &q| orders.get(&(p, q)).copied().unwrap_or(Ordering::Equal));
+    true
 }
 
-/// The order of two positions, where it is the same for every row.
-fn order(func: &Func, list: &[Buffer], a: Value, b: Value) -> Option<Ordering> {
+/// The order of two positions, where it is the same for every row of the interior.
+fn order(func: &Func, list: &[Buffer], interior: &mut Interior, a: Value, b: Value) -> Option<Ordering> {
     let ((x, i), (y, j)) = (row_of(func, a)?, row_of(func, b)?);
     if x != y {
         return Some(rank(list, x).cmp(&rank(list, y)));
     }
     for (&p, &q) in i.iter().zip(&j) {
-        let difference = Affine::of(func, p)?.minus(&Affine::of(func, q)?)?.as_constant()?;
-        if difference != 0 {
-            return Some(difference.cmp(&0));
+        let difference = Affine::of(func, p)?.minus(&Affine::of(func, q)?)?;
+        if difference == Affine::default() {
+            continue;
         }
+        if interior.negative(&difference)? {
+            return Some(Ordering::Less);
+        }
+        return interior.negative(&difference.times(-1)?)?.then_some(Ordering::Greater);
     }
     Some(Ordering::Equal)
 }

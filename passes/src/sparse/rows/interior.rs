@@ -59,13 +59,13 @@ impl Interior {
             Side::Start { axis, sign, c } => {
                 // sign > 0: f >= 0 is needed; sign < 0: -f >= 1.
                 let least = i64::from(sign < 0);
-                self.lower[axis] = self.lower[axis].max(least - c);
+                self.lower[axis] = self.lower[axis].max(least.saturating_sub(c));
                 Some(sign < 0)
             }
             Side::End { axis, sign, c } => {
                 // sign > 0: f <= -1 is needed; sign < 0: -f <= 0.
                 let most = if sign > 0 { 0 } else { -1 };
-                self.upper[axis] = self.upper[axis].max(c + most);
+                self.upper[axis] = self.upper[axis].max(c.saturating_add(most));
                 Some(sign > 0)
             }
         }
