@@ -11,7 +11,7 @@ use spadina_ir::func::{Func, Plane, Role};
 use spadina_ir::span::SourceFile;
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::dce;
-use spadina_passes::pipeline::{self, Matrix, Step};
+use spadina_passes::pipeline::{self, Matrix, Sparse, Step};
 use spadina_passes::sparse::index::index_program;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +42,8 @@ struct Key {
 pub(crate) enum Goal {
     /// Results, gradient, matrix by structure: whatever the derivative has.
     Whole(Derivative),
+    /// The same, row by row where the kernel is affine: what runs here. Objects keep to `Whole`, which their header can prepare.
+    Here(Derivative),
     /// Only the matrix, by its definition, into dense blocks.
     Dense(Derivative),
     /// The product of a matrix with a direction, alone.
@@ -280,24 +282,24 @@ impl Kernel {
 
     fn make(&self, goal: Goal, wrt: Option<&[String]>) -> Result<Program, Error> {
         let derivative = match goal {
-            Goal::Whole(derivative) | Goal::Dense(derivative) => derivative,
+            Goal::Whole(derivative) | Goal::Here(derivative) | Goal::Dense(derivative) => derivative,
             Goal::Product(Kind::Jvp | Kind::Vjp) => Derivative::Jacobian,
             Goal::Product(Kind::Hvp) => Derivative::Hessian,
         };
         let primal = self.differentiable(derivative, wrt)?;
         let refuse = |diagnostic| self.refusal(diagnostic);
         let eval = match goal {
-            Goal::Whole(Derivative::Value) => pipeline::value(&primal).map_err(refuse)?.func().clone(),
-            Goal::Whole(Derivative::Gradient) => {
+            Goal::Whole(Derivative::Value) | Goal::Here(Derivative::Value) => pipeline::value(&primal).map_err(refuse)?.func().clone(),
+            Goal::Whole(Derivative::Gradient) | Goal::Here(Derivative::Gradient) => {
                 pipeline::gradient(&primal, Weights::One).map_err(refuse)?.func().clone()
             }
-            Goal::Whole(Derivative::Jacobian) => {
+            Goal::Whole(Derivative::Jacobian) | Goal::Here(Derivative::Jacobian) => {
                 let sparse = pipeline::jacobian(&primal).map_err(refuse)?;
-                return Program::new(sparse.eval, sparse.index);
+                return by_rows(goal, sparse);
             }
-            Goal::Whole(Derivative::Hessian) => {
+            Goal::Whole(Derivative::Hessian) | Goal::Here(Derivative::Hessian) => {
                 let sparse = pipeline::hessian(&primal, Weights::One).map_err(refuse)?;
-                return Program::new(sparse.eval, sparse.index);
+                return by_rows(goal, sparse);
             }
             Goal::Dense(Derivative::Hessian) => {
                 pipeline::dense(&primal, Matrix::Hessian(Weights::One)).map_err(refuse)?.func().clone()
@@ -323,6 +325,13 @@ impl Kernel {
         let index = index_program(&eval).map_err(refuse)?;
         Program::new(eval, index)
     }
+}
+
+/// The program of a sparse matrix; row by row if it runs here and is affine.
+fn by_rows(goal: Goal, sparse: Sparse) -> Result<Program, Error> {
+    let rows = if matches!(goal, Goal::Here(_)) { pipeline::affine(&sparse) } else { None };
+    let sparse = rows.unwrap_or(sparse);
+    Program::new(sparse.eval, sparse.index)
 }
 
 /// The program without its other outputs, which would be computed again for every direction.

@@ -114,7 +114,7 @@ impl Problem {
         let primal = kernel.primal(wrt)?;
         let mut reasons = Vec::new();
         let whole = |derivative| {
-            let program = kernel.program(Goal::Whole(derivative), wrt)?;
+            let program = kernel.program(Goal::Here(derivative), wrt)?;
             if how.engine == Engine::Jit {
                 // Machine code is made here, so that its time counts as compilation.
                 program.native_index(how.threads > 1)?;
