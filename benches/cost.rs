@@ -1,7 +1,7 @@
 //! What an unknown costs: evaluate and prepare are linear in the data, compile time does not know it.
 //!
 //! `cargo bench --bench cost`: chain, springs and springs on a 2-D grid, from a thousand to a million unknowns.
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity, missing_docs)]
 
 #[path = "support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! Native objects stand alone: a C program built with cc from object and header gives the bits that the JIT gives.
+#![allow(clippy::unwrap_used)]
 
 use spadina::compiler::Module;
 use spadina::inputs::Inputs;

@@ -88,7 +88,7 @@ fn declare(
         }
         match data.role {
             Role::Scratch => {
-                adjoints.push((y, plane_buffer(&mut rw.b, y, Role::Scratch, Plane::Adjoint(y), "_bar")))
+                adjoints.push((y, plane_buffer(&mut rw.b, y, Role::Scratch, Plane::Adjoint(y), "_bar")));
             }
             Role::Output if weights == Weights::Inputs => {
                 adjoints.push((y, plane_buffer(&mut rw.b, y, Role::Data, Plane::Adjoint(y), "_bar")));
