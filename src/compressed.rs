@@ -47,10 +47,11 @@ pub(crate) struct Plan {
 /// [`Error::Data`] for matrices of 2^31 rows and columns together.
 pub(crate) fn uncolored(pattern: &Pattern) -> Result<Uncolored, Error> {
     let row_ptr: Vec<usize> = pattern.row_ptr().iter().map(|&n| n as usize).collect();
-    Uncolored::new(pattern.rows(), pattern.cols(), row_ptr, pattern.col_idx().to_vec()).map_err(uncolorable)
+    Uncolored::new(pattern.rows(), pattern.cols(), row_ptr, pattern.col_idx().to_vec())
+        .map_err(|e| uncolorable(&e))
 }
 
-fn uncolorable(error: ColoringError) -> Error {
+fn uncolorable(error: &ColoringError) -> Error {
     Error::Data(error.to_string())
 }
 
@@ -81,7 +82,7 @@ impl Plan {
                 other => other,
             }
         };
-        Ok(Plan { pattern, coloring: coloring.map_err(uncolorable)? })
+        Ok(Plan { pattern, coloring: coloring.map_err(|e| uncolorable(&e))? })
     }
 
     /// The detected pattern.

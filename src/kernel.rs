@@ -289,7 +289,9 @@ impl Kernel {
         let primal = self.differentiable(derivative, wrt)?;
         let refuse = |diagnostic| self.refusal(diagnostic);
         let eval = match goal {
-            Goal::Whole(Derivative::Value) | Goal::Here(Derivative::Value) => pipeline::value(&primal).map_err(refuse)?.func().clone(),
+            Goal::Whole(Derivative::Value) | Goal::Here(Derivative::Value) => {
+                pipeline::value(&primal).map_err(refuse)?.func().clone()
+            }
             Goal::Whole(Derivative::Gradient) | Goal::Here(Derivative::Gradient) => {
                 pipeline::gradient(&primal, Weights::One).map_err(refuse)?.func().clone()
             }

@@ -49,3 +49,4 @@ pub mod problem;
 pub mod product;
 pub mod program;
 pub mod report;
+mod road;

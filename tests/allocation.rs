@@ -4,7 +4,7 @@
 
 use spadina::compiler::Module;
 use spadina::inputs::Inputs;
-use spadina::options::{Derivative, Options};
+use spadina::options::{Derivative, Options, Strategy};
 use spadina::problem::Problem;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,8 +43,15 @@ fn nothing_is_allocated_after_prepare() {
     let kernel = module.unwrap().kernel(None).unwrap();
     let mut inputs = Inputs::new();
     inputs.set("x", &[[0.0, 0.0], [2.0, 0.0], [2.0, 3.0]]).set("edges", &[[0_i64, 1], [1, 2]]);
-    for derivative in [Derivative::Value, Derivative::Gradient, Derivative::Hessian, Derivative::Jacobian] {
-        let mut problem = Problem::prepare(&kernel, &inputs, &Options::new(derivative)).unwrap();
+    let mut all: Vec<Options> =
+        [Derivative::Value, Derivative::Gradient, Derivative::Hessian, Derivative::Jacobian]
+            .map(Options::new)
+            .to_vec();
+    for derivative in [Derivative::Hessian, Derivative::Jacobian] {
+        all.push(Options { strategy: Strategy::Compressed, ..Options::new(derivative) });
+    }
+    for options in all {
+        let mut problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
         let mut at = problem.evaluation();
         let before = COUNT.load(Ordering::Relaxed);
         for step in 0..10 {
@@ -52,6 +59,6 @@ fn nothing_is_allocated_after_prepare() {
             problem.set_values("x", &[shift, 0.0, 2.0, 0.0, 2.0, 3.0]).unwrap();
             problem.evaluate(&mut at).unwrap();
         }
-        assert_eq!(COUNT.load(Ordering::Relaxed) - before, 0, "{derivative:?}");
+        assert_eq!(COUNT.load(Ordering::Relaxed) - before, 0, "{options:?}");
     }
 }

@@ -574,3 +574,116 @@ fn objects_headers_and_texts() {
         assert!(s.path("all").with_extension(ending).is_file(), "{ending}");
     }
 }
+
+const STAGED: &str = "
+#[example(random, 40)]
+kernel staged<N>(x: var f64[N]) -> f64[N - 1] {
+    let y = map i in 0..N { x[i]^2 };
+    map i in 0..N - 1 { fold _k in 0..100 with s = y[i + 1] - y[i] { s - 0.1 * s^3 } }
+}
+";
+
+#[test]
+fn patterns_are_detected_and_colored() {
+    let sandbox = Sandbox::new("detect");
+    sandbox.text("staged.ir", STAGED);
+    let json =
+        |args: &[&str]| -> serde_json::Value { serde_json::from_str(&sandbox.expect(0, args).0).unwrap() };
+    let object = json(&["sparsity", "staged.ir", "-o", "p.mtx", "--json"]);
+    for (key, wanted) in [("m", 39), ("n", 40), ("nnz", 78), ("n_colors", 2)] {
+        assert_eq!(object[key].as_u64(), Some(wanted), "{key} of {object}");
+    }
+    assert_eq!(object["colors"].as_array().unwrap().len(), 40);
+    assert!(object["times_ms"]["detect"].is_number());
+    assert_eq!(json(&["sparsity", "staged.ir", "--order", "2", "--json"])["n_colors"].as_u64(), Some(3));
+    let stored = read_sparse(&sandbox.path("p.mtx")).unwrap();
+    assert_eq!((stored.nrows, stored.ncols, stored.nnz()), (39, 40, 78));
+    for (partition, colors, rows) in [("column", 2, false), ("row", 2, false), ("bidirectional", 4, true)] {
+        let args = ["color", "p.mtx", "--partition", partition, "--order", "natural,random:3", "--json"];
+        let object = json(&args);
+        let found = object["n_colors"].as_u64().unwrap();
+        assert!(found <= colors, "{partition}: {found}");
+        assert_eq!(object.get("row_colors").is_some(), rows, "{object}");
+    }
+    let object = json(&["color", "staged.ir", "-o", "c.npy", "--json"]);
+    let colors: Vec<i64> = object["colors"].as_array().unwrap().iter().map(|c| c.as_i64().unwrap()).collect();
+    let written = read_npy(&sandbox.path("c.npy")).unwrap();
+    assert_eq!(written.to_i64("colors").unwrap().as_ref(), colors);
+    // The Hessian of an energy is symmetric and may be solved for.
+    let springs = ["color", "springs.ir", "--data", "data", "--decompression", "substitution"];
+    assert!(sandbox.expect(0, &springs).0.contains("colors"));
+    sandbox.expect(0, &["spy", "p.mtx", "--colors", "--svg", "p.svg"]);
+    assert!(sandbox.expect(0, &["sparsity", "staged.ir", "--local"]).0.contains("at the bound point"));
+    sandbox.refuses(2, &["color", "p.mtx", "--order", "alphabetic"], &["alphabetic", "smallest-last"]);
+    sandbox.refuses(2, &["color", "p.mtx", "-o", "colors.txt"], &[".npy"]);
+    sandbox.refuses(2, &["sparsity", "staged.ir", "-o", "p.txt"], &[".mtx"]);
+    sandbox.refuses(2, &["sparsity", "staged.ir", "--order", "3"], &["3"]);
+    sandbox.refuses(4, &["color", "p.mtx", "--partition", "symmetric"], &["square"]);
+    let solved = ["color", "p.mtx", "--partition", "row", "--decompression", "substitution"];
+    sandbox.refuses(2, &solved, &["substitution"]);
+    sandbox.refuses(4, &["color", "missing.mtx"], &["missing.mtx"]);
+}
+
+#[test]
+fn matrices_that_structure_refuses_are_compressed() {
+    let sandbox = Sandbox::new("compressed");
+    sandbox.text("staged.ir", STAGED);
+    let (out, err) = sandbox.expect(0, &["run", "staged.ir", "--json"]);
+    let object: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(object["strategy"], "compressed");
+    assert!(err.contains("note[compressed-matrix]") && err.contains("2 products"), "{err}");
+    sandbox.refuses(1, &["run", "staged.ir", "--strategy", "structural"], &["--strategy compressed"]);
+    for strategy in ["compressed", "dense"] {
+        let file = format!("jacobian={strategy}.npy");
+        let (_, err) = sandbox.expect(0, &["run", "staged.ir", "--strategy", strategy, "-o", &file]);
+        assert!(err.is_empty(), "{err}");
+    }
+    let (one, two) = (floats(&sandbox.path("compressed.npy")), floats(&sandbox.path("dense.npy")));
+    assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-12));
+    assert!(sandbox.expect(0, &["explain", "note[compressed-matrix]"]).0.contains("products"));
+}
+
+#[test]
+fn verification_compares_all_roads() {
+    let sandbox = Sandbox::new("verify");
+    sandbox.text("staged.ir", STAGED);
+    let (out, err) = sandbox.expect(0, &["verify", "springs.ir", "--data", "data"]);
+    for word in
+        ["structural and dense agree", "compressed and dense agree", "symmetry", "H v agrees", "sound"]
+    {
+        assert!(out.contains(word), "{word}: {out}");
+    }
+    assert!(err.is_empty(), "{err}");
+    let (out, _) = sandbox.expect(0, &["verify", "staged.ir"]);
+    assert!(out.contains("structural refused") && out.contains("J^T w agrees"), "{out}");
+    sandbox.refuses(2, &["verify", "springs.ir", "--derive", "value"], &["jacobian"]);
+}
+
+#[test]
+fn attributes_without_effect_are_told() {
+    let sandbox = Sandbox::new("effect");
+    let text = "#[derive(grad, hessian(lower))]
+#[example(random, 4)]
+kernel k<N>(#[fixed(mask)] x: var f64[N], mask: bool[N]) -> f64 {
+    #[project]
+    sum i in 0..N { x[i]^4 }
+}
+";
+    sandbox.text("k.ir", text);
+    for command in ["run", "check", "compile", "derive"] {
+        let (_, err) = sandbox.expect(0, &[command, "k.ir"]);
+        assert_eq!(err.matches("warning[not-implemented]").count(), 3, "{command}: {err}");
+    }
+    let (_, err) = sandbox.expect(0, &["run", "k.ir", "--derive", "value"]);
+    assert!(err.is_empty(), "{err}");
+}
+
+#[test]
+fn empty_matrices_have_the_norm_zero() {
+    let sandbox = Sandbox::new("empty");
+    sandbox.array("data/x.npy", &Array::rows::<2>(&[]));
+    sandbox.array("data/edges.npy", &Array::index_rows::<2>(&[]));
+    sandbox.array("data/rest.npy", &Array::vector(Data::F64(Vec::new())));
+    let (out, _) = sandbox.expect(0, &["run", "springs.ir", "--data", "data"]);
+    assert!(out.contains("norm 0.0") && !out.contains("-0.0"), "{out}");
+}

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use spadina::error::Error;
 use spadina::options::Derivative;
 use spadina_coloring::coloring::Coloring;
+use spadina_coloring::error::ColoringError;
 use spadina_coloring::options::{Decompression, Options, Partition};
 use spadina_coloring::order::Order;
 use spadina_coloring::pattern::Pattern as Uncolored;
@@ -37,12 +38,11 @@ pub(crate) fn color(args: &ColorArgs) -> Result<(), Error> {
         (found.pattern, symmetric && found.derivative == Derivative::Hessian)
     };
     let partition = match args.partition {
-        Some(Lines::Column) => Partition::Column,
         Some(Lines::Row) => Partition::Row,
         Some(Lines::Bidirectional) => Partition::Bidirectional,
         Some(Lines::Symmetric) => Partition::Symmetric,
         None if symmetric => Partition::Symmetric,
-        None => Partition::Column,
+        Some(Lines::Column) | None => Partition::Column,
     };
     let decompression = match args.decompression {
         Decompress::Direct => Decompression::Direct,
@@ -65,7 +65,10 @@ pub(crate) fn usual(partition: Partition) -> Options {
 
 /// Colors a pattern; with the time it took.
 pub(crate) fn timed(pattern: &Pattern, options: &Options) -> Result<(Coloring, Duration), Error> {
-    let refused = |e: spadina_coloring::error::ColoringError| Error::Data(e.to_string());
+    let refused = |e: ColoringError| match e {
+        ColoringError::NoOrder | ColoringError::SubstitutionOneSided => Error::Usage(e.to_string()),
+        _ => Error::Data(e.to_string()),
+    };
     let row_ptr: Vec<usize> = pattern.row_ptr().iter().map(|&n| n as usize).collect();
     let structure = Uncolored::new(pattern.rows(), pattern.cols(), row_ptr, pattern.col_idx().to_vec());
     let structure = structure.map_err(refused)?;

@@ -257,3 +257,42 @@ fn probes(all: &[&Matrix], derivative: Derivative, said: &mut String) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spadina::compiler::Module;
+
+    fn chain(strategy: Strategy) -> Matrix {
+        let text = "kernel k<N>(x: var vec2[N]) -> f64 { sum i in 1..N { sqnorm(x[i] - x[i - 1])^2 } }";
+        let kernel = Module::from_text("chain.ir", text).unwrap().kernel(None).unwrap();
+        let mut inputs = Inputs::new();
+        inputs.set("x", &[[0.0, 1.0], [2.0, 3.0], [5.0, 4.0]]);
+        Matrix::new(&kernel, &inputs, &Options::new(Derivative::Hessian), strategy).unwrap()
+    }
+
+    fn message(result: Result<(), Error>) -> String {
+        let error = result.unwrap_err();
+        assert_eq!(error.exit_code(), 3);
+        error.to_string()
+    }
+
+    #[test]
+    fn failures_name_the_entry() {
+        let (mut wrong, right) = (chain(Strategy::Structural), chain(Strategy::Compressed));
+        assert!(wrong.agrees(&right).unwrap() < 1e-12);
+        wrong.symmetric().unwrap();
+        // Row 2, column 3: x[1, 0] and x[1, 1].
+        let at = wrong.problem.pattern().find(2, 3).unwrap();
+        wrong.values[at] += 1.0;
+        let text = message(wrong.agrees(&right).map(|_| ()));
+        for part in ["(2, 3)", "`x[1, 0]`", "`x[1, 1]`", "structural", "compressed"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(message(wrong.symmetric()).contains("mirror"));
+        let text = message(probes(&[&wrong], Derivative::Hessian, &mut String::new()));
+        assert!(text.contains("`x[1, 0]`") && text.contains("H v"), "{text}");
+        let diagonal = Pattern::new(6, 6, (0..=6).collect(), (0..6).collect()).unwrap();
+        assert!(message(right.inside(&diagonal)).contains("not in the detected pattern"));
+    }
+}

@@ -1,0 +1,165 @@
+//! The roads to a matrix beside the structural one: which is taken, and what is said about it.
+
+use crate::bind::Bound;
+use crate::compressed::{self, Compressed};
+use crate::error::Error;
+use crate::kernel::{Goal, Kernel};
+use crate::options::{Engine, Options, Strategy};
+use crate::part::{How, Part};
+use crate::problem::Times;
+use crate::report::Report;
+use spadina_ir::diag::{Diagnostic, Severity};
+use spadina_runtime::csr::Pattern;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Most entries of a dense matrix that is made without being asked for: 2 GB.
+const DENSE_UNASKED: usize = 1 << 28;
+
+/// Where the values of the matrix come from.
+pub(crate) enum Road {
+    /// The main program, which may have none.
+    Structural,
+    /// Few products.
+    Compressed(Box<Compressed>),
+    /// A program that fills a full pattern.
+    Dense(Box<Part>, Arc<Pattern>),
+}
+
+/// What the other roads need.
+pub(crate) struct Other<'a> {
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) options: &'a Options,
+    pub(crate) bound: &'a Bound,
+    pub(crate) how: &'a How,
+    /// Unknowns and results.
+    pub(crate) sides: (usize, usize),
+    /// Rows of the matrix.
+    pub(crate) rows: usize,
+}
+
+impl Other<'_> {
+    /// The compressed road, or the dense one. `reasons` come as refusals of the structural road, and leave as warnings and notes.
+    pub(crate) fn road(
+        &self,
+        reasons: &mut Vec<Diagnostic>,
+        times: &mut Times,
+        old: Option<&Arc<Pattern>>,
+    ) -> Result<Road, Error> {
+        let Other { kernel, options, bound, how, sides, rows } = *self;
+        let (derivative, wrt) = (options.derivative, options.wrt.as_deref());
+        if options.strategy != Strategy::Dense {
+            match compressed::Plan::new(kernel, bound, derivative, wrt) {
+                Ok(plan) if options.strategy == Strategy::Compressed || !self.is_full(&plan) => {
+                    let started = Instant::now();
+                    let with = (derivative, bound, how);
+                    let made = Compressed::prepare(kernel, wrt, &plan, with, sides, old)?;
+                    times.compile += started.elapsed();
+                    self.note_compressed(reasons, &made);
+                    return Ok(Road::Compressed(Box::new(made)));
+                }
+                Ok(_) => {}
+                // The pattern depends on values.
+                Err(Error::Source(report)) if options.strategy == Strategy::Auto => {
+                    reasons.extend(report.diagnostics);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let columns = sides.0;
+        if options.strategy == Strategy::Auto && rows.checked_mul(columns).is_none_or(|n| n > DENSE_UNASKED) {
+            let gigabytes = 8e-9 * rows as f64 * columns as f64;
+            let size = format!("a dense matrix would be {rows} x {columns}, {gigabytes:.1} GB");
+            let refused = reasons.drain(..).map(|reason| reason.help(size.clone())).collect();
+            let source = Arc::clone(kernel.source());
+            return Err(Error::Source(Box::new(Report { source, diagnostics: refused })));
+        }
+        let started = Instant::now();
+        let program = kernel.program(Goal::Dense(derivative), wrt)?;
+        if how.engine == Engine::Jit {
+            program.native_index(how.threads > 1)?;
+        }
+        times.compile += started.elapsed();
+        let pattern = full_pattern(rows, columns)?;
+        warn_dense(reasons, kernel, options.strategy, rows, columns);
+        Ok(Road::Dense(Box::new(Part::prepare(kernel, &program, bound, how, None)?), pattern))
+    }
+
+    /// Whether products save too little over the dense program.
+    fn is_full(&self, plan: &compressed::Plan) -> bool {
+        let (columns, rows) = (self.sides.0, self.rows);
+        let (forward, reverse) = plan.products();
+        let entries = columns.saturating_mul(rows);
+        entries <= DENSE_UNASKED && plan.pattern().nnz() > entries / 2 && forward + 2 * reverse > columns / 2
+    }
+
+    /// Says, unless it was asked for, that and why a matrix is computed by products.
+    fn note_compressed(&self, reasons: &mut Vec<Diagnostic>, made: &Compressed) {
+        if self.options.strategy != Strategy::Auto {
+            return;
+        }
+        for reason in &mut *reasons {
+            reason.severity = Severity::Note;
+            reason.help.clear();
+        }
+        let (forward, reverse) = made.products();
+        let pattern = made.pattern();
+        let (rows, columns, entries) = (pattern.rows(), pattern.cols(), pattern.nnz());
+        let products = match (forward, reverse) {
+            (forward, 0) => format!("{forward}"),
+            (forward, reverse) => format!("{forward} + {reverse} transposed"),
+        };
+        let name = self.kernel.name();
+        let message = format!(
+            "the matrix of `{name}` is compressed: {rows} x {columns}, {entries} entries detected, {products} products"
+        );
+        let mut note = Diagnostic::warning("compressed-matrix", message)
+            .label(self.kernel.lowered().span, "this kernel");
+        note.severity = Severity::Note;
+        reasons.push(note);
+    }
+}
+
+fn full_pattern(rows: usize, columns: usize) -> Result<Arc<Pattern>, Error> {
+    let fits = rows.checked_mul(columns).is_some_and(|n| u32::try_from(n).is_ok());
+    let too_large = || {
+        let bytes = 8.0 * rows as f64 * columns as f64;
+        Error::Data(format!("a dense {rows} x {columns} matrix takes {:.1} GB", bytes / 1e9))
+    };
+    if !fits {
+        return Err(too_large());
+    }
+    let row_ptr = (0..=rows).map(|row| (row * columns) as u32).collect();
+    let mut col_idx = Vec::new();
+    col_idx.try_reserve_exact(rows * columns).map_err(|_| too_large())?;
+    col_idx.extend((0..rows).flat_map(|_| 0..columns as u32));
+    let pattern = Pattern::new(rows, columns, row_ptr, col_idx);
+    Ok(Arc::new(pattern.expect("a full pattern is a pattern")))
+}
+
+/// Says how large a dense matrix is, and, where the user did not ask for it, that it is one.
+fn warn_dense(
+    warnings: &mut Vec<Diagnostic>,
+    kernel: &Kernel,
+    strategy: Strategy,
+    rows: usize,
+    columns: usize,
+) {
+    if strategy != Strategy::Auto {
+        return;
+    }
+    for reason in &mut *warnings {
+        reason.severity = Severity::Warning;
+    }
+    let entries = rows * columns;
+    let megabytes = 8.0 * entries as f64 / 1e6;
+    let message = format!(
+        "the matrix of `{}` is computed densely: {rows} x {columns}, {entries} entries, {megabytes:.1} MB",
+        kernel.name()
+    );
+    warnings.push(
+        Diagnostic::warning("dense-matrix", message)
+            .label(kernel.lowered().span, "this kernel")
+            .help("`--strategy structural` refuses instead"),
+    );
+}
