@@ -1,14 +1,16 @@
 //! A kernel and its derivative programs, made on first use and kept.
 
+use crate::compiler::check_invariants;
 use crate::error::Error;
 use crate::options::Derivative;
 use crate::product::Kind;
 use crate::program::Program;
 use crate::report::Report;
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::frontend::program::{Derive, Kernel as Lowered};
+use spadina_ir::frontend::program::{Derive, Kernel as Lowered, KernelResult, Param};
 use spadina_ir::func::{Func, Plane, Role};
-use spadina_ir::span::SourceFile;
+use spadina_ir::span::{SourceFile, Span};
+use spadina_ir::verify::verify;
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::dce;
 use spadina_passes::pipeline::{self, Matrix, Sparse, Step};
@@ -54,6 +56,42 @@ impl Kernel {
     pub(crate) fn new(source: &Arc<SourceFile>, lowered: Lowered) -> Kernel {
         let programs = Mutex::new(BTreeMap::new());
         Kernel { shared: Arc::new(Shared { source: Arc::clone(source), lowered, programs }) }
+    }
+
+    /// A kernel made from a program in the IR instead of a text; messages about it have no source lines.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] where the program breaks an invariant.
+    pub fn from_func(func: Func) -> Result<Kernel, Error> {
+        check_invariants(&func.name, &verify(&func))?;
+        let inputs = func.buffers.iter().filter(|(_, data)| is_input(data.role));
+        let params = inputs.map(|(buffer, data)| Param {
+            name: data.name.clone(),
+            docs: Vec::new(),
+            is_var: data.role == Role::Var,
+            buffers: vec![buffer],
+            fixed: Vec::new(),
+            span: Span::default(),
+        });
+        let results = func.buffers_of(Role::Output).map(|buffer| KernelResult {
+            name: func.buffers[buffer].name.clone(),
+            buffer,
+            dims: func.buffers[buffer].dims.clone(),
+        });
+        let lowered = Lowered {
+            name: func.name.clone(),
+            docs: Vec::new(),
+            params: params.collect(),
+            results: results.collect(),
+            derive: Vec::new(),
+            example: None,
+            terms: Vec::new(),
+            allow: Vec::new(),
+            span: Span::default(),
+            func,
+        };
+        let source = Arc::new(SourceFile::new(lowered.name.clone(), ""));
+        Ok(Kernel::new(&source, lowered))
     }
 
     /// Its name.

@@ -1,0 +1,185 @@
+//! Random programs of the test kit through the library: compiled against interpreted, structural against dense, on several threads.
+//!
+//! `SPADINA_CASES=200000 SPADINA_SEED=0 cargo test --release --test random_kernels` runs a long one.
+#![allow(clippy::unwrap_used)]
+
+use spadina::error::Error;
+use spadina::inputs::Inputs;
+use spadina::kernel::Kernel;
+use spadina::options::{Derivative, Engine, Options, Strategy};
+use spadina::problem::{Evaluation, Problem};
+use spadina_io::array::{Array, Data};
+use spadina_ir::func::Buffer;
+use spadina_ir::interp::ArrayData;
+use spadina_runtime::csr::Pattern;
+use spadina_testkit::case::Case;
+use spadina_testkit::generate::{Config, generate};
+use spadina_testkit::numeric::compare;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The same partials summed in another order, relative to the largest number (at least 1).
+const REORDERED: f64 = 1e-9;
+/// Programs of a short run.
+const CASES: u64 = if cfg!(debug_assertions) { 150 } else { 600 };
+/// What a derivative by structure may be refused for.
+const REFUSALS: [&str; 7] = [
+    "stage",
+    "recurrence",
+    "recurrence-length",
+    "recurrence-int",
+    "guarded-loop",
+    "guarded-row",
+    "value-index",
+];
+
+/// What code generation cannot do yet: a loop with a result that fills an array of its own.
+const NO_CODE: &str = "the result of a loop that writes an intermediate array is used by another phase";
+
+fn inputs_of(case: &Case) -> Inputs {
+    let mut inputs = Inputs::new();
+    for (size, &value) in &case.bindings.sizes {
+        inputs.size(case.func.sizes[*size].clone(), value);
+    }
+    for (buffer, array) in &case.bindings.arrays {
+        let data = &case.func.buffers[*buffer];
+        let extent = |size| case.bindings.sizes[&size];
+        let shape = data.dims.iter().map(|d| d.eval(&extent).unwrap() as usize).collect();
+        let values = match array.clone() {
+            ArrayData::F64(values) => Data::F64(values),
+            ArrayData::F32(values) => Data::F32(values),
+            ArrayData::Int(values) => Data::I64(values),
+            ArrayData::Bool(values) => Data::Bool(values),
+        };
+        inputs.set(data.name.clone(), &Array::new(shape, values).unwrap());
+    }
+    inputs
+}
+
+fn evaluate(
+    kernel: &Kernel,
+    inputs: &Inputs,
+    options: &Options,
+) -> Result<(Evaluation, Arc<Pattern>), Error> {
+    let mut problem = Problem::prepare(kernel, inputs, options)?;
+    let mut at = problem.evaluation();
+    // Twice: nothing is left of an evaluation in the next.
+    problem.evaluate(&mut at)?;
+    problem.evaluate(&mut at)?;
+    Ok((at, Arc::clone(problem.pattern())))
+}
+
+fn same_bits(what: &str, wanted: &[f64], found: &[f64]) -> Result<(), String> {
+    let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+    match wanted.iter().zip(found).position(|pair| !same(pair)) {
+        None if wanted.len() == found.len() => Ok(()),
+        None => Err(format!("{what}: {} numbers instead of {}", found.len(), wanted.len())),
+        Some(at) => Err(format!("{what} [{at}]: {:?} instead of {:?}", found[at], wanted[at])),
+    }
+}
+
+fn near(what: &str, wanted: &[f64], found: &[f64]) -> Result<(), String> {
+    compare(wanted, found, REORDERED).map_err(|difference| format!("{what} {difference}"))
+}
+
+/// What may differ but for the order of sums; the rest has the same bits.
+#[derive(Clone, Copy, PartialEq)]
+enum Sums {
+    /// Nothing: both runs are compiled.
+    None,
+    /// Scalar results, which the interpreter adds in one order and compiled code in another.
+    Results,
+    /// Those, and what belongs to a scalar unknown: its adjoint is a scalar result too.
+    Scalars,
+}
+
+fn same(what: &str, wanted: &Evaluation, found: &Evaluation, sums: Sums) -> Result<(), String> {
+    let equal = |part: &str, wanted: &[f64], found: &[f64], may_differ: bool| {
+        let how = if may_differ { near } else { same_bits };
+        how(&format!("{what}: {part}"), wanted, found)
+    };
+    equal("results", &wanted.results, &found.results, sums != Sums::None)?;
+    equal("gradient", &wanted.gradient, &found.gradient, sums == Sums::Scalars)?;
+    equal("matrix", &wanted.matrix, &found.matrix, sums == Sums::Scalars)
+}
+
+fn check(case: &Case) -> Result<Option<&'static str>, String> {
+    let kernel = Kernel::from_func(case.func.clone()).map_err(|error| error.to_string())?;
+    let inputs = inputs_of(case);
+    let derivative = if kernel.is_energy() { Derivative::Hessian } else { Derivative::Jacobian };
+    let scalar = |&x: &Buffer| case.func.buffers[x].dims.is_empty();
+    let sums = if case.func.columns.iter().any(scalar) { Sums::Scalars } else { Sums::Results };
+    let with = |derivative: Derivative, engine, strategy, threads| {
+        let options = Options { engine, strategy, threads, ..Options::new(derivative) };
+        evaluate(&kernel, &inputs, &options)
+    };
+    let run = |derivative: Derivative, engine, strategy, threads| {
+        let what = || format!("{} ({engine}, {strategy}, {threads} threads)", derivative.name());
+        with(derivative, engine, strategy, threads).map_err(|error| format!("{}: {error}", what()))
+    };
+    let (value, _) = run(Derivative::Value, Engine::Interp, Strategy::Auto, 1)?;
+    let (compiled, _) = run(Derivative::Value, Engine::Jit, Strategy::Auto, 1)?;
+    same("value, compiled against interpreted", &value, &compiled, sums)?;
+    let (dense, _) = run(derivative, Engine::Interp, Strategy::Dense, 1)?;
+    near("results beside the dense matrix", &value.results, &dense.results)?;
+    let (compiled, _) = run(derivative, Engine::Jit, Strategy::Dense, 1)?;
+    same("dense, compiled against interpreted", &dense, &compiled, sums)?;
+    let (found, pattern) = match with(derivative, Engine::Jit, Strategy::Structural, 1) {
+        Ok(found) => found,
+        Err(Error::Source(report)) if REFUSALS.contains(&report.diagnostics[0].code) => {
+            return Ok(Some(report.diagnostics[0].code));
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    near("results beside the sparse matrix", &value.results, &found.results)?;
+    near("gradient", &dense.gradient, &found.gradient)?;
+    let mut scattered = vec![0.0; pattern.rows() * pattern.cols()];
+    let rows =
+        (0..pattern.rows()).flat_map(|row| pattern.row(row).iter().map(move |&col| (row, col as usize)));
+    for ((row, col), value) in rows.zip(&found.matrix) {
+        scattered[row * pattern.cols() + col] = *value;
+    }
+    near("matrix, structural against dense", &dense.matrix, &scattered)?;
+    let (other, its) = run(derivative, Engine::Interp, Strategy::Structural, 1)?;
+    if *its != *pattern {
+        return Err("compiled and interpreted patterns differ".to_owned());
+    }
+    same("structural, compiled against interpreted", &other, &found, sums)?;
+    for threads in [2, 5] {
+        let (other, its) = run(derivative, Engine::Jit, Strategy::Structural, threads)?;
+        if *its != *pattern {
+            return Err(format!("another pattern on {threads} threads"));
+        }
+        same(&format!("{threads} threads"), &found, &other, Sums::None)?;
+    }
+    Ok(None)
+}
+
+#[test]
+fn compiled_programs_compute_what_interpreted_ones_do() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let (count, first) = (number("SPADINA_CASES", CASES), number("SPADINA_SEED", 0));
+    let configs = [Config::default(), Config::plain_energy(), Config::plain_residual()];
+    let mut refused = BTreeMap::new();
+    let mut failures = Vec::new();
+    for seed in first..first.saturating_add(count) {
+        let plain = seed % 3 != 0;
+        let case = generate(seed, &configs[(seed % 3) as usize]);
+        match check(&case) {
+            Ok(None) => {}
+            Ok(Some(code)) => {
+                *refused.entry(code).or_insert(0) += 1;
+                if plain {
+                    failures.push(format!("seed {seed}: a plain program is refused by `{code}`\n{case}"));
+                }
+            }
+            Err(error) if error.contains(NO_CODE) && !plain => *refused.entry("no code").or_insert(0) += 1,
+            Err(error) => failures.push(format!("seed {seed}: {error}\n{case}")),
+        }
+    }
+    let heads: Vec<&str> = failures.iter().map(|text| text.lines().next().unwrap()).collect();
+    let first = failures.first().map_or("", |text| text);
+    assert!(failures.is_empty(), "{} failures:\n{}\nthe first:\n{first}", heads.len(), heads.join("\n"));
+}
