@@ -33,13 +33,59 @@ fn row_blocks(shape: &SiteShape) -> Result<Vec<RowBlock>, RuntimeError> {
     shape.row_blocks.iter().enumerate().map(block).collect()
 }
 
-/// A pattern with the rows of direct emissions added, and the ranges of values that these emissions do not store.
+/// The positions that streams name, ascending: borders of a large matrix name few.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) rows: Vec<u32>,
+    pub(crate) cols: Vec<u32>,
+}
+
+/// Renumbers the positions of streams in order and without gaps; blocks stay blocks. Returns the positions by number.
+pub(crate) fn compact(streams: &mut [SiteStream], square: bool) -> Named {
+    let (mut rows, mut cols) = (Vec::new(), Vec::new());
+    let blocks = |shape: &SiteShape| {
+        let rows = shape.row_blocks.iter().map(|b| (true, b.width));
+        let count = shape.stream_width() - rows.len();
+        rows.chain(shape.col_blocks.iter().take(count).map(|b| (false, b.width))).collect::<Vec<_>>()
+    };
+    for stream in &*streams {
+        let blocks = blocks(&stream.shape);
+        for bases in stream.bases.chunks_exact(blocks.len().max(1)) {
+            for (&base, &(is_row, width)) in bases.iter().zip(&blocks) {
+                if is_row { &mut rows } else { &mut cols }.extend(base..base + width);
+            }
+        }
+    }
+    if square {
+        rows.append(&mut cols);
+    }
+    for list in [&mut rows, &mut cols] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    if square {
+        cols.clone_from(&rows);
+    }
+    let number = |list: &[u32], position: u32| list.partition_point(|&p| p < position) as u32;
+    for stream in streams {
+        let blocks = blocks(&stream.shape);
+        for bases in stream.bases.chunks_exact_mut(blocks.len().max(1)) {
+            for (base, &(is_row, _)) in bases.iter_mut().zip(&blocks) {
+                *base = number(if is_row { &rows } else { &cols }, *base);
+            }
+        }
+    }
+    Named { rows, cols }
+}
+
+/// A pattern over the named positions with the rows of direct emissions added, in a matrix of the given shape, and the ranges of values that these emissions do not store.
 pub(crate) fn with_rows(
     general: Pattern,
+    named: &Named,
+    (rows, cols): (usize, usize),
     stored: &[SiteStream],
 ) -> Result<(Pattern, Vec<Range<usize>>), RuntimeError> {
     let twice = RuntimeError::Mismatch("a complete row and other entries of it");
-    let (rows, cols) = (general.rows(), general.cols());
     let blocks: Vec<Vec<RowBlock>> =
         stored.iter().map(|s| row_blocks(&s.shape)).collect::<Result<_, RuntimeError>>()?;
     // Lengths first, in the place where the starts will be.
@@ -59,8 +105,10 @@ pub(crate) fn with_rows(
     }
     let mut cleared: Vec<Range<usize>> = Vec::new();
     let mut end = 0_usize;
+    let mut others = named.rows.iter().zip(general.row_ptr().windows(2)).peekable();
     for row in 0..rows {
-        let other = general.row(row).len();
+        let found = others.next_if(|&(&position, _)| position as usize == row);
+        let other = found.map_or(0, |(_, ends)| (ends[1] - ends[0]) as usize);
         let length = &mut row_ptr[row + 1];
         if other > 0 {
             if *length != 0 {
@@ -82,7 +130,9 @@ pub(crate) fn with_rows(
     let mut others = general.col_idx();
     for range in &cleared {
         let (here, rest) = others.split_at(range.len());
-        col_idx[range.clone()].copy_from_slice(here);
+        for (place, &col) in col_idx[range.clone()].iter_mut().zip(here) {
+            *place = named.cols[col as usize];
+        }
         others = rest;
     }
     drop(general);
@@ -102,7 +152,7 @@ pub(crate) fn with_rows(
 
 #[cfg(test)]
 mod tests {
-    use super::with_rows;
+    use super::{Named, with_rows};
     use crate::csr::Pattern;
     use crate::streams::SiteStream;
     use spadina_layout::site::{Block, SiteShape};
@@ -131,10 +181,15 @@ mod tests {
         }
     }
 
+    fn all(count: u32) -> Named {
+        Named { rows: (0..count).collect(), cols: (0..count).collect() }
+    }
+
     #[test]
     fn borders_and_interior_become_one_pattern() {
         let borders = Pattern::new(4, 4, vec![0, 2, 2, 2, 4], vec![0, 1, 2, 3]).expect("a pattern");
-        let (pattern, cleared) = with_rows(borders, &[tridiagonal(1..3)]).expect("rows that do not meet");
+        let (pattern, cleared) =
+            with_rows(borders, &all(4), (4, 4), &[tridiagonal(1..3)]).expect("rows that do not meet");
         assert_eq!(pattern.row_ptr(), [0, 2, 5, 8, 10]);
         assert_eq!(pattern.col_idx(), [0, 1, 0, 1, 2, 1, 2, 3, 2, 3]);
         assert_eq!(cleared, [0..2, 8..10]);
@@ -143,11 +198,11 @@ mod tests {
     #[test]
     fn a_row_is_complete_once() {
         let empty = || Pattern::new(4, 4, vec![0; 5], Vec::new()).expect("a pattern");
-        assert!(with_rows(empty(), &[tridiagonal(1..3), tridiagonal(2..3)]).is_err());
-        assert!(with_rows(empty(), &[tridiagonal(3..5)]).is_err());
+        assert!(with_rows(empty(), &all(4), (4, 4), &[tridiagonal(1..3), tridiagonal(2..3)]).is_err());
+        assert!(with_rows(empty(), &all(4), (4, 4), &[tridiagonal(3..5)]).is_err());
         let other = Pattern::new(4, 4, vec![0, 0, 1, 1, 1], vec![3]).expect("a pattern");
-        assert!(with_rows(other, &[tridiagonal(1..3)]).is_err());
-        let (pattern, cleared) = with_rows(empty(), &[]).expect("nothing to add");
+        assert!(with_rows(other, &all(4), (4, 4), &[tridiagonal(1..3)]).is_err());
+        let (pattern, cleared) = with_rows(empty(), &all(4), (4, 4), &[]).expect("nothing to add");
         assert_eq!((pattern.nnz(), cleared.len()), (0, 0));
     }
 }

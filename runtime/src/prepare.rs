@@ -3,7 +3,7 @@
 use crate::array::{Array, OwnedArray};
 use crate::assemble::{Choice, assemble};
 use crate::buffer::{BufferSpec, BufferUse};
-use crate::complete::with_rows;
+use crate::complete::{compact, with_rows};
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
 use crate::options::{FixedRule, PrepareOptions};
@@ -121,18 +121,26 @@ fn finish(
     numbering: &Numbering,
     options: &PrepareOptions,
 ) -> Result<(), RuntimeError> {
-    let filter = numbering.filter(options.triangle);
-    let (stored, streams): (Vec<_>, Vec<_>) = streams.into_iter().partition(|s| s.direct);
+    let mut filter = numbering.filter(options.triangle);
+    let (stored, mut streams): (Vec<_>, Vec<_>) = streams.into_iter().partition(|s| s.direct);
     if !stored.is_empty() && (numbering.moves() || filter.drops()) {
         return Err(RuntimeError::Options("a program that stores complete rows keeps all unknowns in order"));
+    }
+    let mut named = None;
+    if !stored.is_empty() {
+        let borders = compact(&mut streams, numbering.square);
+        (filter.rows, filter.cols) = (borders.rows.len(), borders.cols.len());
+        (filter.row_positions, filter.col_positions) = (filter.rows, filter.cols);
+        named = Some(borders);
     }
     let views: Vec<_> = streams.iter().map(SiteStream::view).collect();
     let choice = Choice { entry_slots: options.entry_slots, min_width: options.min_width };
     let made = assemble(&views, &filter, &numbering.forced, choice)?;
     plan.layout = made.layout;
     let mut pattern = made.pattern;
-    if !stored.is_empty() {
-        let complete = with_rows(pattern, &stored)?;
+    if let Some(named) = named {
+        let shape = (numbering.rows, numbering.cols);
+        let complete = with_rows(pattern, &named, shape, &stored)?;
         pattern = complete.0;
         plan.cleared = Some(complete.1);
     }
@@ -159,6 +167,8 @@ struct Numbering {
     col_positions: usize,
     rows: usize,
     cols: usize,
+    /// Whether rows and columns are the same unknowns.
+    square: bool,
     /// Rows that are rows of the identity; empty where none is.
     forced: Vec<bool>,
 }
@@ -200,7 +210,8 @@ impl Numbering {
             }
         }
         let (row_positions, col_positions) = (inputs.rows, inputs.cols);
-        Ok(Numbering { row_map, col_map, row_positions, col_positions, rows, cols, forced })
+        let square = inputs.square;
+        Ok(Numbering { row_map, col_map, row_positions, col_positions, rows, cols, square, forced })
     }
 
     /// Whether a position is not its own number.
