@@ -1,5 +1,5 @@
 //! The compressed road: agreement with the definition for what structure refuses, choice, rebinding, products, detection.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use spadina::compiler::Module;
 use spadina::detect::detect;
@@ -215,4 +215,63 @@ fn local_patterns_are_sparser() {
     // Of the sum of all results.
     let curved = detect(&self::kernel(STAGES), &inputs, Derivative::Hessian, None, false).unwrap();
     assert_eq!((curved.rows(), curved.cols()), (3, 3));
+}
+
+/// The reference matrix of that name; `None`, with a word, where `../shared` is not beside the checkout.
+fn reference(name: &str) -> Option<spadina_io::sparse_file::csr::Csr> {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/reference/matrices");
+    let path = dir.join(name);
+    if !path.is_file() {
+        eprintln!("skipped: {} is missing", path.display());
+        return None;
+    }
+    Some(spadina_io::sparse_file::by_name::read_sparse(&path).unwrap())
+}
+
+fn sines(n: u32) -> Vec<f64> {
+    (1..=n).map(|i| f64::from(i).sin()).collect()
+}
+
+/// Every strategy against a reference; products of the compressed one.
+fn agrees_with(name: &str, text: &str, inputs: &Inputs, strategies: &[Strategy], products: (usize, usize)) {
+    let Some(wanted) = reference(name) else { return };
+    let kernel = kernel(text);
+    for &strategy in strategies {
+        let options = Options { strategy, ..Options::new(Derivative::Jacobian) };
+        let (problem, at) = evaluate(&kernel, inputs, &options);
+        let pattern = problem.pattern();
+        let row_ptr: Vec<usize> = pattern.row_ptr().iter().map(|&n| n as usize).collect();
+        let col_idx: Vec<usize> = pattern.col_idx().iter().map(|&n| n as usize).collect();
+        assert_eq!((row_ptr, col_idx), (wanted.row_ptr.clone(), wanted.col_idx.clone()), "{name} {strategy}");
+        close(&at.matrix, &wanted.values, name);
+        if strategy == Strategy::Compressed {
+            assert_eq!(problem.products(), Some(products), "{name}");
+        }
+    }
+}
+
+#[test]
+fn iterated_differences_take_eleven_products() {
+    let text = "kernel differences<N>(x: var f64[N]) -> f64[N - 10] {
+        let y = fold _k in 0..10 with s = x { map i in 0..N { s[min(i + 1, N - 1)] - s[i] } };
+        map i in 0..N - 10 { y[i] }
+    }";
+    let mut inputs = Inputs::new();
+    inputs.set("x", &sines(1000));
+    let roads = [Strategy::Auto, Strategy::Compressed];
+    agrees_with("b_iterdiff_n1000_k10.mtx", text, &inputs, &roads, (11, 0));
+}
+
+#[test]
+fn convolutions_take_25_products() {
+    let text = "kernel convolution(x: var f64[28, 28], w: f64[5, 5]) -> f64[24, 24] {
+        map i in 0..24, j in 0..24 { sum a in 0..5, b in 0..5 { w[a, b] * x[i + a, j + b] } }
+    }";
+    let x: Vec<[f64; 28]> = sines(784).chunks_exact(28).map(|row| row.try_into().unwrap()).collect();
+    let weight = |a: usize, b: usize| 0.1 * ((5 * a + b + 1) as f64).cos();
+    let w: Vec<[f64; 5]> = (0..5).map(|a| std::array::from_fn(|b| weight(a, b))).collect();
+    let mut inputs = Inputs::new();
+    inputs.set("x", &x).set("w", &w);
+    let roads = [Strategy::Structural, Strategy::Compressed];
+    agrees_with("d_conv28_5.mtx", text, &inputs, &roads, (25, 0));
 }
