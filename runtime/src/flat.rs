@@ -115,7 +115,8 @@ impl Plan {
         if self.identity.iter().any(|&at| at >= nnz) {
             return Err(bad("identity rows"));
         }
-        let sites = self.info.phases.iter().enumerate().flat_map(|(p, f)| f.sites.iter().map(move |s| (p, s)));
+        let sites =
+            self.info.phases.iter().enumerate().flat_map(|(p, f)| f.sites.iter().map(move |s| (p, s)));
         let expected = sites.filter(|(_, s)| !s.direct);
         if expected.clone().count() != self.sites.len() {
             return Err(bad("sites"));
