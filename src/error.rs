@@ -2,9 +2,11 @@
 
 use crate::report::Report;
 use spadina_codegen::error::CodegenError;
+use spadina_ir::diag::Diagnostic;
 use spadina_ir::interp::InterpError;
 use spadina_ir::span::{SourceFile, Span};
 use spadina_runtime::error::RuntimeError;
+use std::sync::Arc;
 
 /// What can go wrong between a source text and a sparse matrix.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -143,9 +145,12 @@ impl From<CodegenError> for Error {
     fn from(error: CodegenError) -> Error {
         match error {
             CodegenError::Target(_) => Error::Usage(error.to_string()),
-            CodegenError::Unsupported(_) | CodegenError::Malformed(_) | CodegenError::Backend(_) => {
-                Error::Internal(error.to_string())
+            CodegenError::Unsupported(what) => {
+                let refusal = Diagnostic::error("unsupported", format!("no code can be made for this kernel: {what}"))
+                    .help("write the intermediate array as a parameter of a kernel of its own, or use `--engine interp`");
+                Error::Source(Box::new(Report::one(&Arc::new(SourceFile::default()), refusal)))
             }
+            CodegenError::Malformed(_) | CodegenError::Backend(_) => Error::Internal(error.to_string()),
         }
     }
 }
