@@ -55,6 +55,19 @@ fn uncolorable(error: &ColoringError) -> Error {
     Error::Data(error.to_string())
 }
 
+/// Whether products with the transpose may be cheaper: columns are all shorter than half the colors, or some rows are much longer
+/// than others. Trying them costs more than coloring the columns.
+fn rows_may_help(pattern: &Pattern, column_colors: usize) -> bool {
+    let mut columns = vec![0_usize; pattern.cols()];
+    for &col in pattern.col_idx() {
+        columns[col as usize] += 1;
+    }
+    let longest_column = columns.into_iter().max().unwrap_or(0);
+    let lengths = pattern.row_ptr().windows(2).map(|ends| (ends[1] - ends[0]) as usize);
+    let longest_row = lengths.max().unwrap_or(0);
+    2 * longest_column < column_colors || longest_row * pattern.rows() > 2 * pattern.nnz()
+}
+
 impl Plan {
     /// Detects the pattern and colors it; no derivative is made yet.
     ///
@@ -75,7 +88,9 @@ impl Plan {
             // Reverse mode may be refused where forward mode is not.
             match columns {
                 Ok(coloring)
-                    if coloring.n_colors() > FEW && kernel.program(Goal::Product(Kind::Vjp), wrt).is_ok() =>
+                    if coloring.n_colors() > FEW
+                        && rows_may_help(&pattern, coloring.n_colors())
+                        && kernel.program(Goal::Product(Kind::Vjp), wrt).is_ok() =>
                 {
                     choose::jacobian(&structure, &ORDERS, Cost::default())
                 }

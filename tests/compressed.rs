@@ -275,3 +275,17 @@ fn convolutions_take_25_products() {
     let roads = [Strategy::Structural, Strategy::Compressed];
     agrees_with("d_conv28_5.mtx", text, &inputs, &roads, (25, 0));
 }
+
+#[test]
+fn a_dense_row_is_found_by_a_transposed_product() {
+    let text = "kernel arrow<N>(x: var f64[N]) -> (total: f64, each: f64[N]) {
+        (sum i in 0..N { x[i]^2 }, map i in 0..N { x[i] * x[0] })
+    }";
+    let mut inputs = Inputs::new();
+    inputs.set("x", &points(60));
+    agrees(text, Derivative::Jacobian, &inputs, "x", None);
+    let options = Options { strategy: Strategy::Compressed, ..Options::new(Derivative::Jacobian) };
+    let (problem, _) = evaluate(&kernel(text), &inputs, &options);
+    let (forward, reverse) = problem.products().unwrap();
+    assert!(reverse >= 1 && forward + reverse <= 4, "{forward} + {reverse}");
+}
