@@ -1,7 +1,37 @@
 //! Did you mean ..: the known name nearest to a misspelled one.
 
-/// The candidate with the smallest edit distance, if it is near enough to be meant.
+/// What other languages call things, and what they are called here. An empty name: nothing here is meant.
+const ALIASES: &[(&str, &str)] = &[
+    ("PI", "pi"),
+    ("arccos", "acos"),
+    ("arcsin", "asin"),
+    ("arctan", "atan"),
+    ("arctan2", "atan2"),
+    ("determinant", "det"),
+    ("double", "f64"),
+    ("fabs", "abs"),
+    ("float", "f64"),
+    ("i32", "int"),
+    ("i64", "int"),
+    ("inverse", "inv"),
+    ("length", "norm"),
+    ("ln", "log"),
+    ("norm2", "sqnorm"),
+    ("normsq", "sqnorm"),
+    ("sqr", ""),
+    ("squared_norm", "sqnorm"),
+    ("tr", "trace"),
+    ("u32", "int"),
+    ("u64", "int"),
+    ("usize", "int"),
+];
+
+/// The candidate that other languages give this name, else the one with the smallest edit distance, if it is near enough to be meant.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    if let Some((_, meant)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+        return candidates.into_iter().find(|candidate| candidate == meant);
+    }
     // One letter for another is no hint: only its other case is.
     let limit = match name.chars().count() {
         0..=1 => 0,
@@ -47,5 +77,7 @@ mod tests {
         assert_eq!(nearest("x", ["rest", "y", "X"]), Some("X"));
         assert_eq!(nearest("x", ["rest", "edges"]), None);
         assert_eq!(nearest("lenght", ["length", "len"]), Some("length"));
+        assert_eq!(nearest("ln", ["len", "log"]), Some("log"));
+        assert_eq!(nearest("sqr", ["sqrt"]), None);
     }
 }

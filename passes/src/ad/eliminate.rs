@@ -19,7 +19,7 @@
 //! Each step is an exact substitution in the second-order Taylor expansion; only one half of the symmetric form is stored.
 //!
 //! # Limits
-//! Loads of unknowns inside loops or conditions inside the element, recurrences and intermediate arrays are obstacles: those go the
+//! Loads of unknowns inside loops or conditions inside the element, conversions between `f32` and `f64`, recurrences and intermediate arrays are obstacles: those go the
 //! general way (`sparse/jacobian` of the gradient).
 //!
 //! # References
@@ -126,6 +126,8 @@ fn run(b: &mut Builder, graph: &mut Graph, mut form: Form, mark: u32) -> Result<
             return Err(Obstacle::Recurrence(b.func().regions[region].insts[0]));
         };
         match b.func().insts[inst].clone() {
+            // Conversions change the type of adjoints: sweeps convert them, forms do not.
+            InstData::Op(Op::Narrow | Op::Widen, _) => return Err(Obstacle::InnerLoad(inst)),
             InstData::Op(op, args) => eliminate_op(b, graph, &mut form, op, &args, value),
             InstData::Load(..) => return Err(Obstacle::Stage(inst)),
             InstData::Loop { .. } | InstData::If { .. } => eliminate_composite(b, graph, &mut form, inst)?,
@@ -357,6 +359,7 @@ fn gradient(
             return Err(Obstacle::InnerLoad(inst));
         }
         match b.func().insts[inst].clone() {
+            InstData::Op(Op::Narrow | Op::Widen, _) => return Err(Obstacle::InnerLoad(inst)),
             InstData::Op(op, args) => {
                 let partials = local_partials(b, graph, op, &args, value);
                 for (a, p) in partials.first {

@@ -84,7 +84,10 @@ fn straight_line(b: &Builder, graph: &mut Graph, seeds: &[(Value, Value)]) -> Op
         if !graph.is_active(b, v) || graph.is_leaf(b, v) || nodes.contains(&v) {
             continue;
         }
-        let Some(InstData::Op(_, args)) = b.func().def(v) else { return None };
+        let Some(InstData::Op(op, args)) = b.func().def(v) else { return None };
+        if matches!(op, Op::Narrow | Op::Widen) {
+            return None;
+        }
         stack.extend(args);
         nodes.insert(v);
     }

@@ -134,7 +134,12 @@ impl<'a> Lowerer<'a> {
             diagnostic = diagnostic.help(format!("`{name}` is a function: call it, `{name}(..)`"));
         } else {
             diagnostic = diagnostic
-                .help(format!("make it a parameter of the kernel, or define it with `let {name} = ..;`"));
+                .help(match name.chars().next() {
+                    Some(first) if first.is_uppercase() => {
+                        format!("if it is a size, declare it: `kernel name<.., {name}>(..)`; else make it a parameter, or a `const`")
+                    }
+                    _ => format!("make it a parameter of the kernel, or define it with `let {name} = ..;`"),
+                });
         }
         self.report(diagnostic)
     }
