@@ -1,4 +1,4 @@
-//! From a structured function to Cranelift: one file a concern, [`entry`] puts them together.
+//! From a structured function to Cranelift: one file a concern, `entry` puts them together.
 
 pub(crate) mod check;
 pub(crate) mod context;
