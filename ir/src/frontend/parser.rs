@@ -1,7 +1,7 @@
 //! Reads tokens into a syntax tree, reporting as many errors as it can find in one run.
 //!
 //! Recursive descent with a Pratt loop for expressions. A function that cannot go on has reported why and returns
-//! [`Stop`]; the nearest list (statements, parameters, items) skips to a place where it can go on. Nesting is bounded by
+//! `Stop`; the nearest list (statements, parameters, items) skips to a place where it can go on. Nesting is bounded by
 //! [`MAX_HEIGHT`], so that no text overflows the stack, here or later.
 
 mod expr;

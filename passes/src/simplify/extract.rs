@@ -4,7 +4,7 @@
 //! A choice is acyclic if no class needs itself. Its cost is the sum over the classes reached from the roots, each once.
 //! 1. Starting points: the program as it was; the cheapest tree of each class.
 //! 2. Local improvement: for each class in use, every other node of it is tried, what it needs being chosen cheaply relative to
-//!    what is in use; the change stays if the total falls. Until a round brings nothing, at most [`MAX_ROUNDS`] rounds.
+//!    what is in use; the change stays if the total falls. Until a round brings nothing, at most `MAX_ROUNDS` rounds.
 //!
 //! 3. Investment: what one exchange cannot find, such as a reciprocal that only pays once several quotients use it. An expensive
 //!    class is made a root, the choice improved, and the root taken away again.
