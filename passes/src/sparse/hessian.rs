@@ -23,9 +23,8 @@ use crate::ad::graph::{Graph, Leaves, Obstacle};
 use crate::ad::reverse::Weights;
 use crate::analysis::activity::Activity;
 use crate::rewrite::{Rewriter, Visitor};
-use crate::sparse::collect::Collector;
-use crate::sparse::jacobian::KnownConditions;
-use spadina_ir::func::{Buffer, Func, Inst, InstData, Plane, Region, Role, Value};
+use crate::sparse::places::{self, Emitting, Places};
+use spadina_ir::func::{Buffer, Func, Inst, InstData, Plane, Role, Value};
 
 /// The program that computes the outputs of `func`, the adjoints of its columns, and emits the Hessian of its weighted outputs.
 pub fn hessian(func: &Func, weights: Weights) -> Result<Func, Obstacle> {
@@ -49,14 +48,12 @@ pub fn hessian(func: &Func, weights: Weights) -> Result<Func, Obstacle> {
         graph: Graph::new(Leaves::Columns, &func.columns, active_scratch),
         gradients,
         multipliers,
-        collector: Collector::default(),
-        known: KnownConditions::new(func),
-        guard: None,
+        places: Places::new(func),
         obstacle: None,
     };
     rw.b.set_rows(func.columns.clone());
     rw.region(func.body, &mut pass);
-    pass.collector.close(&mut rw.b);
+    pass.places.collector.close(&mut rw.b);
     match pass.obstacle {
         Some(obstacle) => Err(obstacle),
         None => Ok(rw.b.finish()),
@@ -67,9 +64,7 @@ struct Hessian {
     graph: Graph,
     gradients: Vec<(Buffer, Buffer)>,
     multipliers: Vec<(Buffer, Buffer)>,
-    collector: Collector,
-    known: KnownConditions,
-    guard: Option<Inst>,
+    places: Places,
     obstacle: Option<Obstacle>,
 }
 
@@ -78,7 +73,7 @@ impl Hessian {
         if !self.graph.is_active(&rw.b, value) {
             return;
         }
-        if let Some(guard) = self.guard {
+        if let Some(guard) = self.places.guard {
             self.obstacle = Some(Obstacle::GuardedLoop(guard));
             return;
         }
@@ -111,19 +106,18 @@ impl Hessian {
             for (&w, &weight) in row.range(u..) {
                 let ((bu, iu), (bw, iw)) = (address(rw, u), address(rw, w));
                 let (pu, pw) = (rw.b.position(bu, &iu), rw.b.position(bw, &iw));
-                self.collector.push(pu, pw, weight);
+                self.places.collector.push(pu, pw, weight);
                 if u != w {
-                    self.collector.push(pw, pu, weight);
+                    self.places.collector.push(pw, pu, weight);
                 }
             }
         }
     }
+}
 
-    fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region) -> Vec<Value> {
-        self.collector.open();
-        rw.region(region, self);
-        self.collector.close(&mut rw.b);
-        rw.map.all(&rw.src.regions[region].yields)
+impl Emitting for Hessian {
+    fn places(&mut self) -> &mut Places {
+        &mut self.places
     }
 }
 
@@ -142,39 +136,7 @@ impl Visitor for Hessian {
                     self.term(rw, *buffer, &index, value);
                 }
             }
-            InstData::Loop { lo, hi, body, .. } => {
-                let outer = self.guard;
-                if [lo, hi].into_iter().any(|&v| !self.known.holds(&rw.b, rw.map.get(v))) {
-                    self.guard = Some(inst);
-                }
-                rw.open_loop(inst);
-                self.collector.open();
-                rw.region(*body, self);
-                self.collector.close(&mut rw.b);
-                self.guard = outer;
-                let yields = rw.map.all(&src.regions[*body].yields);
-                let images = rw.b.end_loop(&yields);
-                for (&result, &image) in src.results[inst].iter().zip(&images) {
-                    rw.map.set(result, image);
-                }
-            }
-            InstData::If { cond, then, els } => {
-                let cond = rw.map.get(*cond);
-                let outer = self.guard;
-                if !self.known.holds(&rw.b, cond) {
-                    self.guard = Some(inst);
-                }
-                rw.b.begin_if(cond);
-                let yields = self.branch(rw, *then);
-                rw.b.begin_else(&yields);
-                let yields = self.branch(rw, *els);
-                let images = rw.b.end_if(&yields);
-                self.guard = outer;
-                for (&result, &image) in src.results[inst].iter().zip(&images) {
-                    rw.map.set(result, image);
-                }
-            }
-            _ => rw.copy(inst, self),
+            _ => places::copy(rw, self, inst),
         }
     }
 }

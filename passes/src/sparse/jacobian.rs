@@ -22,13 +22,12 @@ use crate::ad::sweep::{Sink, sweep};
 use crate::analysis::activity::Activity;
 use crate::rewrite::{Rewriter, Visitor};
 use crate::sparse::collect::{Collector, row_position};
+use crate::sparse::places::{self, Emitting, Places};
 use crate::sparse::seed::row_output;
-use cranelift_entity::SecondaryMap;
 use spadina_ir::builder::Builder;
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Buffer, Func, Inst, InstData, Region, Role, Value, ValueDef};
+use spadina_ir::func::{Buffer, Func, Inst, InstData, Role, Value};
 use spadina_ir::span::Span;
-use std::collections::BTreeSet;
 
 /// The program that computes what `func` computes and emits the derivative of `func.rows` with respect to `func.columns`.
 pub fn jacobian(func: &Func) -> Result<Func, Diagnostic> {
@@ -38,72 +37,15 @@ pub fn jacobian(func: &Func) -> Result<Func, Diagnostic> {
     let mut pass = Jacobian {
         graph: Graph::new(Leaves::Columns, &func.columns, active_scratch),
         rows,
-        collector: Collector::default(),
-        known: KnownConditions::new(func),
-        guard: None,
+        places: Places::new(func),
         refusal: None,
     };
     let mut rw = Rewriter::new(func, format!("{}.sparse", func.name));
     rw.region(func.body, &mut pass);
-    pass.collector.close(&mut rw.b);
+    pass.places.collector.close(&mut rw.b);
     match pass.refusal {
         Some(diagnostic) => Err(diagnostic),
         None => Ok(rw.b.finish()),
-    }
-}
-
-/// Which conditions are known at prepare, asked of values under construction.
-pub struct KnownConditions {
-    structural_buffers: SecondaryMap<Buffer, bool>,
-}
-
-impl KnownConditions {
-    /// Takes the roles of the buffers of `func`.
-    pub fn new(func: &Func) -> KnownConditions {
-        let mut structural_buffers = SecondaryMap::new();
-        for (buffer, data) in &func.buffers {
-            structural_buffers[buffer] = data.role == Role::Structural;
-        }
-        KnownConditions { structural_buffers }
-    }
-
-    /// Whether `value` depends on structural inputs, sizes and induction variables only.
-    pub fn holds(&self, b: &Builder, value: Value) -> bool {
-        let mut seen = BTreeSet::new();
-        let mut stack = vec![value];
-        while let Some(v) = stack.pop() {
-            if !seen.insert(v) {
-                continue;
-            }
-            match b.func().def(v) {
-                // Induction variables of loops with known bounds (others count as guards); states of recurrences are not known.
-                None => {
-                    if !matches!(b.func().values[v].def, ValueDef::Param(_, 0)) {
-                        return false;
-                    }
-                }
-                Some(InstData::Load(buffer, index)) => {
-                    if !self.structural_buffers[*buffer] {
-                        return false;
-                    }
-                    stack.extend(index);
-                }
-                Some(InstData::Loop { carries, body, .. }) => {
-                    stack.extend(&b.func().regions[*body].yields);
-                    stack.extend(carries.iter().filter_map(|c| match c {
-                        spadina_ir::func::Carry::State(init) => Some(*init),
-                        _ => None,
-                    }));
-                }
-                Some(InstData::If { cond, then, els }) => {
-                    stack.push(*cond);
-                    stack.extend(&b.func().regions[*then].yields);
-                    stack.extend(&b.func().regions[*els].yields);
-                }
-                Some(data) => stack.extend(data.operands()),
-            }
-        }
-        true
     }
 }
 
@@ -142,10 +84,7 @@ pub fn guarded_row(func: &Func, guard: Inst) -> Diagnostic {
 struct Jacobian {
     graph: Graph,
     rows: Vec<Buffer>,
-    collector: Collector,
-    known: KnownConditions,
-    /// The innermost enclosing `if` or loop that values decide.
-    guard: Option<Inst>,
+    places: Places,
     refusal: Option<Diagnostic>,
 }
 
@@ -177,29 +116,28 @@ impl Jacobian {
         if !self.graph.is_active(&rw.b, value) {
             return;
         }
-        if let Some(guard) = self.guard {
+        if let Some(guard) = self.places.guard {
             self.refusal.get_or_insert_with(|| guarded_row(rw.src, guard));
             return;
         }
         let row = row_position(&mut rw.b, buffer, index);
         let one = rw.b.float(rw.b.func().ty(value), 1.0);
-        let depths = (rw.b.depth(), self.collector.depth());
-        let mut sink = Entries { collector: &mut self.collector, row };
-        let known = &self.known;
+        let depths = (rw.b.depth(), self.places.collector.depth());
+        let mut sink = Entries { collector: &mut self.places.collector, row };
+        let known = &self.places.known;
         let outcome =
             sweep(&mut rw.b, &mut self.graph, &[(value, one)], &mut sink, &|b, cond| known.holds(b, cond));
         if let Err(obstacle) = outcome {
             rw.b.abandon(depths.0);
-            self.collector.abandon(depths.1);
+            self.places.collector.abandon(depths.1);
             self.refusal.get_or_insert_with(|| refusal(rw.b.func(), obstacle));
         }
     }
+}
 
-    fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region) -> Vec<Value> {
-        self.collector.open();
-        rw.region(region, self);
-        self.collector.close(&mut rw.b);
-        rw.map.all(&rw.src.regions[region].yields)
+impl Emitting for Jacobian {
+    fn places(&mut self) -> &mut Places {
+        &mut self.places
     }
 }
 
@@ -219,39 +157,7 @@ impl Visitor for Jacobian {
                     self.row(rw, *buffer, &index, value);
                 }
             }
-            InstData::Loop { lo, hi, body, .. } => {
-                let outer = self.guard;
-                if [lo, hi].into_iter().any(|&v| !self.known.holds(&rw.b, rw.map.get(v))) {
-                    self.guard = Some(inst);
-                }
-                rw.open_loop(inst);
-                self.collector.open();
-                rw.region(*body, self);
-                self.collector.close(&mut rw.b);
-                self.guard = outer;
-                let yields = rw.map.all(&src.regions[*body].yields);
-                let images = rw.b.end_loop(&yields);
-                for (&result, &image) in src.results[inst].iter().zip(&images) {
-                    rw.map.set(result, image);
-                }
-            }
-            InstData::If { cond, then, els } => {
-                let cond = rw.map.get(*cond);
-                let outer = self.guard;
-                if !self.known.holds(&rw.b, cond) {
-                    self.guard = Some(inst);
-                }
-                rw.b.begin_if(cond);
-                let yields = self.branch(rw, *then);
-                rw.b.begin_else(&yields);
-                let yields = self.branch(rw, *els);
-                let images = rw.b.end_if(&yields);
-                self.guard = outer;
-                for (&result, &image) in src.results[inst].iter().zip(&images) {
-                    rw.map.set(result, image);
-                }
-            }
-            _ => rw.copy(inst, self),
+            _ => places::copy(rw, self, inst),
         }
     }
 }

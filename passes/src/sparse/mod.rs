@@ -5,6 +5,7 @@ pub mod extract;
 pub mod hessian;
 pub mod index;
 pub mod jacobian;
+pub mod places;
 pub mod rows;
 pub mod seed;
 pub mod solve;

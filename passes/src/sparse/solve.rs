@@ -24,7 +24,8 @@ use crate::analysis::activity::Activity;
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
 use crate::sparse::collect::{Collector, row_position};
-use crate::sparse::jacobian::{KnownConditions, guarded_row, refusal};
+use crate::sparse::jacobian::{guarded_row, refusal};
+use crate::sparse::places::{self, Emitting, Places};
 use spadina_ir::builder::Builder;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Func, Inst, InstData, Plane, Region, Role, Value};
@@ -37,15 +38,13 @@ pub const PASS: Pass = Pass { name: "solve", summary: "solve one-hot indicators 
 
 /// Removes the seed loops of a dense derivative.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
-    let known = KnownConditions::new(func);
     // Tangents of intermediate arrays: a sweep must not pass them by.
     let activity = Activity::with_indicators(func, &[], true);
     let stages = func.buffers_of(Role::Scratch).filter(|&b| activity.buffer(b)).collect();
-    let mut pass =
-        Solve { stages, nest: None, collector: Collector::default(), known, guard: None, refusal: None };
+    let mut pass = Solve { stages, nest: None, places: Places::new(func), refusal: None };
     let mut rw = Rewriter::new(func, func.name.replace(".dense", ".sparse"));
     rw.region(func.body, &mut pass);
-    pass.collector.close(&mut rw.b);
+    pass.places.collector.close(&mut rw.b);
     match pass.refusal {
         Some(diagnostic) => Err(diagnostic),
         None => Ok(rw.b.finish()),
@@ -64,10 +63,7 @@ struct Solve {
     /// Scratch arrays that hold tangents.
     stages: BTreeSet<Buffer>,
     nest: Option<Nest>,
-    collector: Collector,
-    known: KnownConditions,
-    /// The innermost enclosing `if` or loop that values decide.
-    guard: Option<Inst>,
+    places: Places,
     refusal: Option<Diagnostic>,
 }
 
@@ -94,7 +90,7 @@ impl Solve {
     }
 
     fn store(&mut self, rw: &mut Rewriter<'_>, row: Buffer, index: &[Value], value: Value) {
-        if let Some(guard) = self.guard {
+        if let Some(guard) = self.places.guard {
             self.refusal.get_or_insert_with(|| guarded_row(rw.src, guard));
             return;
         }
@@ -106,18 +102,18 @@ impl Solve {
         let mut graph = Graph::new(Leaves::Indicators(seed), &[], self.stages.clone());
         if !graph.is_active(&rw.b, value) && nest.marks.is_empty() {
             // A scalar unknown: its indicator is always true and has been folded away.
-            self.collector.push(row, seed, value);
+            self.places.collector.push(row, seed, value);
             return;
         }
         let one = rw.b.float(rw.b.func().ty(value), 1.0);
-        let depths = (rw.b.depth(), self.collector.depth());
-        let mut sink = Entries { collector: &mut self.collector, row, seed };
-        let known = &self.known;
+        let depths = (rw.b.depth(), self.places.collector.depth());
+        let mut sink = Entries { collector: &mut self.places.collector, row, seed };
+        let known = &self.places.known;
         let outcome =
             sweep(&mut rw.b, &mut graph, &[(value, one)], &mut sink, &|b, cond| known.holds(b, cond));
         if let Err(obstacle) = outcome {
             rw.b.abandon(depths.0);
-            self.collector.abandon(depths.1);
+            self.places.collector.abandon(depths.1);
             self.refusal.get_or_insert_with(|| refusal(rw.b.func(), obstacle));
         }
     }
@@ -144,6 +140,12 @@ impl Sink for Entries<'_> {
 
     fn open(&mut self) {
         self.collector.open();
+    }
+}
+
+impl Emitting for Solve {
+    fn places(&mut self) -> &mut Places {
+        &mut self.places
     }
 }
 
@@ -196,46 +198,7 @@ impl Solve {
                 }
                 Plane::Primal | Plane::Tangent(_) | Plane::Adjoint(_) => rw.copy(inst, self),
             },
-            InstData::Loop { lo, hi, body, .. } => {
-                let outer = self.guard;
-                if [lo, hi].into_iter().any(|&v| !self.known.holds(&rw.b, rw.map.get(v))) {
-                    self.guard = Some(inst);
-                }
-                self.collector.open();
-                rw.open_loop(inst);
-                rw.region(*body, self);
-                self.collector.close(&mut rw.b);
-                self.guard = outer;
-                let yields = rw.map.all(&src.regions[*body].yields);
-                let images = rw.b.end_loop(&yields);
-                for (&result, &image) in src.results[inst].iter().zip(&images) {
-                    rw.map.set(result, image);
-                }
-            }
-            InstData::If { cond, then, els } => {
-                let cond = rw.map.get(*cond);
-                let outer = self.guard;
-                if !self.known.holds(&rw.b, cond) {
-                    self.guard = Some(inst);
-                }
-                rw.b.begin_if(cond);
-                let yields = self.branch(rw, *then);
-                rw.b.begin_else(&yields);
-                let yields = self.branch(rw, *els);
-                let images = rw.b.end_if(&yields);
-                self.guard = outer;
-                for (&result, &image) in src.results[inst].iter().zip(&images) {
-                    rw.map.set(result, image);
-                }
-            }
-            _ => rw.copy(inst, self),
+            _ => places::copy(rw, self, inst),
         }
-    }
-
-    fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region) -> Vec<Value> {
-        self.collector.open();
-        rw.region(region, self);
-        self.collector.close(&mut rw.b);
-        rw.map.all(&rw.src.regions[region].yields)
     }
 }
