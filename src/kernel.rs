@@ -15,6 +15,7 @@ use spadina_passes::ad::reverse::Weights;
 use spadina_passes::dce;
 use spadina_passes::pipeline::{self, Matrix, Sparse, Step};
 use spadina_passes::sparse::index::index_program;
+use spadina_passes::sparse::stages;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -231,6 +232,23 @@ impl Kernel {
         self.program(Goal::Whole(derivative), wrt)
     }
 
+    /// As [`Kernel::derive`], for a native object, which computes all of its matrix itself.
+    ///
+    /// # Errors
+    /// As [`Kernel::derive`], and [`Error::Source`] (`stage`) where the runtime would have to eliminate intermediate arrays.
+    pub fn portable(&self, derivative: Derivative, wrt: Option<&[String]>) -> Result<Arc<Program>, Error> {
+        let program = self.derive(derivative, wrt)?;
+        let Some(stage) = stages::listed(&program.eval).next() else { return Ok(program) };
+        let (start, end) = program.eval.buffers[stage].span;
+        let message = "a native object cannot eliminate intermediate arrays from its matrix";
+        let help =
+            "gather what it holds where it is read, or evaluate the kernel in the program that compiles it";
+        let diagnostic = Diagnostic::error("stage", message)
+            .label(Span { start, end }, "this array is filled by one loop and read by another")
+            .help(help);
+        Err(self.refusal(diagnostic))
+    }
+
     /// Every step of the derivation. For a matrix this is the walk from its definition, the dense loop nest, to the sparse
     /// one, which computes the same as [`Kernel::derive`] in steps that can be read.
     ///
@@ -369,7 +387,8 @@ impl Kernel {
 
 /// The program of a sparse matrix; row by row if it runs here and is affine.
 fn by_rows(goal: Goal, sparse: Sparse) -> Result<Program, Error> {
-    let rows = if matches!(goal, Goal::Here(_)) { pipeline::affine(&sparse) } else { None };
+    let plain = matches!(goal, Goal::Whole(_)) || stages::listed(&sparse.eval).next().is_some();
+    let rows = if plain { None } else { pipeline::affine(&sparse) };
     let sparse = rows.unwrap_or(sparse);
     Program::new(sparse.eval, sparse.index)
 }

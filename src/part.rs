@@ -12,6 +12,7 @@ use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::interp::{self, ArrayData, Bindings};
 use spadina_ir::span::SourceFile;
 use spadina_ir::types::{Size, Ty};
+use spadina_passes::sparse::stages::{listed, unknowns};
 use spadina_runtime::array::{Array, ArrayMut, Element, OwnedArray};
 use spadina_runtime::buffer::{BufferSpec, BufferUse};
 use spadina_runtime::csr::Pattern;
@@ -20,6 +21,7 @@ use spadina_runtime::evaluate::{Call, evaluate};
 use spadina_runtime::options::PrepareOptions;
 use spadina_runtime::plan::Plan;
 use spadina_runtime::prepare::{Inputs, prepare, rebind};
+use spadina_runtime::stages::Elimination;
 use spadina_runtime::workspace::Workspace;
 use std::sync::Arc;
 
@@ -80,13 +82,22 @@ pub(crate) struct Part {
     seeds: Vec<Seed>,
     /// Sorted by where they go.
     outputs: Vec<Output>,
+    /// What the program emits; that is the matrix, unless stages are eliminated from it.
     pattern: Arc<Pattern>,
+    stages: Option<Box<Stages>>,
     backend: Backend,
 }
 
 enum Backend {
     Jit { eval: Arc<NativeEval>, plan: Box<Plan>, workspace: Box<Workspace>, scalars: Vec<f64> },
     Interp { sizes: Vec<i64> },
+}
+
+/// Intermediate arrays that the emitted matrix has rows and columns for.
+struct Stages {
+    elimination: Elimination,
+    /// Values of the emitted matrix.
+    emitted: Vec<f64>,
 }
 
 /// Slices of the caller.
@@ -178,18 +189,27 @@ impl Part {
         let inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
         let rows = total(func, bound, &func.rows)?;
         let cols = total(func, bound, &func.columns)?;
+        let stages = listed(func).collect::<Vec<_>>();
+        let stages = total(func, bound, &stages)?;
         let outputs = outputs(kernel, func, kind, bound)?;
         let seeds = seeds(kernel, func, bound)?;
         let (backend, pattern) = match how.engine {
             Engine::Jit => jit(program, source, bound, how, &inputs, (rows, cols), old)?,
             Engine::Interp => interpret(program, source, bound, &inputs, &seeds)?,
         };
-        Ok(Part { program: Arc::clone(program), how: how.clone(), inputs, seeds, outputs, pattern, backend })
+        let stages = if stages > 0 {
+            let elimination = Elimination::prepare(&pattern, stages, how.threads)?;
+            Some(Box::new(Stages { elimination, emitted: vec![0.0; pattern.nnz()] }))
+        } else {
+            None
+        };
+        let (program, how) = (Arc::clone(program), how.clone());
+        Ok(Part { program, how, inputs, seeds, outputs, pattern, stages, backend })
     }
 
-    /// The pattern of the entries it emits.
+    /// The pattern of its matrix.
     pub(crate) fn pattern(&self) -> &Arc<Pattern> {
-        &self.pattern
+        self.stages.as_ref().map_or(&self.pattern, |stages| stages.elimination.pattern())
     }
 
     /// Bytes of slot records, where there are any.
@@ -202,6 +222,19 @@ impl Part {
 
     /// Evaluates into the caller's slices.
     pub(crate) fn evaluate(&mut self, bound: &Bound, slices: &mut Slices<'_>) -> Result<(), Error> {
+        let Some(mut stages) = self.stages.take() else { return self.emit(bound, slices) };
+        let Slices { results, gradient, matrix, direction } = slices;
+        let outcome =
+            self.emit(bound, &mut Slices { results, gradient, matrix: &mut stages.emitted, direction });
+        let pool = self.how.pool.as_deref();
+        let outcome =
+            outcome.and_then(|()| Ok(stages.elimination.evaluate(&stages.emitted, matrix, pool)?));
+        self.stages = Some(stages);
+        outcome
+    }
+
+    /// Runs the program; its matrix is the emitted one.
+    fn emit(&mut self, bound: &Bound, slices: &mut Slices<'_>) -> Result<(), Error> {
         for seed in &mut self.seeds {
             if let Some(single) = &mut seed.single {
                 let direction = &slices.direction[seed.start..seed.start + seed.len];
@@ -368,11 +401,12 @@ fn put(
 /// The inputs that are a direction: tangents of the unknowns, or weights of the results.
 fn seeds(kernel: &Func, func: &Func, bound: &Bound) -> Result<Vec<Seed>, Error> {
     let results: Vec<Buffer> = kernel.buffers_of(Role::Output).collect();
+    let columns: Vec<Buffer> = unknowns(func).collect();
     let mut list = Vec::new();
     for (buffer, data) in func.buffers.iter().filter(|(_, data)| crate::kernel::is_input(data.role)) {
         let start = match data.plane {
             Plane::Primal | Plane::Block(..) => continue,
-            Plane::Tangent(x) => offset(func, bound, &func.columns, x)?,
+            Plane::Tangent(x) => offset(func, bound, &columns, x)?,
             Plane::Adjoint(y) => match kernel.buffer_named(&func.buffers[y].name) {
                 Some(result) => offset(kernel, bound, &results, result)?,
                 None => None,
@@ -389,7 +423,8 @@ fn seeds(kernel: &Func, func: &Func, bound: &Bound) -> Result<Vec<Seed>, Error> 
 
 fn outputs(kernel: &Func, func: &Func, kind: Option<Kind>, bound: &Bound) -> Result<Vec<Output>, Error> {
     let results: Vec<Buffer> = kernel.buffers_of(Role::Output).collect();
-    let stride = total(func, bound, &func.columns)?;
+    let columns: Vec<Buffer> = unknowns(func).collect();
+    let stride = total(func, bound, &columns)?;
     // A dense program computes blocks alone: results and gradient, if declared, stay zero.
     let dense = func.buffers.values().any(|data| matches!(data.plane, Plane::Block(..)));
     let mut list = Vec::new();
@@ -402,7 +437,7 @@ fn outputs(kernel: &Func, func: &Func, kind: Option<Kind>, bound: &Bound) -> Res
             None => Ok::<_, Error>(Goes::Nowhere),
         };
         let as_gradient =
-            |x| Ok::<_, Error>(offset(func, bound, &func.columns, x)?.map_or(Goes::Nowhere, Goes::Gradient));
+            |x| Ok::<_, Error>(offset(func, bound, &columns, x)?.map_or(Goes::Nowhere, Goes::Gradient));
         let goes = match data.plane {
             Plane::Primal | Plane::Adjoint(_) if dense => Goes::Nowhere,
             Plane::Primal if kind.is_none() => as_result(&data.name)?,
@@ -415,7 +450,7 @@ fn outputs(kernel: &Func, func: &Func, kind: Option<Kind>, bound: &Bound) -> Res
             Plane::Primal | Plane::Adjoint(_) => Goes::Nowhere,
             Plane::Block(y, x) => {
                 let row = offset(func, bound, &func.rows, y)?;
-                let col = offset(func, bound, &func.columns, x)?;
+                let col = offset(func, bound, &columns, x)?;
                 let width = bound.len_of(&func.buffers[x])?;
                 let both = row.zip(col).map(|(row, col)| Goes::Matrix(row, col, width, stride));
                 both.ok_or_else(|| Error::Internal(format!("`{}` has no place", data.name)))?

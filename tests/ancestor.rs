@@ -483,7 +483,7 @@ fn reduction_with_partial_sums() {
         let partial = (0..n).flat_map(|i| (0..=i).map(move |j| (i + 1, j)));
         assert_eq!(found.places(), first.chain(partial).collect::<Places>());
         assert_entries(&found, |_, _| 3.0);
-        let dense = refused_or_right(&format!("scan, N = {n}"), &scan, &inputs, "stage");
+        let dense = refused_or_right(&format!("scan, N = {n}"), &scan, &inputs, "recurrence");
         for (row, col) in dense.places() {
             assert_entry(&dense, row, col, if col <= row { 3.0 } else { 0.0 });
         }

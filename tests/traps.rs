@@ -358,7 +358,7 @@ fn two_chained_stages() {
         inputs.set("x", &Noise::new(7).points::<3>(points, -1.0, 1.0));
         inputs.set("faces", faces).set("edges", edges);
         let what = format!("stages on {points} points");
-        let dense = refused_or_right(&what, &staged, &inputs, "stage");
+        let dense = refused_or_right(&what, &staged, &inputs, "none");
         let plain = inputs.clone();
         let (mut ptr, mut around) = (vec![0_i64], Vec::new());
         for v in 0..points as i64 {

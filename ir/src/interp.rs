@@ -203,11 +203,11 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Gives the buffers of a list their offsets; the total. Only unknowns keep an offset in the columns.
+    /// Gives the buffers of a list their offsets; the total. Outputs have no offset in the columns.
     fn place(&mut self, list: &[Buffer], columns: bool) -> Result<usize, InterpError> {
         let mut total = 0_usize;
         for &buffer in list {
-            if !columns || self.func.buffers[buffer].role == Role::Var {
+            if !columns || matches!(self.func.buffers[buffer].role, Role::Var | Role::Scratch) {
                 self.arrays[buffer].offset = Some(total);
             }
             let next = total.checked_add(self.arrays[buffer].data.len());

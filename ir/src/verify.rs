@@ -18,8 +18,8 @@
 //! - Only scalar inputs have defaults.
 //! - A tangent or adjoint has the element type and dimensions of another buffer; a block has the dimensions of its two
 //!   buffers, one after the other.
-//! - `Func::columns` lists `Var` buffers, `Func::rows` lists `Var` or `Output` buffers, none twice. A buffer in both
-//!   lists stands behind the same buffers in both, so that it has one position.
+//! - `Func::columns` lists `Var` or `Scratch` buffers, `Func::rows` lists `Var`, `Scratch` or `Output` buffers, none twice.
+//!   A buffer in both lists stands behind the same buffers in both, so that it has one position.
 //!
 //! # Types and counts
 //! - Operations take the types that [`crate::op`] says, and give what it says.

@@ -8,6 +8,7 @@ use spadina_ir::types::Ty;
 use spadina_ir::verify::verify;
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::pipeline::{self, Matrix, Sparse, Trace};
+use spadina_passes::sparse::stages;
 use spadina_testkit::case::Case;
 use spadina_testkit::generate::{Config, generate};
 use spadina_testkit::numeric;
@@ -61,10 +62,10 @@ fn assemble(func: &Func, outputs: &Outputs, rows: &[(Buffer, usize)], cols: &[(B
     dense
 }
 
-fn lengths(case: &Case, buffers: &[Buffer]) -> Vec<(Buffer, usize)> {
+fn lengths(func: &Func, case: &Case, buffers: &[Buffer]) -> Vec<(Buffer, usize)> {
     let size = |b: Buffer| {
         let sizes = &case.bindings.sizes;
-        let dims = &case.func.buffers[b].dims;
+        let dims = &func.buffers[b].dims;
         dims.iter().map(|d| d.eval(&|s| sizes[&s]).expect("small") as usize).product()
     };
     buffers.iter().map(|&b| (b, size(b))).collect()
@@ -95,7 +96,10 @@ fn check_sparse(
         return Err(format!("{what}: index program:\n{}\n{}", list.join("\n"), sparse.index));
     }
     let outputs = execute(&sparse.eval, &case.bindings)?;
-    same(what, dense, &outputs.dense()).map_err(|e| format!("{e}\n{}", sparse.eval))?;
+    let stages: Vec<Buffer> = stages::listed(&sparse.eval).collect();
+    let stages: usize = lengths(&sparse.eval, case, &stages).iter().map(|s| s.1).sum();
+    let found = numeric::without_stages(&numeric::dense(&outputs), stages);
+    same(what, dense, &found.entries).map_err(|e| format!("{e}\n{}", sparse.eval))?;
     execute(&sparse.index, &case.bindings)?;
     Ok(())
 }
@@ -104,7 +108,7 @@ fn check(case: &Case) -> Result<Vec<&'static str>, String> {
     let func = &case.func;
     let mut refused = Vec::new();
     let results: Vec<Buffer> = func.buffers_of(Role::Output).collect();
-    let (rows, cols) = (lengths(case, &results), lengths(case, &func.columns));
+    let (rows, cols) = (lengths(func, case, &results), lengths(func, case, &func.columns));
     let n: usize = cols.iter().map(|c| c.1).sum();
     // First order: dense Jacobian against differences, then everything against it.
     let dense = pipeline::dense(func, Matrix::Jacobian).map_err(|d| d.message)?;
@@ -166,7 +170,7 @@ fn check_directional(case: &Case, jacobian: &[f64], n: usize) -> Result<(), Stri
     let outputs = execute(func, &bindings)?;
     let results: Vec<Buffer> = case.func.buffers_of(Role::Output).collect();
     let mut found = Vec::new();
-    for &(result, len) in &lengths(case, &results) {
+    for &(result, len) in &lengths(&case.func, case, &results) {
         let tangent =
             func.buffers.iter().find(|(_, d)| d.plane == Plane::Tangent(result) && d.role == Role::Output);
         match tangent {

@@ -19,6 +19,7 @@ pub mod partition;
 pub mod plan;
 pub mod prepare;
 pub mod program;
+pub mod stages;
 pub mod streams;
 mod sums;
 mod traverse;

@@ -28,7 +28,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Error> {
     let mut programs = Vec::new();
     for derivative in derivatives(&kernel, args.derive.as_deref())? {
         console::without_effect(&kernel, derivative);
-        programs.push((derivative, kernel.derive(derivative, wrt)?));
+        programs.push((derivative, kernel.portable(derivative, wrt)?));
     }
     let emits: BTreeSet<Emit> = match &args.emit[..] {
         [] => BTreeSet::from([Emit::Obj, Emit::Header]),

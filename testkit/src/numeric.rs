@@ -44,6 +44,28 @@ pub fn dense(outputs: &Outputs) -> Dense<f64> {
     Dense { rows, cols, entries: outputs.dense() }
 }
 
+/// The matrix without the `stages` elements that come first in rows and columns: `M_rx + M_rs (I - M_ss)^-1 M_sx`. No element
+/// depends on itself, so the fixed point of `T = M_sx + M_ss T` is reached in as many steps as there are elements.
+pub fn without_stages(matrix: &Dense<f64>, stages: usize) -> Dense<f64> {
+    let (rows, cols) = (matrix.rows - stages, matrix.cols - stages);
+    let mut total = vec![0.0; stages * cols];
+    let times_total = |row: &[f64], total: &[f64]| -> Vec<f64> {
+        let at = |c: usize| {
+            (0..stages).filter(|&s| row[s] != 0.0).map(|s| row[s] * total[s * cols + c]).sum::<f64>()
+        };
+        (0..cols).map(|c| row[stages + c] + at(c)).collect()
+    };
+    for _ in 0..=stages {
+        let next: Vec<f64> = (0..stages).flat_map(|s| times_total(matrix.row(s), &total)).collect();
+        if next == total {
+            break;
+        }
+        total = next;
+    }
+    let entries = (0..rows).flat_map(|r| times_total(matrix.row(stages + r), &total)).collect();
+    Dense { rows, cols, entries }
+}
+
 /// The concatenation of some outputs, in order; other buffers give nothing.
 pub fn concatenated(outputs: &Outputs, buffers: &[Buffer]) -> Vec<f64> {
     buffers.iter().filter_map(|buffer| outputs.arrays.get(buffer)).flat_map(ArrayData::to_f64).collect()

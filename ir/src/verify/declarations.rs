@@ -108,9 +108,9 @@ fn check_lists(report: &mut Report<'_>) -> bool {
                 report.declaration(data.span, format!("`{}` is listed twice in the {word}", data.name));
             }
             let fits = match data.role {
-                Role::Var => true,
+                Role::Var | Role::Scratch => true,
                 Role::Output => word == "rows",
-                Role::Data | Role::Structural | Role::Scratch => false,
+                Role::Data | Role::Structural => false,
             };
             if !fits {
                 report.declaration(data.span, format!("`{}` cannot give {word}", data.name));

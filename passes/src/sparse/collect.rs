@@ -7,9 +7,10 @@ use spadina_ir::func::{Buffer, EmitData, Plane, Value};
 pub type Entry = (Value, Value, Value);
 
 /// The position of a row: the adjoint of an unknown stands at the position of the unknown, so that rows and columns of a Hessian are
-/// the same values.
+/// the same values. A stage stands for itself, adjoint or not.
 pub fn row_position(b: &mut Builder, buffer: Buffer, index: &[Value]) -> Value {
     let owner = match b.func().buffers[buffer].plane {
+        _ if b.func().rows.contains(&buffer) => buffer,
         Plane::Adjoint(of) | Plane::Tangent(of) => of,
         Plane::Primal | Plane::Block(..) => buffer,
     };

@@ -5,7 +5,8 @@
 //! for t in .. { v = f(load x[i(t)], ..); accum y[r(t)] += v }
 //!     ==>   for t in .. { ..; accum y[r(t)] += v; emit (r(t), i(t)), df/dx_i; .. }
 //! ```
-//! Applied to a gradient program, whose rows are the adjoints of the unknowns, it gives the Hessian.
+//! Applied to a gradient program, whose rows are the adjoints of the unknowns, it gives the Hessian. Intermediate arrays become stages
+//! (`sparse/stages`): further rows and columns, listed first.
 //!
 //! # Method
 //! Copy; at `accum` into a row buffer sweep from the value to the loads of columns (`ad/sweep`).
@@ -24,6 +25,7 @@ use crate::rewrite::{Rewriter, Visitor};
 use crate::sparse::collect::{Collector, row_position};
 use crate::sparse::places::{self, Emitting, Places};
 use crate::sparse::seed::row_output;
+use crate::sparse::stages::stages;
 use spadina_ir::builder::Builder;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Func, Inst, InstData, Role, Value};
@@ -32,11 +34,14 @@ use spadina_ir::span::Span;
 /// The program that computes what `func` computes and emits the derivative of `func.rows` with respect to `func.columns`.
 pub fn jacobian(func: &Func) -> Result<Func, Diagnostic> {
     let activity = Activity::of(func, &func.columns);
-    let active_scratch = func.buffers_of(Role::Scratch).filter(|&b| activity.buffer(b)).collect();
-    let rows = func.rows.iter().filter_map(|&y| row_output(func, y)).collect();
+    let stages = stages(func, &activity);
+    let listed = |of: &[Buffer]| [&stages, of].concat();
+    let func = &Func { columns: listed(&func.columns), rows: listed(&func.rows), ..func.clone() };
+    let active = func.buffers_of(Role::Scratch).filter(|&b| activity.buffer(b) && !stages.contains(&b));
+    let outputs = func.rows.iter().filter_map(|&y| row_output(func, y));
     let mut pass = Jacobian {
-        graph: Graph::new(Leaves::Columns, &func.columns, active_scratch),
-        rows,
+        graph: Graph::new(Leaves::Columns, &func.columns, active.collect()),
+        rows: stages.iter().copied().chain(outputs).collect(),
         places: Places::new(func),
         refusal: None,
     };

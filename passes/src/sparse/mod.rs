@@ -9,3 +9,4 @@ pub mod places;
 pub mod rows;
 pub mod seed;
 pub mod solve;
+pub mod stages;

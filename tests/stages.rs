@@ -1,0 +1,130 @@
+//! Intermediate arrays against the same kernels without: stages eliminated from the matrix give what inlining gives.
+#![allow(clippy::unwrap_used)]
+
+#[path = "ancestor_oracle.rs"]
+mod oracle;
+
+use oracle::{Found, Noise, check, kernel};
+use spadina::inputs::Inputs;
+use spadina::options::{Engine, Options, Strategy};
+use spadina::problem::Problem;
+
+/// Triangles of a closed surface: an octahedron whose faces are split `levels` times at their midpoints.
+fn sphere(levels: usize) -> (Vec<[f64; 3]>, Vec<[i64; 3]>) {
+    let mut points: Vec<[f64; 3]> =
+        (0..6).map(|n| std::array::from_fn(|k| if n / 2 == k { [1.0, -1.0][n % 2] } else { 0.0 })).collect();
+    let mut faces: Vec<[i64; 3]> = Vec::new();
+    for (x, y, z) in (0..8).map(|n| (n & 1, 2 + (n >> 1 & 1), 4 + (n >> 2))) {
+        faces.push(if (x + y + z) % 2 == 0 { [x, y, z] } else { [y, x, z] });
+    }
+    for _ in 0..levels {
+        let mut middle = std::collections::BTreeMap::new();
+        let mut split = Vec::new();
+        for [a, b, c] in faces {
+            let [ab, bc, ca] = [(a, b), (b, c), (c, a)].map(|(i, j)| {
+                *middle.entry((i.min(j), i.max(j))).or_insert_with(|| {
+                    let (p, q): ([f64; 3], [f64; 3]) = (points[i as usize], points[j as usize]);
+                    points.push(std::array::from_fn(|k| 0.5 * (p[k] + q[k])));
+                    points.len() as i64 - 1
+                })
+            });
+            split.extend([[a, ab, ca], [ab, b, bc], [ca, bc, c], [ab, bc, ca]]);
+        }
+        faces = split;
+    }
+    (points, faces)
+}
+
+fn agree(what: &str, with: &Found, without: &Found) {
+    oracle::near(&format!("{what}: results"), &with.at.results, &without.at.results, 1e-12);
+    oracle::near(&format!("{what}: gradient"), &with.at.gradient, &without.at.gradient, 1e-11);
+    // Without arrays a loop without iterations still leaves the entries of what surrounds it.
+    assert!(with.places().is_subset(&without.places()), "{what}: pattern");
+    let entries = |of: &Found| without.places().iter().map(|&(r, c)| of.entry(r, c)).collect::<Vec<f64>>();
+    oracle::near(&format!("{what}: matrix"), &entries(with), &entries(without), 1e-11);
+}
+
+#[test]
+fn squared_angle_defect_scattered_and_gathered() {
+    let (scattered, gathered) =
+        (kernel("stages/defect.ir", Some("scattered")), kernel("stages/defect.ir", Some("gathered")));
+    for levels in 0..2 {
+        let (mut points, faces) = sphere(levels);
+        let mut noise = Noise::new(5);
+        for x in points.iter_mut().flatten() {
+            *x += noise.between(-0.1, 0.1);
+        }
+        let mut inputs = Inputs::new();
+        inputs.set("x", &points);
+        let mut plain = inputs.clone();
+        plain.set("faces", &faces);
+        let (mut ptr, mut around) = (vec![0_i64], Vec::new());
+        for v in 0..points.len() as i64 {
+            for face in &faces {
+                if let Some(at) = face.iter().position(|&w| w == v) {
+                    around.push([face[(at + 1) % 3], face[(at + 2) % 3]]);
+                }
+            }
+            ptr.push(around.len() as i64);
+        }
+        inputs.set("ptr", &ptr).set("around", &around);
+        let what = format!("angle defect, {} triangles", faces.len());
+        agree(&what, &check(&what, &scattered, &plain), &check(&what, &gathered, &inputs));
+    }
+}
+
+#[test]
+fn flows_in_an_array_and_inlined() {
+    let (with, without) =
+        (kernel("stages/flow.ir", Some("with_array")), kernel("stages/flow.ir", Some("inlined")));
+    for (buses, branches) in [(1, 0), (2, 1), (3, 3), (9, 14)] {
+        let mut noise = Noise::new(11);
+        let mut inputs = Inputs::new();
+        inputs.set("va", &noise.list(buses, -0.3, 0.3)).set("vm", &noise.list(buses, 0.9, 1.1));
+        let ends: Vec<[i64; 2]> = (0..branches)
+            .map(|n| [n % buses, if n < buses { (n + 1) % buses } else { noise.below(buses) }])
+            .map(|ends| ends.map(|v| v as i64))
+            .collect();
+        let side = |k: usize| ends.iter().map(|e| e[k]).collect::<Vec<i64>>();
+        inputs.set("fr", &side(0)).set("to", &side(1));
+        inputs.set("g", &noise.list(branches, 0.5, 2.0)).set("b", &noise.list(branches, -3.0, -1.0));
+        inputs.set("load", &noise.points::<2>(buses, -1.0, 1.0));
+        let mut ringed = inputs.clone();
+        for (k, name) in ["fr", "to"].into_iter().enumerate() {
+            let (mut ptr, mut at) = (vec![0_i64], Vec::new());
+            for bus in 0..buses as i64 {
+                at.extend((0..branches as i64).filter(|&l| ends[l as usize][k] == bus));
+                ptr.push(at.len() as i64);
+            }
+            ringed.set(format!("ptr_{name}"), &ptr).set(format!("at_{name}"), &at);
+        }
+        let what = format!("flow, {buses} buses, {branches} branches");
+        agree(&what, &check(&what, &with, &inputs), &check(&what, &without, &ringed));
+    }
+}
+
+#[test]
+fn the_same_bits_on_all_threads_and_after_new_values() {
+    let scattered = kernel("stages/defect.ir", Some("scattered"));
+    let (points, faces) = sphere(3);
+    let mut inputs = Inputs::new();
+    inputs.set("x", &points).set("faces", &faces);
+    let mut wanted: Option<Vec<f64>> = None;
+    for threads in [1, 2, 3, 8] {
+        let options = Options {
+            threads,
+            strategy: Strategy::Structural,
+            engine: Engine::Jit,
+            ..Options::new(spadina::options::Derivative::Hessian)
+        };
+        let mut problem = Problem::prepare(&scattered, &inputs, &options).unwrap();
+        let mut at = problem.evaluation();
+        let moved: Vec<[f64; 3]> = points.iter().map(|p| p.map(|x| 1.5 * x)).collect();
+        problem.set("x", &moved).unwrap();
+        problem.evaluate(&mut at).unwrap();
+        problem.set("x", &points).unwrap();
+        problem.evaluate(&mut at).unwrap();
+        let wanted = wanted.get_or_insert_with(|| at.matrix.clone());
+        oracle::same_bits(&format!("{threads} threads"), wanted, &at.matrix);
+    }
+}
