@@ -3,7 +3,8 @@
 //! # Phases
 //! The runtime counts phases as evaluation does. An index program may lack some (a phase that only adds to scalars and whose subscripts
 //! are proven leaves nothing to prepare), and may keep subscript checks of a phase apart. So phases are matched by
-//! their sites, and those that write rows in order; index phases left over run as further phases without evaluation.
+//! their sites, and those that write rows in order, if they write the same arrays and have the same iterations; index phases left
+//! over run as further phases without evaluation.
 
 use crate::error::Error;
 use crate::program::Program;
@@ -17,6 +18,7 @@ use spadina_layout::env::Env;
 use spadina_layout::program::{PhaseInfo, ProgramInfo};
 use spadina_layout::site::{SlotLayout, SlotMode, SlotWidth};
 use spadina_runtime::program::{EvalProgram, IndexProgram};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -94,12 +96,13 @@ fn align(
         }
     }
     // Of the others, those that write rows are in both, in the same order. A recurrence over floats is none to the index
-    // program, which then has iterations where evaluation has one: those stay apart.
-    let mine: Vec<usize> = (0..phase.len()).filter(|&n| phase[n].is_none() && own[n].writes_rows).collect();
+    // program, which then has iterations where evaluation has one: those stay apart. A branch on values may give several.
+    let mine: Vec<usize> =
+        (0..phase.len()).filter(|&n| phase[n].is_none() && !own[n].rows.is_empty()).collect();
     let rows = |k: &usize| index.phases[*k].sites.is_empty() && !index.phases[*k].row_sites.is_empty();
     let theirs: Vec<usize> = (0..index.phases.len()).filter(rows).collect();
     if mine.len() == theirs.len() {
-        for (n, k) in mine.into_iter().zip(theirs).filter(|&(n, k)| own[n].iterates == other[k].iterates) {
+        for (n, k) in mine.into_iter().zip(theirs).filter(|&(n, k)| own[n] == other[k]) {
             phase[n] = Some(k);
         }
     }
@@ -122,24 +125,54 @@ fn align(
 }
 
 /// What the root of a phase is.
+#[derive(PartialEq)]
 struct Root {
-    /// Writes results of rank one and more.
-    writes_rows: bool,
+    /// The arrays, or the unknowns whose adjoints they are, that rows are written of.
+    rows: BTreeSet<Buffer>,
     /// A loop without recurrence: the phase has its iterations. Anything else runs once.
     iterates: bool,
+    /// First, last and step of the iterations, as far as they can be compared.
+    bounds: Option<(Option<InstData>, Option<InstData>, i64)>,
 }
 
 fn roots(func: &Func) -> Vec<Root> {
     let insts = func.regions[func.body].insts.iter().filter(|&&inst| walk::has_effects(func, inst));
-    let ranked = |b: &Buffer| func.buffers[*b].role == Role::Output && !func.buffers[*b].dims.is_empty();
-    let root = |&inst: &Inst| Root {
-        writes_rows: walk::written_buffers(func, inst).iter().any(ranked),
-        iterates: match &func.insts[inst] {
-            InstData::Loop { carries, .. } => !carries.iter().any(|c| matches!(c, Carry::State(_))),
-            _ => false,
-        },
+    let root = |&inst: &Inst| {
+        let plain = |value| {
+            let data = func.def(value).cloned();
+            data.filter(|data| matches!(data, InstData::Const(_) | InstData::Size(_)))
+        };
+        let (iterates, bounds) = match &func.insts[inst] {
+            InstData::Loop { lo, hi, step, carries, .. } => {
+                let iterates = !carries.iter().any(|c| matches!(c, Carry::State(_)));
+                (iterates, Some((plain(*lo), plain(*hi), *step)))
+            }
+            _ => (false, None),
+        };
+        Root { rows: written_rows(func, inst), iterates, bounds }
     };
     insts.map(root).collect()
+}
+
+/// What an effect writes rows of: by accumulation, or, in an index program, by naming them.
+fn written_rows(func: &Func, inst: Inst) -> BTreeSet<Buffer> {
+    let ranked = |b: &Buffer| func.buffers[*b].role == Role::Output && !func.buffers[*b].dims.is_empty();
+    let written = walk::written_buffers(func, inst).into_iter().filter(ranked);
+    let mut rows: BTreeSet<Buffer> =
+        written.map(|b| crate::part::owner(func, b)).filter(|b| func.rows.contains(b)).collect();
+    let mut named = |inst: Inst| {
+        if let InstData::Emit(emit) = &func.insts[inst] {
+            rows.extend(emit.rows.iter().filter_map(|&position| match func.def(position) {
+                Some(&InstData::Position(buffer, _)) => Some(buffer),
+                _ => None,
+            }));
+        }
+    };
+    named(inst);
+    for region in func.insts[inst].regions() {
+        walk::visit_insts(func, region, &mut |_, inst| named(inst));
+    }
+    rows
 }
 
 impl IndexProgram for NativeIndex {

@@ -109,7 +109,8 @@ pub(crate) struct Slices<'a> {
     pub(crate) direction: &'a [f64],
 }
 
-fn owner(func: &Func, buffer: Buffer) -> Buffer {
+/// The array that another is the adjoint or tangent of; else itself.
+pub(crate) fn owner(func: &Func, buffer: Buffer) -> Buffer {
     match func.buffers[buffer].plane {
         Plane::Adjoint(of) | Plane::Tangent(of) => of,
         Plane::Primal | Plane::Block(..) => buffer,

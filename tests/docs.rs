@@ -62,7 +62,9 @@ fn the_commands_of_the_readme_run() {
     fs::create_dir(&examples).unwrap();
     for entry in fs::read_dir(root().join("examples")).unwrap() {
         let path = entry.unwrap().path();
-        fs::copy(&path, examples.join(path.file_name().unwrap())).unwrap();
+        if path.is_file() {
+            fs::copy(&path, examples.join(path.file_name().unwrap())).unwrap();
+        }
     }
     let text = fs::read_to_string(root().join("README.md")).unwrap();
     let mut count = 0;

@@ -234,3 +234,36 @@ fn dense_matrices_are_announced() {
         assert_eq!(refused.exit_code(), 1);
     }
 }
+
+/// Loops of different lengths between single accumulations: each evaluates its own iterations, on any number of threads.
+#[test]
+fn phases_keep_their_own_iterations() {
+    let kernel = kernel(
+        "kernel k<A, B, C>(a: var f64[A], b: var f64[B], c: var f64[C], at: index<A>[B], w: f64[C], first: index<A>) -> f64 {
+            let one = sum i in 0..B { a[at[i]] * b[i] };
+            let two = sum i in 0..B { w[i % C] * b[i] };
+            let three = sum i in 0..C { w[i] * c[i] };
+            3.0 * a[first] + two + three + one + 2.0 * a[first + 1] + sum i in 0..C { c[i]^2 }
+        }",
+    );
+    for (a, b, c) in [(5, 3, 40), (9, 40, 9), (40, 3, 41)] {
+        let mut inputs = Inputs::new();
+        let wave = |n: usize| (0..n).map(|i| (i as f64).sin()).collect::<Vec<f64>>();
+        let at: Vec<i64> = (0..b).map(|i| (i * 7 % a) as i64).collect();
+        inputs.set("a", &wave(a)).set("b", &wave(b)).set("c", &wave(c)).set("w", &wave(c));
+        inputs.set("at", &at).set("first", &2_i64);
+        let mut wanted: Option<(Evaluation, Vec<Vec<f64>>)> = None;
+        for options in ways(Derivative::Hessian) {
+            let mut problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
+            let mut found = problem.evaluation();
+            problem.evaluate(&mut found).unwrap();
+            let matrix = dense(&problem, &found);
+            let (first, same) = wanted.get_or_insert_with(|| (found.clone(), matrix.clone()));
+            assert!((found.results[0] - first.results[0]).abs() < 1e-12, "{options:?}");
+            for (x, y) in found.gradient.iter().zip(&first.gradient) {
+                assert!((x - y).abs() < 1e-13, "{options:?}");
+            }
+            assert_eq!(&matrix, same, "{options:?}");
+        }
+    }
+}

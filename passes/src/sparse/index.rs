@@ -11,7 +11,8 @@
 //! 2. Each subscript of a load or accumulation that its types do not prove to be in range becomes a check, under the same structural
 //!    conditions; under a condition that values decide both branches are checked.
 //! 3. Emissions keep their places and shapes, without values. Rows that are accumulated into but not emitted get *row sites* after the
-//!    matrix sites, so that prepare knows which rows an iteration writes.
+//!    matrix sites, so that prepare knows which rows an iteration writes: at the end of their region, but in the body of the program
+//!    at their place, because there every effect is a phase of its own.
 //!
 //! # Why it keeps the meaning
 //! No emission depends on values (`ir/func.rs`), so evaluation emits in exactly this order.
@@ -48,7 +49,6 @@ pub fn index_program(func: &Func) -> Result<Func, Diagnostic> {
     };
     let mut rw = Rewriter::new(func, format!("{}.index", func.name));
     rw.region(func.body, &mut pass);
-    pass.row_sites(&mut rw);
     match pass.refusal {
         Some(diagnostic) => Err(diagnostic),
         None => Ok(dce::eliminate(&rw.b.finish())),
@@ -108,18 +108,22 @@ impl Index {
             if self.named.iter().any(|level| level.contains(&position)) {
                 continue;
             }
-            let site = self.next_row_site;
-            self.next_row_site += 1;
-            rw.b.emit_positions(EmitData {
-                site,
-                rows: vec![position],
-                cols: Vec::new(),
-                entries: Vec::new(),
-                values: Vec::new(),
-                symmetric: false,
-                direct: false,
-            });
+            self.row_site(rw, position);
         }
+    }
+
+    fn row_site(&mut self, rw: &mut Rewriter<'_>, position: Value) {
+        let site = self.next_row_site;
+        self.next_row_site += 1;
+        rw.b.emit_positions(EmitData {
+            site,
+            rows: vec![position],
+            cols: Vec::new(),
+            entries: Vec::new(),
+            values: Vec::new(),
+            symmetric: false,
+            direct: false,
+        });
     }
 
     fn emit(&mut self, rw: &mut Rewriter<'_>, inst: Inst, emit: &EmitData) {
@@ -173,7 +177,11 @@ impl Visitor for Index {
                 if legal && is_row && !data.dims.is_empty() {
                     let images = rw.map.all(index);
                     let position = row_position(&mut rw.b, *buffer, &images);
-                    self.accumulated.last_mut().expect("a region is open").insert(position);
+                    if rw.b.depth() == 1 {
+                        self.row_site(rw, position);
+                    } else {
+                        self.accumulated.last_mut().expect("a region is open").insert(position);
+                    }
                 }
             }
             InstData::Reset(_) => {}
