@@ -5,7 +5,8 @@
 //!    of many iterations; anything else runs once.
 //! 2. What a phase needs of the pure top-level instructions before it (a backward slice) is computed again in each of its
 //!    functions: the *prologue*. An instruction of the prologue that has effects is copied without them: effects never
-//!    change values, except through scratch buffers, which are refused here.
+//!    change values, except through scratch buffers. Results that depend on those are kept in arrays by a pass before
+//!    (`loops/materialize`), and refused here.
 //! 3. Emission sites are read off the roots: the blocks of their rows and columns, and how often they run in one iteration.
 
 use crate::error::{CodegenError, Result};
@@ -83,13 +84,13 @@ fn slice(func: &Func, at: usize, mut needed: Vec<Value>) -> Result<Vec<Inst>> {
         if !wanted.contains(&inst) {
             continue;
         }
-        let scratch = |b: &Buffer| func.buffers[*b].role == Role::Scratch;
-        if walk::written_buffers(func, inst).iter().any(scratch) {
+        let written = walk::written_buffers(func, inst);
+        let loads = needed_loads(func, inst);
+        if loads.iter().any(|b| written.contains(b)) {
             return Err(CodegenError::Unsupported(
-                "the result of a loop that writes an intermediate array is used by another phase".into(),
+                "the result of a loop depends on an intermediate array of its own and is used by another phase".into(),
             ));
         }
-        let loads = loaded_buffers(func, inst);
         let reset = body[position..].iter().any(|&later| {
             let mut hit = false;
             visit(func, later, &mut |data| {
@@ -115,13 +116,29 @@ pub(crate) fn visit(func: &Func, inst: Inst, f: &mut impl FnMut(&InstData)) {
     }
 }
 
-fn loaded_buffers(func: &Func, inst: Inst) -> BTreeSet<Buffer> {
-    let mut loaded = BTreeSet::new();
-    visit(func, inst, &mut |data| {
-        if let InstData::Load(buffer, _) = data {
+/// The buffers that the results of an instruction are computed from.
+fn needed_loads(func: &Func, inst: Inst) -> BTreeSet<Buffer> {
+    let mut open = func.insts[inst].operands();
+    for region in func.insts[inst].regions() {
+        open.extend(&func.regions[region].yields);
+    }
+    if let InstData::Load(buffer, _) = &func.insts[inst] {
+        return BTreeSet::from([*buffer]);
+    }
+    let (mut seen, mut loaded) = (BTreeSet::new(), BTreeSet::new());
+    while let Some(value) = open.pop() {
+        let ValueDef::Result(from, _) = func.values[value].def else { continue };
+        if !seen.insert(from) {
+            continue;
+        }
+        if let InstData::Load(buffer, _) = &func.insts[from] {
             loaded.insert(*buffer);
         }
-    });
+        open.extend(func.insts[from].operands());
+        for region in func.insts[from].regions() {
+            open.extend(&func.regions[region].yields);
+        }
+    }
     loaded
 }
 

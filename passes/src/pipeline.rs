@@ -5,8 +5,8 @@
 //! gradient:  primal, reverse
 //! jacobian:  primal, jacobian                              | the walk: primal, seed, simplify, solve
 //! hessian:   primal, hessian, or: gradient, jacobian       | the walk: gradient, seed, simplify, solve
-//! sparse:    dce, hoist, extract, dce;   index program
-//! affine:    sparse, rows, dce, hoist, dce;   index program
+//! sparse:    dce, hoist, extract, dce, materialize;   index program
+//! affine:    sparse without its last pass, rows, dce, hoist, dce, materialize;   index program
 //! ```
 //! The walk computes the same matrix from the definition, one readable step at a time; the tests hold the direct roads against it.
 
@@ -14,7 +14,7 @@ use crate::ad::forward;
 use crate::ad::reverse::{Weights, reverse};
 use crate::dce;
 use crate::inline;
-use crate::loops::{hoist, normalize, speculate, unroll};
+use crate::loops::{hoist, materialize, normalize, speculate, unroll};
 use crate::pass::Pass;
 use crate::simplify;
 use crate::sparse::{extract, hessian, index, jacobian, rows, seed, solve};
@@ -30,6 +30,7 @@ pub const PASSES: &[Pass] = &[
     simplify::PASS,
     dce::PASS,
     hoist::PASS,
+    materialize::PASS,
     solve::PASS,
     extract::PASS,
 ];
@@ -87,9 +88,9 @@ impl Trace {
 /// What prepares a kernel for every derivative.
 const PRIMAL: &[Pass] = &[normalize::PASS, unroll::PASS, inline::PASS, speculate::PASS, dce::PASS];
 /// What ends every program without a matrix.
-const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS];
+const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.
-const SPARSE: &[Pass] = &[dce::PASS, hoist::PASS, extract::PASS, dce::PASS];
+const SPARSE: &[Pass] = &[dce::PASS, hoist::PASS, extract::PASS, dce::PASS, materialize::PASS];
 
 /// How a matrix is computed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,8 +125,9 @@ fn sparse(mut trace: Trace, road: Road) -> Result<Sparse, Diagnostic> {
 /// away from borders are direct, so they need no slots. The matrix is the whole one: no unknown may be fixed, nothing reordered.
 /// `None` too where repeating iterations for each of their rows costs more than slots do.
 pub fn affine(sparse: &Sparse) -> Option<Sparse> {
-    let by_rows = rows::rows(&sparse.eval).ok()?;
     let mut trace = sparse.trace.clone();
+    trace.steps.pop_if(|step| step.pass == materialize::PASS.name);
+    let by_rows = rows::rows(trace.func()).ok()?;
     trace.push("rows", "rows one after the other, borders by the general road", by_rows);
     trace.run(PLAIN).ok()?;
     let eval = trace.func().clone();
@@ -253,7 +255,7 @@ fn dense_steps(func: &Func, matrix: Matrix) -> Result<Trace, Diagnostic> {
 /// The matrix by its definition, into dense blocks: the oracle, and the strategy `dense`.
 pub fn dense(func: &Func, matrix: Matrix) -> Result<Trace, Diagnostic> {
     let mut trace = dense_steps(func, matrix)?;
-    trace.run(&[hoist::PASS, dce::PASS])?;
+    trace.run(&[hoist::PASS, dce::PASS, materialize::PASS])?;
     Ok(trace)
 }
 

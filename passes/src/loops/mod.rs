@@ -1,6 +1,7 @@
 //! Passes on loops and branches that prepare for differentiation or for code.
 
 pub mod hoist;
+pub mod materialize;
 pub mod normalize;
 pub mod speculate;
 pub mod unroll;
