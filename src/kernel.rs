@@ -2,7 +2,7 @@
 
 use crate::compiler::check_invariants;
 use crate::error::Error;
-use crate::options::Derivative;
+use crate::options::{Derivative, Project};
 use crate::product::Kind;
 use crate::program::Program;
 use crate::report::Report;
@@ -15,6 +15,7 @@ use spadina_passes::ad::reverse::Weights;
 use spadina_passes::dce;
 use spadina_passes::pipeline::{self, Matrix, Sparse, Step};
 use spadina_passes::sparse::index::index_program;
+use spadina_passes::sparse::project;
 use spadina_passes::sparse::stages;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,10 @@ struct Shared {
     source: Arc<SourceFile>,
     lowered: Lowered,
     programs: Mutex<BTreeMap<Key, Arc<Program>>>,
+    /// How it differs from what is written.
+    project: Project,
+    /// The same kernel projected otherwise, made on first use.
+    projected: Mutex<Vec<Kernel>>,
 }
 
 /// Which program.
@@ -55,8 +60,13 @@ pub(crate) enum Goal {
 
 impl Kernel {
     pub(crate) fn new(source: &Arc<SourceFile>, lowered: Lowered) -> Kernel {
-        let programs = Mutex::new(BTreeMap::new());
-        Kernel { shared: Arc::new(Shared { source: Arc::clone(source), lowered, programs }) }
+        Kernel::variant(source, lowered, Project::AsWritten)
+    }
+
+    fn variant(source: &Arc<SourceFile>, lowered: Lowered, project: Project) -> Kernel {
+        let (programs, projected) = (Mutex::new(BTreeMap::new()), Mutex::new(Vec::new()));
+        let source = Arc::clone(source);
+        Kernel { shared: Arc::new(Shared { source, lowered, programs, project, projected }) }
     }
 
     /// A kernel made from a program in the IR instead of a text; messages about it have no source lines.
@@ -98,6 +108,42 @@ impl Kernel {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.shared.lowered.name
+    }
+
+    /// The same kernel with element Hessians projected as asked.
+    #[must_use]
+    pub fn projected(&self, project: Project) -> Kernel {
+        let change: &dyn Fn(&Func) -> Func = match project {
+            Project::AsWritten => return self.clone(),
+            _ if project == self.shared.project => return self.clone(),
+            Project::Off if !self.is_projected() => return self.clone(),
+            Project::Off => &project::unmarked,
+            Project::All(projection) => &move |func| project::marked(func, projection),
+        };
+        let mut known = self.shared.projected.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.iter().find(|kernel| kernel.shared.project == project) {
+            return found.clone();
+        }
+        let mut lowered = self.shared.lowered.clone();
+        lowered.func = change(&lowered.func);
+        let made = Kernel::variant(&self.shared.source, lowered, project);
+        known.push(made.clone());
+        made
+    }
+
+    /// Whether any element Hessian is projected.
+    pub fn is_projected(&self) -> bool {
+        project::is_marked(self.func())
+    }
+
+    /// The refusal of a projected Hessian on a road that sees no elements.
+    pub(crate) fn not_projected(&self, derivative: Derivative) -> Option<Diagnostic> {
+        (derivative == Derivative::Hessian && self.is_projected()).then(|| {
+            let message = format!("only a structural Hessian of `{}` is projected", self.name());
+            Diagnostic::error("project", message)
+                .label(self.shared.lowered.span, "its elements are projected")
+                .help("leave `--strategy` away, or the projection (`--project off`)")
+        })
     }
 
     /// The source text it stands in.
@@ -250,13 +296,18 @@ impl Kernel {
     }
 
     /// Every step of the derivation. For a matrix this is the walk from its definition, the dense loop nest, to the sparse
-    /// one, which computes the same as [`Kernel::derive`] in steps that can be read.
+    /// one, which computes the same as [`Kernel::derive`] in steps that can be read. A projected Hessian needs its elements, so its steps
+    /// are those of [`Kernel::derive`].
     ///
     /// # Errors
     /// As [`Kernel::derive`].
     pub fn steps(&self, derivative: Derivative, wrt: Option<&[String]>) -> Result<Vec<Step>, Error> {
-        let primal = self.differentiable(derivative, wrt)?;
+        let mut primal = self.differentiable(derivative, wrt)?;
         let refuse = |diagnostic| self.refusal(diagnostic);
+        if derivative == Derivative::Hessian && self.is_projected() {
+            return Ok(pipeline::hessian(&primal, Weights::One).map_err(refuse)?.trace.steps().to_vec());
+        }
+        primal = project::unmarked(&primal);
         let trace = match derivative {
             Derivative::Value => pipeline::value(&primal).map_err(refuse)?,
             Derivative::Gradient => pipeline::gradient(&primal, Weights::One).map_err(refuse)?,
@@ -276,13 +327,6 @@ impl Kernel {
         let mut add = |message: String, span, label: &str| {
             list.push(Diagnostic::warning("not-implemented", message).label(span, label));
         };
-        if derivative == Derivative::Hessian {
-            for term in lowered.terms.iter().filter(|term| term.project.is_some()) {
-                let message =
-                    format!("`#[project]` has no effect yet: the Hessian of `{name}` may be indefinite");
-                add(message, term.span, "not projected");
-            }
-        }
         if derivative != Derivative::Value {
             for param in lowered.params.iter().filter(|param| !param.fixed.is_empty()) {
                 let message = format!(
@@ -342,8 +386,15 @@ impl Kernel {
             Goal::Product(Kind::Jvp | Kind::Vjp) => Derivative::Jacobian,
             Goal::Product(Kind::Hvp) => Derivative::Hessian,
         };
-        let primal = self.differentiable(derivative, wrt)?;
+        let mut primal = self.differentiable(derivative, wrt)?;
         let refuse = |diagnostic| self.refusal(diagnostic);
+        if let (Goal::Dense(_), Some(refused)) = (goal, self.not_projected(derivative)) {
+            return Err(refuse(refused));
+        }
+        if !matches!(goal, Goal::Whole(Derivative::Hessian) | Goal::Here(Derivative::Hessian)) {
+            // Values, gradients and products do not see projections.
+            primal = project::unmarked(&primal);
+        }
         let eval = match goal {
             Goal::Whole(Derivative::Value) | Goal::Here(Derivative::Value) => {
                 pipeline::value(&primal).map_err(refuse)?.func().clone()

@@ -1,5 +1,6 @@
 //! What is asked of a kernel: which derivative, with respect to what, computed how.
 
+use spadina_ir::project::{Filter, Projection};
 use std::fmt;
 use std::str::FromStr;
 
@@ -93,6 +94,36 @@ impl FromStr for Strategy {
     }
 }
 
+impl fmt::Display for Project {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Project::AsWritten => f.write_str("as-written"),
+            Project::Off => f.write_str("off"),
+            Project::All(projection) if projection.eps() > 0.0 => {
+                write!(f, "{}={:?}", projection.filter(), projection.eps())
+            }
+            Project::All(projection) => write!(f, "{}", projection.filter()),
+        }
+    }
+}
+
+impl FromStr for Project {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Project, String> {
+        let (word, eps) = text.split_once('=').unwrap_or((text, "0"));
+        let filter = match word {
+            "as-written" if text == word => return Ok(Project::AsWritten),
+            "off" if text == word => return Ok(Project::Off),
+            "clamp" => Filter::Clamp,
+            "abs" => Filter::Abs,
+            _ => return Err("expected clamp, abs, clamp=EPS, abs=EPS, off or as-written".to_owned()),
+        };
+        let eps = eps.parse().ok().and_then(|eps| Projection::new(filter, eps));
+        eps.map(Project::All).ok_or_else(|| "the smallest eigenvalue is a number of at least 0".to_owned())
+    }
+}
+
 impl FromStr for Engine {
     type Err = String;
 
@@ -102,6 +133,18 @@ impl FromStr for Engine {
             .find(|s| s.to_string() == text)
             .ok_or_else(|| "expected jit or interp".to_owned())
     }
+}
+
+/// Whether the Hessian of each element is made positive semidefinite.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Project {
+    /// Where the kernel says so: sums marked `#[project]`.
+    #[default]
+    AsWritten,
+    /// Nowhere, whatever the kernel says.
+    Off,
+    /// Everything that is added to the energy, as if each innermost sum were marked.
+    All(Projection),
 }
 
 /// Options of [`crate::problem::Problem::prepare`].
@@ -115,6 +158,8 @@ pub struct Options {
     pub engine: Engine,
     /// How the matrix is computed.
     pub strategy: Strategy,
+    /// Whether element Hessians are projected.
+    pub project: Project,
     /// Threads of an evaluation (compiled code only). Results have the same bits for any number.
     pub threads: usize,
 }
@@ -127,6 +172,7 @@ impl Options {
             wrt: None,
             engine: Engine::default(),
             strategy: Strategy::default(),
+            project: Project::default(),
             threads: 1,
         }
     }

@@ -104,6 +104,7 @@ impl Problem {
         old: Option<&Problem>,
     ) -> Result<Problem, Error> {
         let derivative = options.derivative;
+        let kernel = &kernel.projected(options.project);
         kernel.admits(derivative)?;
         let wrt = options.wrt.as_deref();
         let mut times = Times::default();

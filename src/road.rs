@@ -48,6 +48,11 @@ impl Other<'_> {
     ) -> Result<Road, Error> {
         let Other { kernel, options, bound, how, sides, rows } = *self;
         let (derivative, wrt) = (options.derivative, options.wrt.as_deref());
+        if let Some(refused) = kernel.not_projected(derivative) {
+            // Where the structural road was tried, its reasons say more.
+            let diagnostics = if reasons.is_empty() { vec![refused] } else { std::mem::take(reasons) };
+            return Err(Error::Source(Box::new(Report { source: Arc::clone(kernel.source()), diagnostics })));
+        }
         if options.strategy != Strategy::Dense {
             match compressed::Plan::new(kernel, bound, derivative, wrt) {
                 Ok(plan) if options.strategy == Strategy::Compressed || !self.is_full(&plan) => {

@@ -665,14 +665,13 @@ fn attributes_without_effect_are_told() {
     let text = "#[derive(grad, hessian(lower))]
 #[example(random, 4)]
 kernel k<N>(#[fixed(mask)] x: var f64[N], mask: bool[N]) -> f64 {
-    #[project]
     sum i in 0..N { x[i]^4 }
 }
 ";
     sandbox.text("k.ir", text);
     for command in ["run", "check", "compile", "derive"] {
         let (_, err) = sandbox.expect(0, &[command, "k.ir"]);
-        assert_eq!(err.matches("warning[not-implemented]").count(), 3, "{command}: {err}");
+        assert_eq!(err.matches("warning[not-implemented]").count(), 2, "{command}: {err}");
     }
     let (_, err) = sandbox.expect(0, &["run", "k.ir", "--derive", "value"]);
     assert!(err.is_empty(), "{err}");

@@ -142,6 +142,7 @@ fn build(with_values: bool) -> (Func, Buffers) {
         values: vec![],
         symmetric: true,
         direct: false,
+        project: None,
     };
     if !with_values {
         for &v in &vertices {

@@ -4,7 +4,7 @@
 use crate::error::{CodegenError, Result};
 use crate::options::Options;
 use crate::program::{env_layout, merge_info, program_info};
-use crate::symbols::{Host, symbol};
+use crate::symbols::{Host, project_name, projections, symbol};
 use crate::text::FunctionText;
 use crate::unit::Unit;
 use cranelift_jit::{JITBuilder, JITModule};
@@ -91,6 +91,9 @@ fn module(options: &Options) -> Result<JITModule> {
             Host::Binary(f) => f as *const u8,
         };
         builder.symbol(symbol.name, address);
+    }
+    for (size, address) in projections() {
+        builder.symbol(project_name(size), address);
     }
     Ok(JITModule::new(builder))
 }

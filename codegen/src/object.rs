@@ -7,7 +7,7 @@ use crate::header::{self, Described};
 use crate::options::Options;
 use crate::program::program_info;
 use crate::text::FunctionText;
-use crate::unit::Unit;
+use crate::unit::{Unit, projected_sizes};
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_module::{Linkage, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
@@ -98,6 +98,9 @@ pub fn compile_object(
         }
         if !is_identifier(program.name) {
             return Err(CodegenError::Malformed(format!("`{}` is not a C name", program.name)));
+        }
+        if !projected_sizes(program.eval).is_empty() {
+            return Err(CodegenError::Unsupported("projected element blocks in a native object".into()));
         }
         let index_info = match program.index {
             Some(index) => program_info(index)?,

@@ -2,6 +2,7 @@
 
 use spadina_ir::math;
 use spadina_ir::op::Op;
+use spadina_ir::project::{Filter, Projection, project};
 
 /// A function of one or two `f64` arguments that compiled code calls.
 #[derive(Clone, Copy)]
@@ -90,6 +91,8 @@ pub fn symbol(op: Op) -> Option<Symbol> {
         | Op::Sqrt
         | Op::Softplus
         | Op::StopGradient
+        | Op::ProjectClamp
+        | Op::ProjectAbs
         | Op::FloatEq
         | Op::FloatNe
         | Op::FloatLt
@@ -124,4 +127,37 @@ pub(crate) fn called(op: Op) -> &'static [Op] {
         Op::Softplus => &[Op::Exp, Op::Log1p],
         _ => Op::ALL.iter().position(|&o| o == op && symbol(o).is_some()).map_or(&[], |at| &Op::ALL[at..=at]),
     }
+}
+
+/// The name of the function that projects blocks of this many unknowns.
+pub(crate) fn project_name(size: usize) -> String {
+    format!("spadina_project_{size}")
+}
+
+/// Projects a block of `M` rows of `M` numbers, whose upper triangle counts. The caller is compiled code: `abs` is 1 for absolute
+/// values, else 0.
+extern "C" fn project_block<const M: usize>(
+    block: &mut [[f64; M]; M],
+    positions: &[i64; M],
+    abs: i64,
+    eps: f64,
+) {
+    let filter = if abs == 1 { Filter::Abs } else { Filter::Clamp };
+    if let Some(projection) = Projection::new(filter, eps) {
+        project(block, positions, projection);
+    }
+}
+
+macro_rules! projections {
+    ($($n:literal)*) => {
+        /// The functions that project blocks, by size.
+        pub(crate) fn projections() -> Vec<(usize, *const u8)> {
+            vec![$(($n, project_block::<$n> as extern "C" fn(&mut [[f64; $n]; $n], &[i64; $n], i64, f64) as *const u8)),*]
+        }
+    };
+}
+
+projections! {
+    1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+    33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64
 }

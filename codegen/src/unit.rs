@@ -5,7 +5,7 @@ use crate::lower::context::Program;
 use crate::lower::entry;
 use crate::options::Options;
 use crate::program::{Phase, env_layout, phases};
-use crate::symbols::{called, symbol};
+use crate::symbols::{called, project_name, symbol};
 use crate::text::FunctionText;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{AbiParam, Function, UserFuncName, types};
@@ -15,7 +15,7 @@ use spadina_ir::func::{Func, InstData};
 use spadina_ir::walk;
 use spadina_layout::program::ProgramInfo;
 use spadina_layout::site::SlotLayout;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A function that was compiled.
 pub(crate) type Defined = FuncId;
@@ -145,8 +145,18 @@ impl<'m, M: Module> Unit<'m, M> {
                 .map_err(CodegenError::backend)?;
             math.insert(symbol.name, self.module.declare_func_in_func(callee, &mut self.context.func));
         }
+        let mut project = BTreeMap::new();
+        for size in projected_sizes(func) {
+            let mut signature = self.module.make_signature();
+            signature.params.extend([types::I64, types::I64, types::I64, types::F64].map(AbiParam::new));
+            let callee = self
+                .module
+                .declare_function(&project_name(size), Linkage::Import, &signature)
+                .map_err(CodegenError::backend)?;
+            project.insert(size, self.module.declare_func_in_func(callee, &mut self.context.func));
+        }
         let frontend = self.module.target_config();
-        let program = Program { func, env: env_layout(func, info), math: &math, frontend };
+        let program = Program { func, env: env_layout(func, info), math: &math, project: &project, frontend };
         build(program, FunctionBuilder::new(&mut self.context.func, &mut self.builder))?;
         let clif = if self.keep_texts { self.context.func.display().to_string() } else { String::new() };
         self.module.define_function(id, &mut self.context).map_err(|error| match error {
@@ -190,4 +200,18 @@ fn called_symbols(func: &Func) -> Vec<crate::symbols::Symbol> {
         }
     });
     found.into_values().collect()
+}
+
+/// The sizes of the blocks that a program projects; none in an index program.
+pub(crate) fn projected_sizes(func: &Func) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    walk::visit_insts(func, func.body, &mut |_, inst| {
+        if let InstData::Emit(emit) = &func.insts[inst]
+            && emit.project.is_some()
+            && !emit.values.is_empty()
+        {
+            found.insert(emit.rows.len());
+        }
+    });
+    found
 }

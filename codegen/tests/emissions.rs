@@ -68,6 +68,7 @@ fn wrong_subscripts_are_reported() {
             values: vec![],
             symmetric: true,
             direct: false,
+            project: None,
         });
         if nest == Nest::Ragged {
             b.end_loop(&[]);

@@ -15,6 +15,7 @@ use crate::func::{
 };
 use crate::math;
 use crate::op::Op;
+use crate::project::{Filter, Projection};
 use crate::types::{Size, SizeExpr, Ty};
 use std::collections::HashMap;
 
@@ -231,6 +232,17 @@ impl Builder {
         self.pure(key, InstData::Position(buffer, index.to_vec()), Ty::Int)
     }
 
+    /// The float `value`, marked: the Hessian of an energy that it is added to is projected in this part.
+    pub fn project(&mut self, value: Value, projection: Projection) -> Value {
+        let op = match projection.filter() {
+            Filter::Clamp => Op::ProjectClamp,
+            Filter::Abs => Op::ProjectAbs,
+        };
+        let ty = self.func.ty(value);
+        let eps = self.float(ty, projection.eps());
+        self.op(op, &[value, eps])
+    }
+
     /// `buffer[index] += value`; nothing for a literal zero.
     pub fn accum(&mut self, buffer: Buffer, index: &[Value], value: Value) {
         debug_assert_eq!(index.len(), self.func.buffers[buffer].dims.len(), "one index per dimension");
@@ -260,9 +272,15 @@ impl Builder {
         self.push(InstData::Emit(emit), &[]);
     }
 
-    /// Entries of the matrix; literal zeros are left out, nothing is made when none remains.
+    /// Entries of the matrix; literal zeros are left out (but not of a projected block), nothing is made when none remains.
     pub fn emit(&mut self, mut emit: EmitData) {
         debug_assert_eq!(emit.entries.len(), emit.values.len(), "one value per entry");
+        if emit.project.is_some() {
+            if !emit.values.is_empty() {
+                self.push(InstData::Emit(emit), &[]);
+            }
+            return;
+        }
         let keep: Vec<bool> = emit.values.iter().map(|&v| !self.is_float(v, 0.0)).collect();
         let mut kept = keep.iter();
         emit.entries.retain(|_| *kept.next().expect("as many flags as entries"));

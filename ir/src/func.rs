@@ -21,6 +21,7 @@
 //! a `State` carry starts at its initial value and is replaced by each yield. Results are the final carries, in order.
 
 use crate::op::Op;
+use crate::project::Projection;
 use crate::types::{Size, SizeExpr, Ty};
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 
@@ -171,6 +172,9 @@ pub struct EmitData {
     /// A promise about complete rows: every row named here receives nothing but the entries of this one emission, which are listed
     /// row by row with ascending columns. So the values are stored in the order in which the matrix keeps them.
     pub direct: bool,
+    /// A whole element block that is made positive semidefinite before it is added: `symmetric`, its entries the whole upper triangle row
+    /// by row. Rows at equal positions are added up first (see [`crate::project`]).
+    pub project: Option<Projection>,
 }
 
 /// An instruction.

@@ -24,6 +24,7 @@ use crate::func::{
 };
 use crate::math;
 use crate::op::Op;
+use crate::project::{Projection, project_slice};
 use crate::types::{SizeExpr, Ty};
 use cranelift_entity::SecondaryMap;
 use std::collections::BTreeMap;
@@ -462,15 +463,20 @@ impl<'a> Machine<'a> {
         if emit.direct {
             self.direct_rows(emit, &rows, &cols)?;
         }
+        let mut values = Vec::with_capacity(emit.values.len());
+        for &value in &emit.values {
+            values.push(match self.get(value)? {
+                Const::F64(x) => x,
+                Const::F32(x) => f64::from(x),
+                other => return Err(self.ill_formed(format!("an emission of type {}", other.ty()))),
+            });
+        }
+        if let (Some(projection), false) = (emit.project, positions_only) {
+            let whole = project_entries(&emit.entries, &mut values, &rows, projection);
+            whole.ok_or_else(|| self.ill_formed("a projected emission that is no whole block"))?;
+        }
         for (k, &(a, b)) in emit.entries.iter().enumerate() {
-            let value = match emit.values.get(k) {
-                None => 0.0,
-                Some(&value) => match self.get(value)? {
-                    Const::F64(x) => x,
-                    Const::F32(x) => f64::from(x),
-                    other => return Err(self.ill_formed(format!("an emission of type {}", other.ty()))),
-                },
-            };
+            let value = values.get(k).copied().unwrap_or(0.0);
             let mut put = |a: u32, b: u32| -> Option<()> {
                 self.stats.entries += 1;
                 self.triplets.push((*rows.get(a as usize)?, *cols.get(b as usize)?, value));
@@ -537,6 +543,29 @@ impl<'a> Machine<'a> {
         };
         values.iter().map(check).collect()
     }
+}
+
+/// Projects the values of a block; `None` where its entries are not a whole triangle.
+fn project_entries(
+    entries: &[(u32, u32)],
+    values: &mut [f64],
+    rows: &[usize],
+    projection: Projection,
+) -> Option<()> {
+    let size = rows.len();
+    let mut block = vec![0.0; size * size];
+    let at = |&(a, b): &(u32, u32)| a as usize * size + b as usize;
+    for (entry, value) in entries.iter().zip(&*values) {
+        *block.get_mut(at(entry))? = *value;
+    }
+    let positions: Option<Vec<i64>> = rows.iter().map(|&p| i64::try_from(p).ok()).collect();
+    if !project_slice(size, &mut block, &positions?, projection) {
+        return None;
+    }
+    for (entry, value) in entries.iter().zip(values) {
+        *value = *block.get(at(entry))?;
+    }
+    Some(())
 }
 
 fn is_input(role: Role) -> bool {

@@ -10,6 +10,7 @@ pub mod func;
 pub mod interp;
 pub mod math;
 pub mod op;
+pub mod project;
 pub mod span;
 pub mod text;
 pub mod types;

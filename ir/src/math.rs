@@ -141,6 +141,7 @@ pub fn binary_fn(op: Op) -> Option<fn(f64, f64) -> f64> {
         Op::Div => |a, b| a / b,
         Op::Rem => |a, b| a - b * (a / b).floor(),
         Op::Copysign => f64::copysign,
+        Op::ProjectClamp | Op::ProjectAbs => |a, _| a,
         Op::Min => |a, b| if b < a || b.is_nan() { b } else { a },
         Op::Max => |a, b| if b > a || b.is_nan() { b } else { a },
         Op::Atan2 => f64::atan2,

@@ -169,6 +169,11 @@ operations! {
     Softplus "softplus" 1 Float Smooth;
     /// The value itself; its derivative is taken as zero
     StopGradient "stop_gradient" 1 Float Flat;
+    /// The value itself; where it is added to an energy, the block of its Hessian is projected: eigenvalues below the second argument, a
+    /// literal, become that
+    ProjectClamp "project_clamp" 2 Float Linear;
+    /// The same with the absolute values of the eigenvalues
+    ProjectAbs "project_abs" 2 Float Linear;
 
     /// `a == b` on floats
     FloatEq "feq" 2 FloatCompare Discrete;

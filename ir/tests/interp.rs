@@ -49,6 +49,7 @@ fn chain() -> (Func, Buffer) {
         values: vec![two, minus_two, two],
         symmetric: true,
         direct: false,
+        project: None,
     });
     let total = b.end_loop(&[square]);
     b.accum(out, &[], total[0]);
@@ -98,6 +99,7 @@ fn a_mirrored_entry_reaches_the_diagonal_twice_where_local_unknowns_coincide() {
         values: vec![weight],
         symmetric: true,
         direct: false,
+        project: None,
     };
     b.emit(emit);
     let func = b.finish();

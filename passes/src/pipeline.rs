@@ -17,7 +17,8 @@ use crate::inline;
 use crate::loops::{hoist, materialize, normalize, speculate, unroll};
 use crate::pass::Pass;
 use crate::simplify;
-use crate::sparse::{extract, hessian, index, jacobian, rows, seed, solve};
+use crate::sparse::hessian::Failure;
+use crate::sparse::{extract, hessian, index, jacobian, project, rows, seed, solve};
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Func, Plane, Role};
 
@@ -216,12 +217,14 @@ pub fn hessian(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
             trace.push("hessian", "elimination inside each element", emitting);
             sparse(trace, Road::Elimination)
         }
-        Err(_) => hessian_by_sweeps(func, weights),
+        Err(Failure::Obstacle(_)) => hessian_by_sweeps(func, weights),
+        Err(Failure::Refused(refusal)) => Err(*refusal),
     }
 }
 
 /// The Hessian as the Jacobian of the gradient: the general road.
 pub fn hessian_by_sweeps(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
+    debug_assert!(!project::is_marked(func), "sweeps never see an element's block");
     let mut trace = gradient_steps(func, weights)?;
     let emitting = jacobian::jacobian(trace.func())?;
     let emitting = dce::without(&emitting, &array_results(&emitting));

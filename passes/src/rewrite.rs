@@ -203,6 +203,7 @@ impl<'a> Rewriter<'a> {
             values: self.map.all(&emit.values),
             symmetric: emit.symmetric,
             direct: emit.direct,
+            project: emit.project,
         }
     }
 }

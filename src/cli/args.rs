@@ -1,7 +1,7 @@
 //! The command line as clap reads it.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use spadina::options::{Engine, Options, Strategy};
+use spadina::options::{Engine, Options, Project, Strategy};
 use std::path::PathBuf;
 
 /// Compiles energies to their sparse derivatives.
@@ -79,6 +79,10 @@ pub(crate) struct MethodArgs {
     /// auto, structural, compressed or dense.
     #[arg(long, default_value = "auto")]
     pub(crate) strategy: Strategy,
+    /// Make the Hessian of every element positive semidefinite: clamp or abs (with the smallest eigenvalue: clamp=1e-9), off, or as the
+    /// kernel says.
+    #[arg(long, value_name = "clamp|abs|off", default_value = "as-written")]
+    pub(crate) project: Project,
 }
 
 impl MethodArgs {
@@ -88,6 +92,7 @@ impl MethodArgs {
             wrt: self.wrt.clone(),
             engine: self.engine,
             strategy: self.strategy,
+            project: self.project,
             threads: self.threads as usize,
         }
     }

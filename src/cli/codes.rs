@@ -46,6 +46,7 @@ pub(crate) const CODES: &[(&str, &str)] = &[
     ("out-of-range", include_str!("../../docs/codes/out-of-range.md")),
     ("partials-ignored", include_str!("../../docs/codes/partials-ignored.md")),
     ("pattern-mismatch", include_str!("../../docs/codes/pattern-mismatch.md")),
+    ("project", include_str!("../../docs/codes/project.md")),
     ("recurrence", include_str!("../../docs/codes/recurrence.md")),
     ("recurrence-int", include_str!("../../docs/codes/recurrence-int.md")),
     ("recurrence-length", include_str!("../../docs/codes/recurrence-length.md")),

@@ -11,7 +11,7 @@ use super::{console, data, pattern, result};
 use spadina::error::Error;
 use spadina::inputs::Inputs;
 use spadina::kernel::Kernel;
-use spadina::options::{Derivative, Options, Strategy};
+use spadina::options::{Derivative, Options, Project, Strategy};
 use spadina::problem::Problem;
 use spadina::product::{Kind, Products};
 use spadina_ir::types::Ty;
@@ -34,6 +34,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
     }
     let mut options = Options::new(derivative);
     (options.wrt, options.engine) = (args.wrt.clone(), args.engine);
+    // Only the plain Hessian is the same in every way.
+    options.project = Project::Off;
     kernel.columns(options.wrt.as_deref())?;
     let inputs = data::inputs(&kernel, &args.data)?;
     let mut said = String::new();

@@ -24,6 +24,8 @@ pub(crate) struct Program<'a> {
     pub(crate) env: EnvLayout,
     /// Function references of the math functions, by name.
     pub(crate) math: &'a BTreeMap<&'static str, FuncRef>,
+    /// Function references of the projections, by size of the block.
+    pub(crate) project: &'a BTreeMap<usize, FuncRef>,
     /// Facts of the target.
     pub(crate) frontend: TargetFrontendConfig,
 }

@@ -4,8 +4,9 @@ use crate::error::{CodegenError, Result};
 use crate::lower::context::{Cursor, Eval, Linear, Lower, Mode};
 use crate::lower::memory::shared_flags;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value as Clif, types};
 use spadina_ir::func::EmitData;
+use spadina_ir::project::Filter;
 use spadina_ir::types::Ty;
 use spadina_layout::program::SiteInfo;
 use spadina_layout::site::{Block, SiteShape, SlotLayout, SlotMode, SlotWidth};
@@ -113,7 +114,8 @@ impl Lower<'_, '_> {
             Mode::Index => self.write_stream(emit, &site),
             Mode::Eval(eval) => {
                 let record = self.next_record(&site)?;
-                self.scatter(emit, &site.shape, record, eval)
+                let projected = self.projected(emit)?;
+                self.scatter(emit, &site.shape, record, eval, projected)
             }
         }
     }
@@ -132,8 +134,43 @@ impl Lower<'_, '_> {
         Ok(())
     }
 
-    /// Adds the values of an emission to the matrix, in the order of [`SiteShape::expanded`].
-    fn scatter(&mut self, emit: &EmitData, shape: &SiteShape, record: Clif, eval: Eval) -> Result<()> {
+    /// The projected block of an emission, row by row on the stack; `None` where it is not projected.
+    fn projected(&mut self, emit: &EmitData) -> Result<Option<Clif>> {
+        let Some(projection) = emit.project else { return Ok(None) };
+        let size = emit.rows.len();
+        let callee = self.program.project.get(&size).copied();
+        let callee =
+            callee.ok_or_else(|| CodegenError::malformed(format!("no projection of {size} unknowns")))?;
+        let room = u32::try_from(8 * size * (size + 1)).unwrap_or(u32::MAX);
+        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, room, 4));
+        let block = self.b.ins().stack_addr(types::I64, slot, 0);
+        for (&(a, b), &value) in emit.entries.iter().zip(&emit.values) {
+            let value = self.get(value)?;
+            let value = self.convert(value, types::F64);
+            self.b.ins().store(MemFlagsData::trusted(), value, block, entry_offset(size, a, b));
+        }
+        let positions = self.offset(block, (8 * size * size) as i64);
+        for (offset, &row) in (0..).step_by(8).zip(&emit.rows) {
+            let position = self.position(row)?;
+            let position = self.linear_value(position);
+            self.b.ins().store(MemFlagsData::trusted(), position, positions, offset);
+        }
+        let abs = self.int(i64::from(projection.filter() == Filter::Abs));
+        let eps = self.b.ins().f64const(projection.eps());
+        self.b.ins().call(callee, &[block, positions, abs, eps]);
+        Ok(Some(block))
+    }
+
+    /// Adds the values of an emission to the matrix, in the order of [`SiteShape::expanded`]. The values of a projected block are read
+    /// from the stack.
+    fn scatter(
+        &mut self,
+        emit: &EmitData,
+        shape: &SiteShape,
+        record: Clif,
+        eval: Eval,
+        projected: Option<Clif>,
+    ) -> Result<()> {
         let Eval { slots, values, row_start, filter, junk } = eval;
         let mode = slots.mode_of(shape);
         let mut rows: BTreeMap<u32, (Clif, Option<Clif>)> = BTreeMap::new();
@@ -176,7 +213,15 @@ impl Lower<'_, '_> {
                 let target = self.offset(address, i64::from(bytes));
                 (address, bytes) = (self.b.ins().select(wanted, target, junk), 0);
             }
-            self.add_to_memory(address, bytes, value, Ty::F64)?;
+            if let Some(block) = projected {
+                let offset = entry_offset(emit.rows.len(), a.min(b), a.max(b));
+                let value = self.b.ins().load(types::F64, MemFlagsData::trusted(), block, offset);
+                let before = self.b.ins().load(types::F64, shared_flags(), address, bytes);
+                let after = self.b.ins().fadd(before, value);
+                self.b.ins().store(shared_flags(), after, address, bytes);
+            } else {
+                self.add_to_memory(address, bytes, value, Ty::F64)?;
+            }
         }
         Ok(())
     }
@@ -240,4 +285,9 @@ impl Lower<'_, '_> {
             None => kept,
         })
     }
+}
+
+/// Where an entry of a block on the stack is, in bytes.
+fn entry_offset(size: usize, a: u32, b: u32) -> i32 {
+    i32::try_from(8 * (a as usize * size + b as usize)).unwrap_or(i32::MAX)
 }

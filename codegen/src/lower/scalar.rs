@@ -83,7 +83,7 @@ impl Lower<'_, '_> {
             Op::Ceil => self.b.ins().ceil(a),
             Op::Trunc => self.b.ins().trunc(a),
             Op::Copysign => self.b.ins().fcopysign(a, b),
-            Op::StopGradient => a,
+            Op::StopGradient | Op::ProjectClamp | Op::ProjectAbs => a,
             Op::Round => self.round(a, ty),
             Op::Sign => self.sign(a, ty),
             Op::Min => self.extremum(FloatCC::LessThan, a, b),

@@ -138,6 +138,7 @@ pub fn build(nest: Nest, symmetric: bool, with_values: bool) -> (Mesh, SizeExpr)
         values: Vec::new(),
         symmetric,
         direct: false,
+        project: None,
     };
     if with_values {
         let mut all = values.clone();
@@ -170,6 +171,7 @@ pub fn build(nest: Nest, symmetric: bool, with_values: bool) -> (Mesh, SizeExpr)
             values: vec![],
             symmetric: true,
             direct: false,
+            project: None,
         };
         if with_values {
             b.emit(EmitData { values: vec![weight], ..second });

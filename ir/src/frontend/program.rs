@@ -2,6 +2,7 @@
 
 use crate::diag::Diagnostic;
 use crate::func::{Buffer, Func};
+use crate::project::Projection;
 use crate::span::Span;
 use crate::types::SizeExpr;
 
@@ -99,22 +100,13 @@ pub struct KernelResult {
     pub dims: Vec<SizeExpr>,
 }
 
-/// How element Hessians are made positive semidefinite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Project {
-    /// `#[project]`: negative eigenvalues become zero.
-    Clamp,
-    /// `#[project(abs)]`: negative eigenvalues change sign.
-    Abs,
-}
-
 /// A `sum` with attributes. The loops made for it carry its span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Term {
     /// The whole `sum`, from its first attribute.
     pub span: Span,
-    /// `#[project]`
-    pub project: Option<Project>,
+    /// `#[project]`, `#[project(abs)]`, `#[project(clamp, 1e-9)]`: how the Hessian of each iteration is made positive semidefinite.
+    pub project: Option<Projection>,
     /// `#[name("..")]`
     pub name: Option<String>,
 }

@@ -289,6 +289,9 @@ impl Printer<'_> {
         if emit.direct {
             text.push_str(" direct");
         }
+        if let Some(projection) = emit.project {
+            write!(text, " project {} {}", projection.filter(), literal(Const::F64(projection.eps())))?;
+        }
         if emit.rows == emit.cols {
             write!(text, " at [{}] {{", self.operands(&emit.rows))?;
         } else {

@@ -3,6 +3,7 @@
 use super::Report;
 use super::declarations::check_size_expr;
 use crate::func::{Buffer, Carry, EmitData, Func, Inst, InstData, Region, Role, Value, ValueDef};
+use crate::project::MAX_LOCAL;
 use crate::types::Ty;
 use cranelift_entity::{EntitySet, SecondaryMap};
 use std::collections::BTreeMap;
@@ -280,6 +281,15 @@ impl Checker<'_, '_> {
             && (emit.symmetric || !emit.entries.is_sorted_by(|a, b| a.0 < b.0 || (a.0 == b.0 && a.1 != b.1)))
         {
             return Err("stores rows directly, but its entries are not listed row by row".to_owned());
+        }
+        if emit.project.is_some() {
+            let whole = (0..rows as u32).flat_map(|a| (a..rows as u32).map(move |b| (a, b)));
+            if !emit.symmetric || !emit.entries.iter().copied().eq(whole) {
+                return Err("is projected, but is not the whole upper triangle of a block".to_owned());
+            }
+            if rows > MAX_LOCAL {
+                return Err(format!("projects {rows} rows, more than {MAX_LOCAL}"));
+            }
         }
         if emit.symmetric {
             if emit.rows != emit.cols || self.func.rows != self.func.columns {

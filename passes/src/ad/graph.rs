@@ -22,6 +22,8 @@ pub enum Obstacle {
     InnerLoad(Inst),
     /// It loads unknowns in a loop under a condition that values decide.
     GuardedLoop(Inst),
+    /// It is marked to be projected and used otherwise than linearly.
+    Projection(Inst),
 }
 
 impl Obstacle {
@@ -31,7 +33,8 @@ impl Obstacle {
             Obstacle::Recurrence(i)
             | Obstacle::Stage(i)
             | Obstacle::InnerLoad(i)
-            | Obstacle::GuardedLoop(i) => i,
+            | Obstacle::GuardedLoop(i)
+            | Obstacle::Projection(i) => i,
         }
     }
 }

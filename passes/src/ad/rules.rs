@@ -165,6 +165,7 @@ pub fn first(b: &mut Builder, op: Op, args: &[Value], v: Value) -> First {
         }
         Op::Softplus => vec![Some(logistic(b, a))],
         Op::Narrow | Op::Widen => vec![one(b)],
+        Op::ProjectClamp | Op::ProjectAbs => vec![one(b), None],
         Op::Select => {
             let (l0, l1) = (lit(b, v, 0.0), lit(b, v, 1.0));
             vec![None, Some(b.select(a, l1, l0)), Some(b.select(a, l0, l1))]
@@ -351,6 +352,8 @@ pub fn second(b: &mut Builder, op: Op, args: &[Value], v: Value) -> Second {
         | Op::Rem
         | Op::Abs
         | Op::Copysign
+        | Op::ProjectClamp
+        | Op::ProjectAbs
         | Op::Min
         | Op::Max
         | Op::Narrow

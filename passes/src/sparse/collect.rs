@@ -50,6 +50,13 @@ impl Collector {
         self.levels.last_mut().expect("the body is always open").push((row, col, value));
     }
 
+    /// A block that is emitted where it is met.
+    pub fn block(&mut self, b: &mut Builder, block: EmitData) {
+        let site = self.next_site;
+        self.next_site += 1;
+        b.emit(EmitData { site, ..block });
+    }
+
     /// The innermost region is about to be closed: its entries are emitted, one emission each.
     pub fn close(&mut self, b: &mut Builder) {
         let entries = self.levels.pop().expect("a region is open");
@@ -64,6 +71,7 @@ impl Collector {
                 values: vec![value],
                 symmetric: false,
                 direct: false,
+                project: None,
             });
         }
     }

@@ -136,6 +136,12 @@ impl Visitor for Extract {
     fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
         let src = rw.src;
         match &src.insts[inst] {
+            // A projected block stands for itself: what is added to it, or taken from it, is not what is projected.
+            InstData::Emit(emit) if emit.project.is_some() => {
+                let image = EmitData { site: self.next_site, ..rw.map_emit(emit) };
+                self.next_site += 1;
+                rw.b.emit(image);
+            }
             InstData::Emit(emit) => self.emit(rw, emit),
             InstData::Loop { body, .. } => self.loop_(rw, inst, *body),
             InstData::If { cond, then, els } => {
@@ -184,11 +190,11 @@ fn block(func: &Func, site: u32, entries: &BTreeMap<(Value, Value), Value>) -> E
         .collect();
     listed.sort_unstable_by_key(|&(at, _)| at);
     let (entries, values) = listed.into_iter().unzip();
-    EmitData { site, rows, cols, entries, values, symmetric: mirrored, direct: false }
+    EmitData { site, rows, cols, entries, values, symmetric: mirrored, direct: false, project: None }
 }
 
 /// Distinct positions, the components of one point together and in order.
-fn ordered(func: &Func, positions: impl Iterator<Item = Value>) -> Vec<Value> {
+pub(super) fn ordered(func: &Func, positions: impl Iterator<Item = Value>) -> Vec<Value> {
     type Key = (Vec<u32>, i64, Value);
     let mut keyed: Vec<Key> = positions
         .map(|p| match func.def(p) {

@@ -8,14 +8,15 @@
 //! # Method
 //! Copy; at `accum` into an output eliminate the graph behind the value (`ad/eliminate`): the remaining form on the loads is the
 //! gradient and the Hessian of the element. With weights, the seed is the multiplier at the accumulated entry: the Hessian of the
-//! Lagrangian.
+//! Lagrangian. Marked parts are eliminated by themselves and emitted as whole blocks (`sparse/project`).
 //!
 //! # Why it keeps the meaning
 //! The energy is the sum of what is accumulated, derivatives are linear in it, and each term depends on the unknowns only through
 //! the loads that its elimination ends in.
 //!
 //! # Limits
-//! Any obstacle of `ad/eliminate` is returned: the caller then takes the Jacobian of the gradient instead.
+//! Where `ad/eliminate` meets an obstacle the caller takes the Jacobian of the gradient instead; a program with projected terms is
+//! refused (`project`).
 
 use crate::ad::eliminate::{Form, eliminate};
 use crate::ad::forward::plane_buffer;
@@ -24,10 +25,21 @@ use crate::ad::reverse::Weights;
 use crate::analysis::activity::Activity;
 use crate::rewrite::{Rewriter, Visitor};
 use crate::sparse::places::{self, Emitting, Places};
+use crate::sparse::project;
+use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Func, Inst, InstData, Plane, Role, Value};
 
+/// Why there is no elimination.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Failure {
+    /// Another road may serve.
+    Obstacle(Obstacle),
+    /// No other road may.
+    Refused(Box<Diagnostic>),
+}
+
 /// The program that computes the outputs of `func`, the adjoints of its columns, and emits the Hessian of its weighted outputs.
-pub fn hessian(func: &Func, weights: Weights) -> Result<Func, Obstacle> {
+pub fn hessian(func: &Func, weights: Weights) -> Result<Func, Failure> {
     let activity = Activity::of(func, &func.columns);
     let active_scratch = func.buffers_of(Role::Scratch).filter(|&b| activity.buffer(b)).collect();
     let mut rw = Rewriter::new(func, format!("{}.hessian", func.name));
@@ -49,13 +61,14 @@ pub fn hessian(func: &Func, weights: Weights) -> Result<Func, Obstacle> {
         gradients,
         multipliers,
         places: Places::new(func),
-        obstacle: None,
+        marked: project::is_marked(func),
+        failure: None,
     };
     rw.b.set_rows(func.columns.clone());
     rw.region(func.body, &mut pass);
     pass.places.collector.close(&mut rw.b);
-    match pass.obstacle {
-        Some(obstacle) => Err(obstacle),
+    match pass.failure {
+        Some(failure) => Err(failure),
         None => Ok(rw.b.finish()),
     }
 }
@@ -65,7 +78,9 @@ struct Hessian {
     gradients: Vec<(Buffer, Buffer)>,
     multipliers: Vec<(Buffer, Buffer)>,
     places: Places,
-    obstacle: Option<Obstacle>,
+    /// Whether any term is projected.
+    marked: bool,
+    failure: Option<Failure>,
 }
 
 impl Hessian {
@@ -74,7 +89,12 @@ impl Hessian {
             return;
         }
         if let Some(guard) = self.places.guard {
-            self.obstacle = Some(Obstacle::GuardedLoop(guard));
+            let obstacle = Obstacle::GuardedLoop(guard);
+            self.failure = Some(if self.marked {
+                Failure::Refused(Box::new(project::refuse(rw.src, obstacle)))
+            } else {
+                Failure::Obstacle(obstacle)
+            });
             return;
         }
         let seed = match self.multipliers.iter().find(|(of, _)| *of == buffer) {
@@ -82,26 +102,54 @@ impl Hessian {
             None => rw.b.float(rw.b.func().ty(value), 1.0),
         };
         let depth = rw.b.depth();
-        match eliminate(&mut rw.b, &mut self.graph, &[(value, seed)]) {
-            Ok(form) => self.write(rw, &form),
-            Err(obstacle) => {
-                rw.b.abandon(depth);
-                self.obstacle = Some(obstacle);
-            }
+        if let Err(obstacle) = self.parts(rw, value, seed) {
+            rw.b.abandon(depth);
+            self.failure.get_or_insert_with(|| {
+                if self.marked {
+                    Failure::Refused(Box::new(project::refuse(rw.b.func(), obstacle)))
+                } else {
+                    Failure::Obstacle(obstacle)
+                }
+            });
         }
     }
 
-    fn write(&mut self, rw: &mut Rewriter<'_>, form: &Form) {
-        let address = |rw: &Rewriter<'_>, leaf: Value| match rw.b.func().def(leaf) {
-            Some(InstData::Load(buffer, index)) => (*buffer, index.clone()),
-            _ => unreachable!("elimination ends in loads"),
-        };
+    /// Eliminates `seed * value`, each projected part by itself.
+    fn parts(&mut self, rw: &mut Rewriter<'_>, value: Value, seed: Value) -> Result<(), Obstacle> {
+        if !self.marked {
+            let form = eliminate(&mut rw.b, &mut self.graph, &[(value, seed)])?;
+            self.write_gradient(rw, &form);
+            self.write_entries(rw, &form);
+            return Ok(());
+        }
+        for part in project::parts(&mut rw.b, &mut self.graph, value, seed)? {
+            let form = eliminate(&mut rw.b, &mut self.graph, &[(part.value, part.factor)])?;
+            self.write_gradient(rw, &form);
+            let Some(projection) = part.projection else {
+                self.write_entries(rw, &form);
+                continue;
+            };
+            let Some(block) = project::block(&mut rw.b, &form, projection) else { continue };
+            if project::fits(&block) {
+                self.places.collector.block(&mut rw.b, block);
+            } else {
+                let refused = project::too_large(rw.b.span(), block.rows.len());
+                self.failure.get_or_insert(Failure::Refused(Box::new(refused)));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_gradient(&mut self, rw: &mut Rewriter<'_>, form: &Form) {
         for (&leaf, &bar) in &form.bars {
             let (buffer, index) = address(rw, leaf);
             let adjoint = self.gradients.iter().find(|(of, _)| *of == buffer);
             let &(_, adjoint) = adjoint.expect("every column has its adjoint");
             rw.b.accum(adjoint, &index, bar);
         }
+    }
+
+    fn write_entries(&mut self, rw: &mut Rewriter<'_>, form: &Form) {
         for (&u, row) in &form.arcs {
             for (&w, &weight) in row.range(u..) {
                 let ((bu, iu), (bw, iw)) = (address(rw, u), address(rw, w));
@@ -115,6 +163,14 @@ impl Hessian {
     }
 }
 
+/// What a leaf of an elimination loads.
+fn address(rw: &Rewriter<'_>, leaf: Value) -> (Buffer, Vec<Value>) {
+    match rw.b.func().def(leaf) {
+        Some(InstData::Load(buffer, index)) => (*buffer, index.clone()),
+        _ => unreachable!("elimination ends in loads"),
+    }
+}
+
 impl Emitting for Hessian {
     fn places(&mut self) -> &mut Places {
         &mut self.places
@@ -124,7 +180,7 @@ impl Emitting for Hessian {
 impl Visitor for Hessian {
     fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
         let src = rw.src;
-        if self.obstacle.is_some() {
+        if self.failure.is_some() {
             rw.copy(inst, self);
             return;
         }

@@ -123,6 +123,7 @@ impl Index {
             values: Vec::new(),
             symmetric: false,
             direct: false,
+            project: None,
         });
     }
 
@@ -140,6 +141,7 @@ impl Index {
             values: Vec::new(),
             symmetric: emit.symmetric,
             direct: emit.direct,
+            project: emit.project,
         };
         self.named.last_mut().expect("a region is open").extend(image.rows.iter().copied());
         rw.b.emit_positions(image);

@@ -24,6 +24,7 @@ use crate::analysis::activity::Activity;
 use crate::rewrite::{Rewriter, Visitor};
 use crate::sparse::collect::{Collector, row_position};
 use crate::sparse::places::{self, Emitting, Places};
+use crate::sparse::project;
 use crate::sparse::seed::row_output;
 use crate::sparse::stages::stages;
 use spadina_ir::builder::Builder;
@@ -69,6 +70,7 @@ pub fn refusal(func: &Func, obstacle: Obstacle) -> Diagnostic {
                 .label(span, "read here")
                 .help("use `--strategy compressed` (detected pattern, colored products) or `--strategy dense`")
         }
+        Obstacle::Projection(_) => project::refuse(func, obstacle),
         Obstacle::InnerLoad(_) | Obstacle::GuardedLoop(_) => Diagnostic::error(
             "guarded-loop",
             "unknowns are read in a loop under a condition that values decide, so the entries are not known at prepare",

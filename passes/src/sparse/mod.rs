@@ -6,6 +6,7 @@ pub mod hessian;
 pub mod index;
 pub mod jacobian;
 pub mod places;
+pub mod project;
 pub mod rows;
 pub mod seed;
 pub mod solve;

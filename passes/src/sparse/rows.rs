@@ -53,6 +53,13 @@ pub struct Refusal(pub &'static str);
 /// # Errors
 /// Why the element program must serve.
 pub fn rows(func: &Func) -> Result<Func, Refusal> {
+    let mut projected = false;
+    walk::visit_insts(func, func.body, &mut |_, inst| {
+        projected |= matches!(&func.insts[inst], InstData::Emit(emit) if emit.project.is_some());
+    });
+    if projected {
+        return Err(Refusal("a projected block has all its rows at once"));
+    }
     let mut plan = Plan::new(func)?;
     let mut rw = Rewriter::new(func, format!("{}.rows", func.name));
     let mut next_site = 0;

@@ -58,11 +58,12 @@ impl Generator<'_> {
     }
 
     fn allowed(&self, op: Op, arity: usize) -> bool {
+        const UNSEEN: &[Op] = &[Op::StopGradient, Op::ProjectClamp, Op::ProjectAbs];
         const KINKS: &[Op] = &[Op::Rem, Op::Abs, Op::Copysign, Op::Min, Op::Max];
         let kinked = op.smoothness() == Smoothness::Flat || KINKS.contains(&op);
         let takes = op.signature() == Signature::Float && op.arity() == arity;
-        // Differences do not see `stop_gradient`, so nothing could be compared.
-        takes && op != Op::StopGradient && (self.config.kinks || !kinked)
+        // Differences see neither `stop_gradient` nor projections, so nothing could be compared.
+        takes && !UNSEEN.contains(&op) && (self.config.kinks || !kinked)
     }
 
     /// One of the operations; where nothing would be left of the derivative, the choice is made once more.

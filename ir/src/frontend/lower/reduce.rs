@@ -6,15 +6,18 @@ use super::value::{Num, Val};
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{Attr, AttrArg, BinaryOp, Expr, ExprKind, Reduce, ReduceKind, UnaryOp};
 use crate::frontend::builtin;
-use crate::frontend::program::{Project, Term};
+use crate::frontend::program::Term;
 use crate::func::{Carry, Value};
+use crate::project::{Filter, Projection};
 use crate::span::Span;
 use crate::types::Ty;
 
 impl<'a> Lowerer<'a> {
     /// A reduction as a value.
     pub(super) fn reduce(&mut self, node: &'a Reduce, span: Span) -> Val {
-        self.term(&node.attrs, span);
+        if self.term(&node.attrs, span).is_some() {
+            return self.not_projected(span, "its result is used as a number");
+        }
         let carry = match node.kind {
             ReduceKind::Map => return self.map(node, span),
             ReduceKind::Sum => Carry::Sum,
@@ -103,32 +106,60 @@ impl<'a> Lowerer<'a> {
 
     // ---- attributes of terms ----------------------------------------------------------------------------------------
 
-    /// Notes the attributes of a reduction.
-    pub(super) fn term(&mut self, attrs: &'a [Attr], span: Span) {
+    /// Notes the attributes of a reduction; how its iterations are projected.
+    pub(super) fn term(&mut self, attrs: &'a [Attr], span: Span) -> Option<Projection> {
         let mut term = Term { span, project: None, name: None };
         for attr in attrs {
             match (attr.name.name.as_str(), attr.args.as_slice()) {
-                ("project", []) => term.project = Some(Project::Clamp),
-                ("project", [AttrArg::Word(word, _)]) if word.name == "abs" => {
-                    term.project = Some(Project::Abs);
-                }
-                ("project", [AttrArg::Word(word, _)]) if word.name == "clamp" => {
-                    term.project = Some(Project::Clamp);
-                }
+                ("project", args) if projection(args).is_some() => term.project = projection(args),
                 ("name", [AttrArg::Text(text, _)]) => term.name = Some(text.clone()),
                 _ => {
                     self.unknown_attr(
                         attr,
                         &["project", "name"],
-                        "`#[project]`, `#[project(abs)]` and `#[name(\"..\")]` stand before a `sum`",
+                        "`#[project]`, `#[project(abs)]`, `#[project(clamp, 1e-9)]` and `#[name(\"..\")]` stand before a `sum`",
                     );
                 }
             }
         }
+        let project = term.project;
         if !attrs.is_empty() && !self.terms.contains(&term) {
             self.terms.push(term);
         }
+        project
     }
+
+    /// Says that a reduction cannot be projected.
+    pub(super) fn not_projected(&mut self, span: Span, label: &str) -> Val {
+        let message = "`#[project]` stands before a `sum` whose iterations are added to an energy";
+        self.report(
+            Diagnostic::error("project", message)
+                .label(span, label)
+                .help("only such a sum has a Hessian that is a sum of element blocks; leave the attribute away, or give the sum as (part of) the result"),
+        )
+    }
+}
+
+/// What the arguments of `#[project(..)]` say: `clamp` or `abs`, then the smallest eigenvalue.
+fn projection(args: &[AttrArg]) -> Option<Projection> {
+    let (filter, rest) = match args {
+        [AttrArg::Word(word, inner), rest @ ..] if inner.is_empty() => match word.name.as_str() {
+            "clamp" => (Filter::Clamp, rest),
+            "abs" => (Filter::Abs, rest),
+            _ => return None,
+        },
+        _ => (Filter::Clamp, args),
+    };
+    let eps = match rest {
+        [] => 0.0,
+        [AttrArg::Expr(expr)] => match expr.kind {
+            ExprKind::Float(eps) => eps,
+            ExprKind::Int(0) => 0.0,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Projection::new(filter, eps)
 }
 
 /// Is the value one `f64` whatever the names in it are?

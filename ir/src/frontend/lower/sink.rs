@@ -9,8 +9,9 @@ use super::value::{Axis, Elem, Num, Small, Val, View};
 use super::{AccKind, Binding, Lowerer, NameKind, query};
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{BinaryOp, Block, Expr, ExprKind, Pat, Reduce, ReduceKind, StmtKind, UnaryOp};
-use crate::func::{Const, Value};
+use crate::func::{Const, Role, Value};
 use crate::op::Op;
+use crate::project::Projection;
 use crate::span::Span;
 use crate::types::{SizeExpr, Ty};
 
@@ -177,13 +178,19 @@ impl<'a> Lowerer<'a> {
                 }
             }
             ExprKind::Reduce(node) if node.kind == ReduceKind::Sum => {
-                self.term(&node.attrs, expr.span);
-                self.sum_into(node, weights, dests, expr.span);
+                match self.term(&node.attrs, expr.span) {
+                    Some(projection) => {
+                        self.sum_projected(node, weights, dests, expr.span, projection);
+                    }
+                    None => self.sum_into(node, weights, dests, expr.span),
+                }
             }
             ExprKind::Reduce(node)
                 if node.kind == ReduceKind::Map && dests.iter().all(|dest| !dest.dims().is_empty()) =>
             {
-                self.term(&node.attrs, expr.span);
+                if self.term(&node.attrs, expr.span).is_some() {
+                    self.not_projected(expr.span, "this is an array");
+                }
                 let Some(extents) = self.map_extents(&node.binders) else { return };
                 if self.extents_fit(&extents, dests, expr.span) {
                     self.map_into(node, weights, dests, expr.span);
@@ -342,6 +349,43 @@ impl<'a> Lowerer<'a> {
         let nest = Nest::new(&node.binders.binders, node.binders.filter.as_ref(), &node.body, span);
         self.nest(&nest, &mut |lowerer, _, _| {
             lowerer.inside(|lowerer| lowerer.sink_block(&node.body, weights, dests));
+            Vec::new()
+        });
+    }
+
+    /// A sum into an energy whose iterations are marked: each is one value, whatever sums it is made of.
+    fn sum_projected(
+        &mut self,
+        node: &'a Reduce,
+        weights: &[Weight],
+        dests: &[View],
+        span: Span,
+        projection: Projection,
+    ) {
+        let energy = match dests {
+            [View { elem: Elem::Scalar(buffer, _), .. }] => {
+                let data = &self.b.func().buffers[*buffer];
+                data.role == Role::Output && data.dims.is_empty()
+            }
+            _ => false,
+        };
+        if !energy {
+            self.not_projected(span, "this is added to an array");
+            return;
+        }
+        let nest = Nest::new(&node.binders.binders, node.binders.filter.as_ref(), &node.body, span);
+        self.nest(&nest, &mut |lowerer, _, _| {
+            let val = lowerer.inside(|lowerer| lowerer.block(&node.body));
+            let val = match lowerer.force(val) {
+                Val::Num(num) if num.ty.is_float() => {
+                    lowerer.at(span);
+                    let value = lowerer.b.project(num.value, projection);
+                    Val::Num(Num { value, ..num })
+                }
+                // Anything else is refused for its type.
+                other => other,
+            };
+            lowerer.store(val, weights, &dests[0], span);
             Vec::new()
         });
     }

@@ -3,6 +3,7 @@
 use super::{Inline, Parsed, Parser, Scope, Token};
 use crate::func::{Buffer, Carry, Const, EmitData, InstData, Region, RegionData, Value, ValueData, ValueDef};
 use crate::op::Op;
+use crate::project::{Filter, Projection};
 use crate::types::{SizeExpr, Ty};
 use std::collections::HashMap;
 
@@ -328,11 +329,25 @@ impl Parser<'_> {
         Ok(self.push(InstData::If { cond, then, els }, &types))
     }
 
+    fn projection(&mut self) -> Parsed<Projection> {
+        let filter = match () {
+            () if self.eat_word("clamp") => Filter::Clamp,
+            () if self.eat_word("abs") => Filter::Abs,
+            () => return self.expected("`clamp` or `abs`"),
+        };
+        let projection = match self.literal()? {
+            Some(Const::F64(eps)) => Projection::new(filter, eps),
+            _ => None,
+        };
+        projection.map_or_else(|| self.fail("expected the smallest eigenvalue, a float of at least 0"), Ok)
+    }
+
     fn emit(&mut self) -> Parsed<EmitData> {
         self.mark("#")?;
         let site = self.number("the number of the emission site")?;
         let symmetric = self.eat_word("symmetric");
         let direct = self.eat_word("direct");
+        let project = if self.eat_word("project") { Some(self.projection()?) } else { None };
         let list = |parser: &mut Self| {
             parser.mark("[")?;
             parser.closed_list("]", Self::operand)
@@ -347,8 +362,16 @@ impl Parser<'_> {
             (rows, list(self)?)
         };
         self.mark("{")?;
-        let mut emit =
-            EmitData { site, rows, cols, entries: Vec::new(), values: Vec::new(), symmetric, direct };
+        let mut emit = EmitData {
+            site,
+            rows,
+            cols,
+            entries: Vec::new(),
+            values: Vec::new(),
+            symmetric,
+            direct,
+            project,
+        };
         while !self.eat_mark("}") {
             self.mark("(")?;
             let row = self.number("a local row")?;

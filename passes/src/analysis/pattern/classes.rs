@@ -37,7 +37,7 @@ pub(super) fn class(op: Op) -> Class {
         Op::Add | Op::Sub | Op::Rem | Op::Neg | Op::Abs | Op::Narrow | Op::Widen => Class::Linear,
         Op::Min | Op::Max => Class::Extremum,
         Op::Select => Class::Choice,
-        Op::Copysign => Class::First,
+        Op::Copysign | Op::ProjectClamp | Op::ProjectAbs => Class::First,
         Op::Mul => Class::Product,
         Op::Div => Class::Quotient,
         Op::Pow => Class::Power,

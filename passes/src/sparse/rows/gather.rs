@@ -188,6 +188,7 @@ impl<'p> Gather<'p> {
             values: kept.iter().map(|&(_, _, value)| rw.map.get(value)).collect(),
             symmetric: false,
             direct: false,
+            project: None,
         });
     }
 
@@ -239,7 +240,16 @@ impl<'p> Gather<'p> {
             let (entries, values) = listed.into_iter().unzip();
             let site = *self.next_site;
             *self.next_site += 1;
-            rw.b.emit(EmitData { site, rows, cols, entries, values, symmetric: false, direct: true });
+            rw.b.emit(EmitData {
+                site,
+                rows,
+                cols,
+                entries,
+                values,
+                symmetric: false,
+                direct: true,
+                project: None,
+            });
         }
         self.interior = Some(interior);
     }
