@@ -281,8 +281,16 @@ impl Kernel {
     /// As [`Kernel::derive`], for a native object, which computes all of its matrix itself.
     ///
     /// # Errors
-    /// As [`Kernel::derive`], and [`Error::Source`] (`stage`) where the runtime would have to eliminate intermediate arrays.
+    /// As [`Kernel::derive`], and [`Error::Source`]: where the runtime would have to eliminate intermediate arrays (`stage`), or to project
+    /// element blocks (`project`).
     pub fn portable(&self, derivative: Derivative, wrt: Option<&[String]>) -> Result<Arc<Program>, Error> {
+        if derivative == Derivative::Hessian && self.is_projected() {
+            let message = "a native object cannot project element blocks";
+            let diagnostic = Diagnostic::error("project", message)
+                .label(self.shared.lowered.span, "its elements are projected")
+                .help("leave the projection away, or evaluate the kernel in the program that compiles it");
+            return Err(self.refusal(diagnostic));
+        }
         let program = self.derive(derivative, wrt)?;
         let Some(stage) = stages::listed(&program.eval).next() else { return Ok(program) };
         let (start, end) = program.eval.buffers[stage].span;
