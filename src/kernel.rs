@@ -373,7 +373,11 @@ impl Kernel {
     }
 
     /// The program as written, ready to be differentiated.
-    fn differentiable(&self, derivative: Derivative, wrt: Option<&[String]>) -> Result<Func, Error> {
+    pub(crate) fn differentiable(
+        &self,
+        derivative: Derivative,
+        wrt: Option<&[String]>,
+    ) -> Result<Func, Error> {
         self.admits(derivative)?;
         let mut primal = self.primal(wrt)?;
         if primal.columns.is_empty() && derivative != Derivative::Value {

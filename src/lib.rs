@@ -40,6 +40,7 @@ pub mod compiler;
 mod compressed;
 pub mod detect;
 pub mod error;
+pub mod explain;
 pub mod inputs;
 pub mod kernel;
 mod native;

@@ -686,3 +686,26 @@ fn empty_matrices_have_the_norm_zero() {
     let (out, _) = sandbox.expect(0, &["run", "springs.ir", "--data", "data"]);
     assert!(out.contains("norm 0.0") && !out.contains("-0.0"), "{out}");
 }
+
+#[test]
+fn explanations_count_operations_and_entries() {
+    let sandbox = Sandbox::new("explain");
+    let json =
+        |args: &[&str]| -> serde_json::Value { serde_json::from_str(&sandbox.expect(0, args).0).unwrap() };
+    let object = json(&["explain", "springs.ir", "--json", "--derive", "hessian"]);
+    let hessian = &object["derivatives"][0];
+    assert!(hessian["road"].as_str().unwrap().starts_with("structural"), "{object}");
+    let phases = hessian["phases"].as_array().unwrap();
+    assert!(phases.iter().any(|p| p["entries"].as_u64() > Some(0) && p["line"].is_number()), "{object}");
+    let sum: u64 =
+        hessian["operations_by_kind"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    assert_eq!(Some(sum), hessian["operations"].as_u64());
+    let text = sandbox.expect(0, &["explain", "springs.ir", "--ops"]).0;
+    for word in ["value", "grad", "hessian", "operations", "sqrt"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    sandbox.text("staged.ir", STAGED);
+    let text = sandbox.expect(0, &["explain", "staged.ir"]).0;
+    assert!(text.contains("refused") && text.contains("[recurrence]"), "{text}");
+    sandbox.refuses(2, &["explain", "no-such-code"], &["no-such-code"]);
+}

@@ -333,7 +333,23 @@ pub(crate) struct GenArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// The code, for example `out-of-range`; without one all are listed.
-    #[arg(value_name = "CODE")]
-    pub(crate) code: Option<String>,
+    /// The code of a message, for example `out-of-range` (without one all are listed), or a kernel: how its derivatives are
+    /// computed and what they cost.
+    #[arg(value_name = "CODE|K.ir")]
+    pub(crate) subject: Option<String>,
+    /// Name of the kernel, where the file has several.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kernel: Option<String>,
+    /// value, grad, jacobian, hessian; without it all that the kernel has.
+    #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
+    pub(crate) derive: Option<Vec<What>>,
+    /// Parameters to differentiate by.
+    #[arg(long, value_name = "x,..", value_delimiter = ',')]
+    pub(crate) wrt: Option<Vec<String>>,
+    /// Count the operations by kind.
+    #[arg(long)]
+    pub(crate) ops: bool,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

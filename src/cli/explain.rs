@@ -1,22 +1,168 @@
-//! `spadina explain CODE`: what a message means, with a wrong and a right example.
+//! `spadina explain CODE`: what a message means, with a wrong and a right example. `spadina explain K.ir`: how the derivatives of a
+//! kernel are computed, and what they cost.
 
-use super::args::ExplainArgs;
+use super::args::{ExplainArgs, What};
 use super::codes::CODES;
 use super::console;
+use serde_json::{Value, json};
+use spadina::compiler::Module;
 use spadina::error::Error;
+use spadina::explain::{Explanation, Phase};
+use spadina::kernel::Kernel;
+use spadina::options::Derivative;
+use std::fmt::Write;
+use std::path::Path;
 
 pub(crate) fn explain(args: &ExplainArgs) -> Result<(), Error> {
-    let Some(code) = &args.code else {
+    let Some(subject) = &args.subject else {
         let list: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
         return console::print(&format!("{}\n", list.join("\n")));
     };
-    let code = code.trim_end_matches(']');
+    if Path::new(subject).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ir")) {
+        return kernel(Path::new(subject), args);
+    }
+    let code = subject.trim_end_matches(']');
     let code =
         ["error[", "warning[", "note["].iter().fold(code, |code, start| code.trim_start_matches(start));
     match CODES.binary_search_by_key(&code, |(known, _)| known) {
         Ok(at) => console::print(CODES[at].1),
-        Err(_) => {
-            Err(Error::Usage(format!("no message has the code `{code}` (`spadina explain` lists all)")))
-        }
+        Err(_) => Err(Error::Usage(format!(
+            "no message has the code `{code}` (`spadina explain` lists all; a kernel ends in .ir)"
+        ))),
     }
+}
+
+fn kernel(file: &Path, args: &ExplainArgs) -> Result<(), Error> {
+    let module = Module::open(file)?;
+    if let Some(report) = module.report() {
+        console::report(&report);
+    }
+    let kernel = module.kernel(args.kernel.as_deref())?;
+    let wrt = args.wrt.as_deref();
+    let found = wanted(&kernel, args)?.into_iter().map(|derivative| kernel.explain(derivative, wrt));
+    let found = found.collect::<Result<Vec<_>, Error>>()?;
+    if args.json {
+        let list: Vec<Value> = found.iter().map(|e| object(&kernel, e)).collect();
+        return console::print(&format!("{}\n", json!({ "kernel": kernel.name(), "derivatives": list })));
+    }
+    let mut text = String::new();
+    for explanation in &found {
+        describe(&mut text, &kernel, explanation, args.ops);
+    }
+    console::print(&text)
+}
+
+/// What was asked for, or everything that the kernel has.
+fn wanted(kernel: &Kernel, args: &ExplainArgs) -> Result<Vec<Derivative>, Error> {
+    let mut list: Vec<Derivative> = match &args.derive {
+        Some(list) => list.iter().map(|what| derivative(*what)).collect(),
+        None if kernel.columns(args.wrt.as_deref())?.is_empty() => vec![Derivative::Value],
+        None if kernel.is_energy() => vec![Derivative::Value, Derivative::Gradient, Derivative::Hessian],
+        None => vec![Derivative::Value, Derivative::Jacobian],
+    };
+    list.dedup();
+    Ok(list)
+}
+
+fn derivative(what: What) -> Derivative {
+    match what {
+        What::Value | What::Residual => Derivative::Value,
+        What::Grad => Derivative::Gradient,
+        What::Jacobian => Derivative::Jacobian,
+        What::Hessian => Derivative::Hessian,
+    }
+}
+
+fn describe(text: &mut String, kernel: &Kernel, explanation: &Explanation, ops: bool) {
+    let name = explanation.derivative.name();
+    let road = explanation.road.unwrap_or("refused by the structural road");
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{name:<10} {road}");
+    for refusal in &explanation.refused {
+        let line = refusal.labels.first().map(|(span, _)| kernel.source().line_col(span.start).0);
+        let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        let _ = writeln!(text, "           {at}{} [{}]", refusal.message, refusal.code);
+        let _ = writeln!(
+            text,
+            "           `--strategy auto` detects the pattern and forms colored products, or a dense matrix; of what follows the \
+             matrix is no part"
+        );
+    }
+    if !explanation.stages.is_empty() {
+        let _ = writeln!(text, "           eliminated: {}", explanation.stages.join(", "));
+    }
+    for phase in &explanation.phases {
+        let _ = writeln!(text, "           {}", line(phase));
+    }
+    let total: u64 = explanation.phases.iter().map(|p| p.cost.total()).sum();
+    let with = match explanation.derivative {
+        Derivative::Value => "",
+        Derivative::Gradient => ", value included",
+        Derivative::Jacobian => ", results included",
+        Derivative::Hessian => ", value and gradient included",
+    };
+    let _ = writeln!(text, "           {total} operations in one iteration of each loop{with}");
+    if ops {
+        let mut kinds = explanation.operations();
+        kinds.sort_by_key(|&(op, count)| (std::cmp::Reverse(count), op));
+        let kinds: Vec<String> = kinds.iter().map(|(op, count)| format!("{} {count}", op.name())).collect();
+        let _ = writeln!(text, "           {}", kinds.join(", "));
+    }
+    text.push('\n');
+}
+
+fn line(phase: &Phase) -> String {
+    let place = phase.line.map(|line| format!("line {line}, ")).unwrap_or_default();
+    let range = match &phase.range {
+        Some(range) => format!("{place}for {range}:"),
+        None => "outside of loops:".to_owned(),
+    };
+    let mut text = format!("{range} {} operations", phase.cost.total());
+    if phase.cost.entries > 0 {
+        let blocks = if phase.cost.emissions == 1 { "block" } else { "blocks" };
+        let _ = write!(text, ", {} entries in {} {blocks}", phase.cost.entries, phase.cost.emissions);
+    }
+    if phase.cost.inner_loops {
+        text.push_str(" (inner loops counted once)");
+    }
+    text
+}
+
+fn object(kernel: &Kernel, explanation: &Explanation) -> Value {
+    let phases: Vec<Value> = explanation
+        .phases
+        .iter()
+        .map(|phase| {
+            json!({
+                "range": phase.range,
+                "line": phase.line,
+                "operations": phase.cost.total(),
+                "entries": phase.cost.entries,
+                "blocks": phase.cost.emissions,
+                "inner_loops": phase.cost.inner_loops,
+            })
+        })
+        .collect();
+    let kinds: serde_json::Map<String, Value> = explanation
+        .operations()
+        .into_iter()
+        .map(|(op, count)| (op.name().to_owned(), Value::from(count)))
+        .collect();
+    let refused: Vec<Value> = explanation
+        .refused
+        .iter()
+        .map(|r| {
+            let line = r.labels.first().map(|(span, _)| kernel.source().line_col(span.start).0);
+            json!({ "code": r.code, "message": r.message, "line": line })
+        })
+        .collect();
+    json!({
+        "derivative": explanation.derivative.name(),
+        "road": explanation.road,
+        "stages": explanation.stages,
+        "phases": phases,
+        "operations": explanation.phases.iter().map(|p| p.cost.total()).sum::<u64>(),
+        "operations_by_kind": kinds,
+        "refused": refused,
+    })
 }

@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod affine;
+pub mod cost;
 pub mod pattern;
 pub mod range;
 pub mod structural;

@@ -1,0 +1,128 @@
+//! How a derivative is computed and what it costs, without data.
+
+use crate::error::Error;
+use crate::kernel::Kernel;
+use crate::options::Derivative;
+use spadina_ir::diag::Diagnostic;
+use spadina_ir::func::{Func, InstData, Value};
+use spadina_ir::op::Op;
+use spadina_passes::ad::reverse::Weights;
+use spadina_passes::analysis::cost::{self, PhaseCost};
+use spadina_passes::pipeline::{self, Road, Sparse};
+use spadina_passes::sparse::stages;
+
+/// How one derivative is computed.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Which.
+    pub derivative: Derivative,
+    /// How it is computed, in words; `None` where the structural road refuses.
+    pub road: Option<&'static str>,
+    /// Intermediate arrays that are eliminated from the matrix.
+    pub stages: Vec<String>,
+    /// What it costs, phase by phase.
+    pub phases: Vec<Phase>,
+    /// Why the structural road refuses; then the phases are those of the dense program.
+    pub refused: Vec<Diagnostic>,
+}
+
+/// One phase of an evaluation.
+#[derive(Clone, Debug)]
+pub struct Phase {
+    /// The range of its loop, such as `0..E`; `None` for what runs once.
+    pub range: Option<String>,
+    /// Line in the source, from 1; `None` where it belongs to no line.
+    pub line: Option<usize>,
+    /// Operations and entries of one iteration.
+    pub cost: PhaseCost,
+}
+
+impl Explanation {
+    /// Operations by kind, one iteration of each phase.
+    pub fn operations(&self) -> Vec<(Op, u64)> {
+        let mut all = std::collections::BTreeMap::new();
+        for (&op, &count) in self.phases.iter().flat_map(|p| &p.cost.operations) {
+            *all.entry(op).or_default() += count;
+        }
+        all.into_iter().collect()
+    }
+}
+
+impl Kernel {
+    /// How a derivative of this kernel is computed, and what one iteration of each of its loops costs.
+    ///
+    /// # Errors
+    /// As [`Kernel::derive`], but for refusals of the structural road, which are part of the explanation.
+    pub fn explain(&self, derivative: Derivative, wrt: Option<&[String]>) -> Result<Explanation, Error> {
+        let primal = self.differentiable(derivative, wrt)?;
+        let plain = |func: &Func, road| self.explained(derivative, func, Some(road), Vec::new());
+        let refuse = |diagnostic| self.refusal(diagnostic);
+        let sparse = match derivative {
+            Derivative::Value => {
+                return Ok(plain(pipeline::value(&primal).map_err(refuse)?.func(), "as written"));
+            }
+            Derivative::Gradient => {
+                let gradient = pipeline::gradient(&primal, Weights::One).map_err(refuse)?;
+                return Ok(plain(gradient.func(), "reverse mode, recomputing"));
+            }
+            Derivative::Jacobian => pipeline::jacobian(&primal),
+            Derivative::Hessian => pipeline::hessian(&primal, Weights::One),
+        };
+        match sparse {
+            Ok(sparse) => {
+                let (sparse, road) = road_of(sparse);
+                Ok(self.explained(derivative, &sparse.eval, Some(road), Vec::new()))
+            }
+            Err(diagnostic) => {
+                let below = if derivative == Derivative::Hessian {
+                    pipeline::gradient(&primal, Weights::One).map_err(refuse)?
+                } else {
+                    pipeline::value(&primal).map_err(refuse)?
+                };
+                Ok(self.explained(derivative, below.func(), None, vec![diagnostic]))
+            }
+        }
+    }
+
+    fn explained(
+        &self,
+        derivative: Derivative,
+        func: &Func,
+        road: Option<&'static str>,
+        refused: Vec<Diagnostic>,
+    ) -> Explanation {
+        let line = |(start, end): (u32, u32)| (end > 0).then(|| self.source().line_col(start).0);
+        let phases = cost::phases(func).into_iter().map(|cost| Phase {
+            range: cost.root.map(|inst| match &func.insts[inst] {
+                InstData::Loop { lo, hi, .. } => format!("{}..{}", bound(func, *lo), bound(func, *hi)),
+                _ => String::new(),
+            }),
+            line: line(cost.span),
+            cost,
+        });
+        let stages = stages::listed(func).map(|stage| func.buffers[stage].name.clone());
+        Explanation { derivative, road, stages: stages.collect(), phases: phases.collect(), refused }
+    }
+}
+
+/// The program that runs here, and in words how it was made.
+fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
+    if stages::listed(&sparse.eval).next().is_some() {
+        return (
+            sparse,
+            "structural: sweeps from each row, intermediate arrays eliminated by sparse products",
+        );
+    }
+    match (pipeline::affine(&sparse), sparse.road) {
+        (Some(rows), _) => (rows, "structural: row by row, each entry stored once (the kernel is affine)"),
+        (None, Road::Elimination) => (sparse, "structural: elimination inside each element"),
+        (None, Road::Sweeps) => (sparse, "structural: a sweep from each row to the unknowns"),
+    }
+}
+
+fn bound(func: &Func, value: Value) -> String {
+    match func.def(value) {
+        Some(InstData::Size(expr)) => spadina_ir::text::size::show(expr, &func.sizes).to_string(),
+        _ => func.as_int(value).map_or_else(|| "?".to_owned(), |n| n.to_string()),
+    }
+}
