@@ -1,6 +1,7 @@
 //! Ours against the best hand-written C++ kernels in the same run: value, gradient and Hessian into a fixed CSR.
 //!
-//! `cargo bench --bench limits`: ours and theirs take turns; the table shows medians and ratios.
+//! `cargo bench --bench limits`: ours and theirs take turns; the table shows medians and ratios. `-- WORD ..` keeps the workloads
+//! whose names contain a word, `-- 1` or `-- 2` one number of threads.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "support/mod.rs"]
@@ -71,9 +72,13 @@ fn main() {
         "{:<40} {:>7} {:>9} {:>9} {:>7}  hand-written",
         "workload", "threads", "ours ms", "hand ms", "ratio"
     );
-    for work in WORKLOADS {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let (counts, names): (Vec<String>, Vec<String>) =
+        words.into_iter().partition(|word| word.parse::<usize>().is_ok());
+    let wanted = |list: &[String], text: &str| list.is_empty() || list.iter().any(|word| text.contains(word));
+    for work in WORKLOADS.iter().filter(|work| wanted(&names, work.name)) {
         let program = hand(work.program);
-        for threads in [1, 2] {
+        for threads in [1, 2].into_iter().filter(|n| wanted(&counts, &n.to_string())) {
             let mut problem = prepare(work.text, &(work.inputs)(), Derivative::Hessian, threads);
             let Some(program) = &program else {
                 let ours = evaluate_ms(&mut problem, 31);
@@ -89,7 +94,7 @@ fn main() {
                 ours.push(evaluate_ms(&mut problem, 31));
                 for (n, variant) in work.variants.iter().enumerate() {
                     let count = threads.to_string();
-                    let mut args = vec![work.size, "deriv", &count];
+                    let mut args = vec![work.size, "deriv", &count, "--budget", "0.3"];
                     if !variant.is_empty() {
                         args.extend(["--variant", variant]);
                     }

@@ -15,3 +15,4 @@ pub mod program;
 pub mod symbols;
 pub mod text;
 mod unit;
+mod varying;

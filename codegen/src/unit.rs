@@ -9,6 +9,7 @@ use crate::symbols::{called, project_name, symbol};
 use crate::text::FunctionText;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{AbiParam, Function, UserFuncName, types};
+use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{FuncId, Linkage, Module};
 use spadina_ir::func::{Func, InstData};
@@ -16,6 +17,7 @@ use spadina_ir::walk;
 use spadina_layout::program::ProgramInfo;
 use spadina_layout::site::SlotLayout;
 use std::collections::{BTreeMap, BTreeSet};
+use target_lexicon::Architecture;
 
 /// A function that was compiled.
 pub(crate) type Defined = FuncId;
@@ -156,7 +158,8 @@ impl<'m, M: Module> Unit<'m, M> {
             project.insert(size, self.module.declare_func_in_func(callee, &mut self.context.func));
         }
         let frontend = self.module.target_config();
-        let program = Program { func, env: env_layout(func, info), math: &math, project: &project, frontend };
+        let (env, lanes) = (env_layout(func, info), lanes_of(self.module.isa()));
+        let program = Program { func, env, math: &math, project: &project, frontend, lanes };
         build(program, FunctionBuilder::new(&mut self.context.func, &mut self.builder))?;
         let clif = if self.keep_texts { self.context.func.display().to_string() } else { String::new() };
         self.module.define_function(id, &mut self.context).map_err(|error| match error {
@@ -173,6 +176,14 @@ impl<'m, M: Module> Unit<'m, M> {
             }
         }
         Ok(id)
+    }
+}
+
+/// Iterations side by side on a target: where its vectors of doubles are known to be served.
+fn lanes_of(isa: &dyn TargetIsa) -> usize {
+    match isa.triple().architecture {
+        Architecture::X86_64 | Architecture::Aarch64(_) => 2,
+        _ => 1,
     }
 }
 

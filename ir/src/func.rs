@@ -177,6 +177,22 @@ pub struct EmitData {
     pub project: Option<Projection>,
 }
 
+impl EmitData {
+    /// Entries with mirror images written out: `(local row, local column, index of the value)`, row by row with ascending
+    /// columns. Values are added to the matrix in this order: it matters where local unknowns coincide at run time.
+    pub fn expanded(&self) -> Vec<(u32, u32, usize)> {
+        let mut all = Vec::with_capacity(2 * self.entries.len());
+        for (k, &(a, b)) in self.entries.iter().enumerate() {
+            all.push((a, b, k));
+            if self.symmetric && a != b {
+                all.push((b, a, k));
+            }
+        }
+        all.sort_by_key(|&(a, b, _)| (a, b));
+        all
+    }
+}
+
 /// An instruction.
 #[derive(Clone, PartialEq, Debug)]
 pub enum InstData {

@@ -475,15 +475,13 @@ impl<'a> Machine<'a> {
             let whole = project_entries(&emit.entries, &mut values, &rows, projection);
             whole.ok_or_else(|| self.ill_formed("a projected emission that is no whole block"))?;
         }
-        for (k, &(a, b)) in emit.entries.iter().enumerate() {
+        for (a, b, k) in emit.expanded() {
             let value = values.get(k).copied().unwrap_or(0.0);
-            let mut put = |a: u32, b: u32| -> Option<()> {
-                self.stats.entries += 1;
-                self.triplets.push((*rows.get(a as usize)?, *cols.get(b as usize)?, value));
-                Some(())
+            let (Some(&row), Some(&col)) = (rows.get(a as usize), cols.get(b as usize)) else {
+                return Err(self.ill_formed("an entry names no local row or column"));
             };
-            let done = put(a, b).and_then(|()| if emit.symmetric && a != b { put(b, a) } else { Some(()) });
-            done.ok_or_else(|| self.ill_formed("an entry names no local row or column"))?;
+            self.stats.entries += 1;
+            self.triplets.push((row, col, value));
         }
         Ok(())
     }

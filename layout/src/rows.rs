@@ -80,17 +80,18 @@ impl SiteRows {
             direct: true,
         };
         let col_base = if shape.symmetric { 0 } else { shape.row_blocks.len() };
+        let expanded = shape.expanded();
         match grain {
             Grain::Block => {
                 for a in 0..shape.row_blocks.len() {
-                    rows.push_blocks(shape, layout, a, col_base);
+                    rows.push_blocks(shape, layout, a, col_base, &expanded);
                 }
             }
             Grain::Entry => {
                 // Locals in order, so that a group's columns keep the order of the expanded entries.
                 let heights: u32 = shape.row_blocks.iter().map(|b| b.width).sum();
                 let mut by_row: Vec<Vec<(u32, u32)>> = vec![Vec::new(); heights as usize];
-                for (place, (a, b, _)) in shape.expanded().enumerate() {
+                for (place, &(a, b, _)) in expanded.iter().enumerate() {
                     if let Some(list) = by_row.get_mut(a as usize) {
                         list.push((b, place as u32));
                     }
@@ -105,7 +106,14 @@ impl SiteRows {
         rows
     }
 
-    fn push_blocks(&mut self, shape: &SiteShape, layout: SlotLayout, a: usize, col_base: usize) {
+    fn push_blocks(
+        &mut self,
+        shape: &SiteShape,
+        layout: SlotLayout,
+        a: usize,
+        col_base: usize,
+        expanded: &[(u32, u32, usize)],
+    ) {
         let first = self.cols.len() as u32;
         let block = layout.mode_of(shape) == SlotMode::Block;
         for b in 0..shape.col_blocks.len() {
@@ -114,7 +122,7 @@ impl SiteRows {
                 let place = (a * shape.col_blocks.len() + b) as u32;
                 self.targets.push(Target { shift: 0, place });
             } else {
-                for (place, (row, col, _)) in shape.expanded().enumerate() {
+                for (place, &(row, col, _)) in expanded.iter().enumerate() {
                     let (row, col) = (
                         SiteShape::locate(&shape.row_blocks, row),
                         SiteShape::locate(&shape.col_blocks, col),

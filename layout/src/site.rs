@@ -41,17 +41,24 @@ impl SiteShape {
         self.row_blocks.len() + if self.symmetric { 0 } else { self.col_blocks.len() }
     }
 
-    /// Entries with mirror images written out: `(local row, local column, index of the value)`. The mirror image follows its entry.
-    pub fn expanded(&self) -> impl Iterator<Item = (u32, u32, usize)> + '_ {
-        self.entries.iter().enumerate().flat_map(move |(k, &(a, b))| {
-            let mirror = (self.symmetric && a != b).then_some((b, a, k));
-            [Some((a, b, k)), mirror].into_iter().flatten()
-        })
+    /// Entries with mirror images written out: `(local row, local column, index of the value)`, row by row with ascending
+    /// columns. Values are added in this order: it matters where local unknowns coincide.
+    pub fn expanded(&self) -> Vec<(u32, u32, usize)> {
+        let mut all = Vec::with_capacity(2 * self.entries.len());
+        for (k, &(a, b)) in self.entries.iter().enumerate() {
+            all.push((a, b, k));
+            if self.symmetric && a != b {
+                all.push((b, a, k));
+            }
+        }
+        all.sort_by_key(|&(a, b, _)| (a, b));
+        all
     }
 
     /// Number of expanded entries.
     pub fn expanded_len(&self) -> usize {
-        self.expanded().count()
+        let mirrors = |&&(a, b): &&(u32, u32)| self.symmetric && a != b;
+        self.entries.len() + self.entries.iter().filter(mirrors).count()
     }
 
     /// Number of offsets in a block record.

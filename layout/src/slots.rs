@@ -142,7 +142,7 @@ impl Condense {
         }
         let mut firsts = alloc::vec![0; shape.block_pairs()];
         let mut entries = Vec::with_capacity(shape.expanded_len());
-        for (place, (row, col, _)) in shape.expanded().enumerate() {
+        for (place, (row, col, _)) in shape.expanded().into_iter().enumerate() {
             let (a, r) = SiteShape::locate(&shape.row_blocks, row)?;
             let (b, c) = SiteShape::locate(&shape.col_blocks, col)?;
             let pair = a * shape.col_blocks.len() + b;

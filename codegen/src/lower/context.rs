@@ -2,11 +2,12 @@
 
 use crate::error::{CodegenError, Result};
 use crate::lower::check::Checks;
+use crate::lower::lanes::Lanes;
 use crate::program::{Phase, position_base, row_buffer, scalar_outputs, visit};
-use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::entity::packed_option::PackedOption;
+use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{
-    FuncRef, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Type, Value as Clif, types,
+    FuncRef, Immediate, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Type, Value as Clif, types,
 };
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, Variable};
@@ -28,6 +29,8 @@ pub(crate) struct Program<'a> {
     pub(crate) project: &'a BTreeMap<usize, FuncRef>,
     /// Facts of the target.
     pub(crate) frontend: TargetFrontendConfig,
+    /// Iterations that one pass of an element loop may take side by side.
+    pub(crate) lanes: usize,
 }
 
 /// The kind of function, which decides what effects become.
@@ -95,8 +98,20 @@ pub(crate) struct Lower<'a, 'b> {
     /// Subtotals of the rank-0 outputs of the phase.
     pub(crate) sums: Vec<(Buffer, Variable)>,
     pub(crate) cursors: BTreeMap<u32, Cursor>,
-    values: SecondaryMap<Value, PackedOption<Clif>>,
-    positions: SecondaryMap<Value, Option<Linear>>,
+    /// Number of lanes.
+    pub(crate) lanes: usize,
+    /// True while instructions are lowered for all lanes at once; else for `lane` alone.
+    pub(crate) wide: bool,
+    /// The lane that scalar code works for.
+    pub(crate) lane: usize,
+    /// The values that differ between lanes.
+    pub(crate) varying: EntitySet<Value>,
+    /// Effects that wait for their lane's turn.
+    pub(crate) deferred: Vec<Inst>,
+    /// Byte orders that take the low or high halves of two vectors.
+    pub(crate) halves: Option<[Immediate; 2]>,
+    values: SecondaryMap<Value, Option<Lanes>>,
+    positions: SecondaryMap<Value, Vec<Linear>>,
     sizes: Vec<Clif>,
     bases: SecondaryMap<Buffer, PackedOption<Clif>>,
     position_bases: SecondaryMap<Buffer, Option<Linear>>,
@@ -137,6 +152,12 @@ impl<'a, 'b> Lower<'a, 'b> {
             live: None,
             sums: Vec::new(),
             cursors: BTreeMap::new(),
+            lanes: 1,
+            wide: false,
+            lane: 0,
+            varying: EntitySet::new(),
+            deferred: Vec::new(),
+            halves: None,
             values: SecondaryMap::new(),
             positions: SecondaryMap::new(),
             sizes: Vec::new(),
@@ -210,33 +231,49 @@ impl<'a, 'b> Lower<'a, 'b> {
         }
     }
 
-    /// A word on the stack that unwanted sums go to.
+    /// Room on the stack that unwanted sums go to, two at a time.
     pub(crate) fn junk(&mut self) -> Clif {
-        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 8, 3));
+        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 4));
         self.b.ins().stack_addr(types::I64, slot, 0)
     }
 
     // ---- maps -------------------------------------------------------------------------------------------------
 
+    /// The value is the same in all lanes.
     pub(crate) fn set(&mut self, value: Value, clif: Clif) {
-        self.values[value] = clif.into();
+        self.values[value] = Some(Lanes::Uniform(clif));
     }
 
-    pub(crate) fn get(&self, value: Value) -> Result<Clif> {
-        let found = self.values[value].expand();
+    pub(crate) fn set_lanes(&mut self, value: Value, lanes: Lanes) {
+        self.values[value] = Some(lanes);
+    }
+
+    /// The value in all lanes.
+    pub(crate) fn lanes_of(&self, value: Value) -> Result<Lanes> {
+        let found = self.values[value].clone();
         found.ok_or_else(|| CodegenError::malformed(format!("{value} is used where it is not visible")))
     }
 
-    pub(crate) fn get_all(&self, values: &[Value]) -> Result<Vec<Clif>> {
+    /// The value in the current lane.
+    pub(crate) fn get(&mut self, value: Value) -> Result<Clif> {
+        let lanes = self.lanes_of(value)?;
+        Ok(self.lane_value(&lanes))
+    }
+
+    pub(crate) fn get_all(&mut self, values: &[Value]) -> Result<Vec<Clif>> {
         values.iter().map(|&v| self.get(v)).collect()
     }
 
-    pub(crate) fn set_position(&mut self, value: Value, linear: Linear) {
-        self.positions[value] = Some(linear);
+    /// A position, the same in all lanes or one for each.
+    pub(crate) fn set_position(&mut self, value: Value, linear: Vec<Linear>) {
+        self.positions[value] = linear;
     }
 
+    /// The position in the current lane.
     pub(crate) fn position(&self, value: Value) -> Result<Linear> {
-        self.positions[value].ok_or_else(|| CodegenError::malformed(format!("{value} is not a position")))
+        let lanes = &self.positions[value];
+        let found = lanes.get(self.lane).or(lanes.first()).copied();
+        found.ok_or_else(|| CodegenError::malformed(format!("{value} is not a position")))
     }
 
     pub(crate) fn base(&self, buffer: Buffer) -> Result<Clif> {

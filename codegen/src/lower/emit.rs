@@ -2,10 +2,10 @@
 
 use crate::error::{CodegenError, Result};
 use crate::lower::context::{Cursor, Eval, Linear, Lower, Mode};
-use crate::lower::memory::shared_flags;
+use crate::lower::memory::{shared_flags, unaligned_flags};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value as Clif, types};
-use spadina_ir::func::EmitData;
+use spadina_ir::func::{EmitData, Value};
 use spadina_ir::project::Filter;
 use spadina_ir::types::Ty;
 use spadina_layout::program::SiteInfo;
@@ -15,6 +15,20 @@ use std::collections::BTreeMap;
 /// Slot records never change during a call.
 fn slot_flags() -> MemFlagsData {
     MemFlagsData::trusted().with_readonly()
+}
+
+/// Which offset of the record leads to an entry, the `n`-th in order, and how far behind it the entry lies.
+fn place_of(shape: &SiteShape, mode: SlotMode, n: usize, (row, col): (u32, u32)) -> Result<(usize, u32)> {
+    match mode {
+        SlotMode::Entry => Ok((n, 0)),
+        SlotMode::Block => {
+            let located =
+                SiteShape::locate(&shape.row_blocks, row).zip(SiteShape::locate(&shape.col_blocks, col));
+            let ((p, _), (q, c)) =
+                located.ok_or_else(|| CodegenError::malformed("an entry outside the blocks of its site"))?;
+            Ok((p * shape.col_blocks.len() + q, c))
+        }
+    }
 }
 
 impl Lower<'_, '_> {
@@ -175,7 +189,9 @@ impl Lower<'_, '_> {
         let mode = slots.mode_of(shape);
         let mut rows: BTreeMap<u32, (Clif, Option<Clif>)> = BTreeMap::new();
         let mut offsets: BTreeMap<usize, Clif> = BTreeMap::new();
-        for (n, (a, b, k)) in shape.expanded().enumerate() {
+        let all = shape.expanded();
+        let mut n = 0;
+        while let Some(&(a, b, k)) = all.get(n) {
             let (Some(&row), Some(&value)) = (emit.rows.get(a as usize), emit.values.get(k)) else {
                 return Err(CodegenError::malformed("an emission smaller than its shape"));
             };
@@ -190,16 +206,7 @@ impl Lower<'_, '_> {
                 rows.insert(a, known);
                 known
             };
-            let (number, inside) = match mode {
-                SlotMode::Entry => (n, 0),
-                SlotMode::Block => {
-                    let located =
-                        SiteShape::locate(&shape.row_blocks, a).zip(SiteShape::locate(&shape.col_blocks, b));
-                    let ((p, _), (q, c)) = located
-                        .ok_or_else(|| CodegenError::malformed("an entry outside the blocks of its site"))?;
-                    (p * shape.col_blocks.len() + q, c)
-                }
-            };
+            let (number, inside) = place_of(shape, mode, n, (a, b))?;
             let offset = if let Some(&known) = offsets.get(&number) {
                 known
             } else {
@@ -213,12 +220,25 @@ impl Lower<'_, '_> {
                 let target = self.offset(address, i64::from(bytes));
                 (address, bytes) = (self.b.ins().select(wanted, target, junk), 0);
             }
+            n += 1;
             if let Some(block) = projected {
                 let offset = entry_offset(emit.rows.len(), a.min(b), a.max(b));
                 let value = self.b.ins().load(types::F64, MemFlagsData::trusted(), block, offset);
                 let before = self.b.ins().load(types::F64, shared_flags(), address, bytes);
                 let after = self.b.ins().fadd(before, value);
                 self.b.ins().store(shared_flags(), after, address, bytes);
+                continue;
+            }
+            let next = match all.get(n) {
+                Some(&(c, d, l)) if c == a && place_of(shape, mode, n, (c, d))? == (number, inside + 1) => {
+                    emit.values.get(l).copied()
+                }
+                _ => None,
+            };
+            let doubles = |v: &Value| self.func.ty(*v) == Ty::F64;
+            if let Some(next) = next.filter(|next| doubles(next) && doubles(&value)) {
+                self.add_two_to_memory(address, bytes, value, next)?;
+                n += 1;
             } else {
                 self.add_to_memory(address, bytes, value, Ty::F64)?;
             }
@@ -246,9 +266,9 @@ impl Lower<'_, '_> {
                     *start.insert(found)
                 };
                 let owned = filter.map(|filter| self.owned(filter, position));
-                for (_, &value) in emit.entries.iter().zip(&emit.values).filter(|(e, _)| e.0 == a) {
-                    let value = self.get(value)?;
-                    let value = self.convert(value, types::F64);
+                let entries = emit.entries.iter().zip(&emit.values).filter(|(e, _)| e.0 == a);
+                let values: Vec<Value> = entries.map(|(_, &value)| value).collect();
+                for pair in values.chunks(2) {
                     let (address, bytes) = match owned {
                         None => (start, i32::try_from(8 * stored).unwrap_or(i32::MAX)),
                         Some(owned) => {
@@ -256,8 +276,20 @@ impl Lower<'_, '_> {
                             (self.b.ins().select(owned, target, junk), 0)
                         }
                     };
-                    self.b.ins().store(shared_flags(), value, address, bytes);
-                    stored += 1;
+                    stored += pair.len() as i64;
+                    let doubles = |v: &Value| self.func.ty(*v) == Ty::F64;
+                    if let &[first, second] = pair
+                        && pair.iter().all(doubles)
+                    {
+                        let both = self.side_by_side(first, second)?;
+                        self.b.ins().store(unaligned_flags(), both, address, bytes);
+                        continue;
+                    }
+                    for (n, &value) in (0..).step_by(8).zip(pair) {
+                        let value = self.get(value)?;
+                        let value = self.convert(value, types::F64);
+                        self.b.ins().store(shared_flags(), value, address, bytes + n);
+                    }
                 }
             }
         }

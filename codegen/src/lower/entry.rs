@@ -2,11 +2,14 @@
 
 use crate::error::{CodegenError, Result};
 use crate::lower::context::{Cursor, Eval, Filter, Lower, Mode, Program};
+use crate::lower::lanes::Lanes;
 use crate::lower::live;
 use crate::program::{Phase, Split};
+use crate::varying::varying;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Value as Clif, types};
 use cranelift_frontend::FunctionBuilder;
+use spadina_ir::func::{Inst, Value};
 use spadina_layout::abi::COUNTED;
 use spadina_layout::program::PhaseInfo;
 use spadina_layout::site::SlotLayout;
@@ -46,8 +49,8 @@ impl Lower<'_, '_> {
         Range { header, exit, end, i }
     }
 
-    fn end_range(&mut self, range: &Range) {
-        let next = self.offset(range.i, 1);
+    fn end_range(&mut self, range: &Range, step: usize) {
+        let next = self.offset(range.i, step as i64);
         let more = self.b.ins().icmp(IntCC::SignedLessThan, next, range.end);
         self.b.ins().brif(more, range.header, &[next.into()], range.exit, &[]);
         self.b.seal_block(range.header);
@@ -55,7 +58,7 @@ impl Lower<'_, '_> {
         self.b.switch_to_block(range.exit);
     }
 
-    fn prologue(&mut self, insts: &[spadina_ir::func::Inst]) -> Result<()> {
+    fn prologue(&mut self, insts: &[Inst]) -> Result<()> {
         self.pure = true;
         for &inst in insts {
             self.inst(inst)?;
@@ -66,23 +69,115 @@ impl Lower<'_, '_> {
 
     /// Iteration `i` of a phase.
     fn iteration(&mut self, phase: &Phase, i: Clif) -> Result<()> {
+        self.clear_sums();
+        self.start_cursors(i);
+        let Some(split) = phase.split else { return self.inst(phase.root) };
+        let value = self.induction(split, i)?;
+        let iv = self.induction_variable(split)?;
+        self.set(iv, value);
+        let known = self.note_range(iv, split.lo, split.hi);
+        self.region(split.body)?;
+        self.forget_range(known);
+        Ok(())
+    }
+
+    fn clear_sums(&mut self) {
         for n in 0..self.sums.len() {
             let zero = self.b.ins().f64const(0.0);
             self.b.def_var(self.sums[n].1, zero);
         }
-        self.start_cursors(i);
-        let Some(Split { lo, hi, step, body }) = phase.split else { return self.inst(phase.root) };
-        let iv = self.func.regions[body].params.first().copied();
-        let iv = iv.ok_or_else(|| CodegenError::malformed("a loop without induction variable"))?;
-        let mut value = self.scale(i, step);
-        if self.func.as_int(lo) != Some(0) {
-            let first = self.get(lo)?;
-            value = self.b.ins().iadd(first, value);
+    }
+
+    fn induction_variable(&self, split: Split) -> Result<Value> {
+        let iv = self.func.regions[split.body].params.first().copied();
+        iv.ok_or_else(|| CodegenError::malformed("a loop without induction variable"))
+    }
+
+    /// The induction variable in iteration `i`.
+    fn induction(&mut self, split: Split, i: Clif) -> Result<Clif> {
+        let value = self.scale(i, split.step);
+        if self.func.as_int(split.lo) == Some(0) {
+            return Ok(value);
         }
-        self.set(iv, value);
-        let known = self.note_range(iv, lo, hi);
-        self.region(body)?;
-        self.forget_range(known);
+        let first = self.get(split.lo)?;
+        Ok(self.b.ins().iadd(first, value))
+    }
+
+    /// Decides whether the iterations of a phase run side by side; true if so.
+    fn choose_lanes(&mut self, phase: &Phase) -> bool {
+        let wanted = self.program.lanes;
+        if wanted < 2 {
+            return false;
+        }
+        let Some(varying) = varying(self.func, phase) else { return false };
+        (self.lanes, self.varying) = (wanted, varying);
+        true
+    }
+
+    /// The iterations from `place` on that run side by side: places `place`, `place + 1`, .. below `end`, and for all but the first whether
+    /// there is one. A lane without one repeats the first.
+    fn places(&mut self, place: Clif, end: Clif) -> Vec<(Clif, Option<Clif>)> {
+        let mut places = vec![(place, None)];
+        for lane in 1..self.lanes {
+            let next = self.offset(place, lane as i64);
+            let active = self.b.ins().icmp(IntCC::SignedLessThan, next, end);
+            places.push((self.b.ins().select(active, next, place), Some(active)));
+        }
+        places
+    }
+
+    /// Iterations `numbers` of a phase side by side; lanes that are not active compute, but have no effects. `finish` ends a lane.
+    fn iterations(
+        &mut self,
+        phase: &Phase,
+        numbers: &[(Clif, Option<Clif>)],
+        mut finish: impl FnMut(&mut Self, usize),
+    ) -> Result<()> {
+        let Some(split) = phase.split else { return Err(CodegenError::malformed("lanes without a loop")) };
+        let mut inductions = Vec::new();
+        for &(number, _) in numbers {
+            inductions.push(self.induction(split, number)?);
+        }
+        let iv = self.induction_variable(split)?;
+        self.set_lanes(iv, Lanes::Each(inductions));
+        self.wide = true;
+        self.region(split.body)?;
+        self.wide = false;
+        let effects = std::mem::take(&mut self.deferred);
+        let done = self.b.create_block();
+        for (lane, &(number, active)) in numbers.iter().enumerate() {
+            if let Some(active) = active {
+                let next = self.b.create_block();
+                self.b.ins().brif(active, next, &[], done, &[]);
+                self.b.seal_block(next);
+                self.b.switch_to_block(next);
+            }
+            self.lane = lane;
+            self.clear_sums();
+            self.start_cursors(number);
+            self.effects(&effects)?;
+            finish(self, lane);
+        }
+        self.lane = 0;
+        self.b.ins().jump(done, &[]);
+        self.b.seal_block(done);
+        self.b.switch_to_block(done);
+        Ok(())
+    }
+
+    /// Effects of the current lane, in order; neighbors in memory together.
+    fn effects(&mut self, effects: &[Inst]) -> Result<()> {
+        let mut rest = effects;
+        while let Some((&first, after)) = rest.split_first() {
+            if let Some(&second) = after.first()
+                && self.accum_pair(first, second)?
+            {
+                rest = &after[1..];
+                continue;
+            }
+            self.scalar_inst(first)?;
+            rest = after;
+        }
         Ok(())
     }
 
@@ -100,6 +195,27 @@ impl Lower<'_, '_> {
         }
         let none = self.int(0);
         Ok(self.b.ins().select(some, trips, none))
+    }
+
+    /// Stores the sums of a listed element, where they are counted.
+    fn store_sums(&mut self, trips: Clif, element: Clif, number: Clif) {
+        let (store, next) = (self.b.create_block(), self.b.create_block());
+        let counted = self.b.ins().band_imm_u(element, i64::from(COUNTED));
+        self.b.ins().brif(counted, store, &[], next, &[]);
+        self.b.seal_block(store);
+        self.b.switch_to_block(store);
+        let sums = self.word(self.program.env.element_sums());
+        for n in 0..self.sums.len() {
+            let row = self.scale(trips, n as i64);
+            let at = self.b.ins().iadd(row, number);
+            let scaled = self.b.ins().ishl_imm_u(at, 3);
+            let address = self.b.ins().iadd(sums, scaled);
+            let subtotal = self.b.use_var(self.sums[n].1);
+            self.b.ins().store(MemFlagsData::trusted(), subtotal, address, 0);
+        }
+        self.b.ins().jump(next, &[]);
+        self.b.seal_block(next);
+        self.b.switch_to_block(next);
     }
 
     fn eval_mode(&mut self, slots: SlotLayout, owned: bool) -> Mode {
@@ -164,14 +280,24 @@ pub(crate) fn eval(
         let zero = lower.b.ins().f64const(0.0);
         lower.b.def_var(total, zero);
     }
+    let wide = lower.choose_lanes(phase);
     let range = lower.begin_range(params[1], params[2]);
-    lower.iteration(phase, range.i)?;
-    for (n, &total) in totals.iter().enumerate() {
-        let (before, subtotal) = (lower.b.use_var(total), lower.b.use_var(lower.sums[n].1));
-        let after = lower.float_add(before, subtotal);
-        lower.b.def_var(total, after);
+    let add = |lower: &mut Lower<'_, '_>| {
+        for (n, &total) in totals.iter().enumerate() {
+            let (before, subtotal) = (lower.b.use_var(total), lower.b.use_var(lower.sums[n].1));
+            let after = lower.float_add(before, subtotal);
+            lower.b.def_var(total, after);
+        }
+    };
+    if wide {
+        let numbers = lower.places(range.i, range.end);
+        lower.iterations(phase, &numbers, |lower, _| add(lower))?;
+    } else {
+        lower.iteration(phase, range.i)?;
+        add(&mut lower);
     }
-    lower.end_range(&range);
+    let step = lower.lanes;
+    lower.end_range(&range, step);
     for (n, &total) in (0..).zip(&totals) {
         let sum = lower.b.use_var(total);
         lower.b.ins().store(MemFlagsData::trusted(), sum, params[3], 8 * n);
@@ -198,33 +324,31 @@ pub(crate) fn eval_owned(
     let summed = !lower.sums.is_empty();
     let trips = if summed { Some(lower.trip_value(phase)?) } else { None };
     let zero = lower.int(0);
+    let wide = lower.choose_lanes(phase);
     let range = lower.begin_range(zero, params[2]);
-    let scaled = lower.b.ins().ishl_imm_u(range.i, 2);
-    let address = lower.b.ins().iadd(params[1], scaled);
-    let flags = MemFlagsData::trusted().with_readonly();
-    let element = lower.b.ins().uload32(flags, address, 0);
-    let number = lower.b.ins().band_imm_u(element, i64::from(COUNTED - 1));
-    lower.iteration(phase, number)?;
-    if let Some(trips) = trips {
-        let (store, next) = (lower.b.create_block(), lower.b.create_block());
-        let counted = lower.b.ins().band_imm_u(element, i64::from(COUNTED));
-        lower.b.ins().brif(counted, store, &[], next, &[]);
-        lower.b.seal_block(store);
-        lower.b.switch_to_block(store);
-        let sums = lower.word(program.env.element_sums());
-        for n in 0..lower.sums.len() {
-            let row = lower.scale(trips, n as i64);
-            let at = lower.b.ins().iadd(row, number);
-            let scaled = lower.b.ins().ishl_imm_u(at, 3);
-            let address = lower.b.ins().iadd(sums, scaled);
-            let subtotal = lower.b.use_var(lower.sums[n].1);
-            lower.b.ins().store(MemFlagsData::trusted(), subtotal, address, 0);
-        }
-        lower.b.ins().jump(next, &[]);
-        lower.b.seal_block(next);
-        lower.b.switch_to_block(next);
+    let mut elements = Vec::new();
+    let mut numbers = Vec::new();
+    for (place, active) in lower.places(range.i, range.end) {
+        let scaled = lower.b.ins().ishl_imm_u(place, 2);
+        let address = lower.b.ins().iadd(params[1], scaled);
+        let flags = MemFlagsData::trusted().with_readonly();
+        let element = lower.b.ins().uload32(flags, address, 0);
+        elements.push(element);
+        numbers.push((lower.b.ins().band_imm_u(element, i64::from(COUNTED - 1)), active));
     }
-    lower.end_range(&range);
+    let store = |lower: &mut Lower<'_, '_>, lane: usize| {
+        if let Some(trips) = trips {
+            lower.store_sums(trips, elements[lane], numbers[lane].0);
+        }
+    };
+    if wide {
+        lower.iterations(phase, &numbers, store)?;
+    } else {
+        lower.iteration(phase, numbers[0].0)?;
+        store(&mut lower, 0);
+    }
+    let step = lower.lanes;
+    lower.end_range(&range, step);
     lower.b.ins().return_(&[]);
     lower.b.finalize(program.frontend);
     Ok(())
@@ -259,7 +383,7 @@ pub(crate) fn count(
         let address = lower.b.ins().iadd(params[3], scaled);
         lower.b.ins().istore32(MemFlagsData::trusted(), count, address, 0);
     }
-    lower.end_range(&range);
+    lower.end_range(&range, 1);
     lower.finish_checks();
     lower.b.finalize(program.frontend);
     Ok(())
@@ -280,7 +404,7 @@ pub(crate) fn index(
     lower.declare_cursors();
     let range = lower.begin_range(params[1], params[2]);
     lower.iteration(phase, range.i)?;
-    lower.end_range(&range);
+    lower.end_range(&range, 1);
     lower.finish_checks();
     lower.b.finalize(program.frontend);
     Ok(())

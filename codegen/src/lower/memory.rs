@@ -5,7 +5,7 @@ use crate::lower::context::{Eval, Filter, Linear, Lower, Mode, clif_type};
 use crate::program::{literal_product, row_buffer};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
-use spadina_ir::func::{Buffer, InstData, Role, Value};
+use spadina_ir::func::{Buffer, Inst, InstData, Role, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
 
@@ -14,9 +14,14 @@ pub(crate) fn shared_flags() -> MemFlagsData {
     MemFlagsData::trusted()
 }
 
+/// Flags of two doubles that the function also writes.
+pub(crate) fn unaligned_flags() -> MemFlagsData {
+    MemFlagsData::new().with_notrap()
+}
+
 impl Lower<'_, '_> {
     /// Splits a subscript into a run-time part and a literal.
-    fn split_subscript(&self, value: Value) -> Result<(Option<Clif>, i64)> {
+    fn split_subscript(&mut self, value: Value) -> Result<(Option<Clif>, i64)> {
         if let Some(n) = self.func.as_int(value) {
             return Ok((None, n));
         }
@@ -144,6 +149,71 @@ impl Lower<'_, '_> {
             (address, offset) = (self.b.ins().select(owned, target, junk), 0);
         }
         self.add_to_memory(address, offset, value, elem)
+    }
+
+    /// Adds the values of two accumulations to neighbors in memory, if that is what they are.
+    pub(crate) fn accum_pair(&mut self, first: Inst, second: Inst) -> Result<bool> {
+        let func = self.func;
+        let (InstData::Accum(buffer, index, a), InstData::Accum(other, next, b)) =
+            (&func.insts[first], &func.insts[second])
+        else {
+            return Ok(false);
+        };
+        let filtered = matches!(self.mode, Mode::Eval(Eval { filter: Some(_), .. }));
+        let (Some((last, before)), Some((last_next, before_next))) = (index.split_last(), next.split_last())
+        else {
+            return Ok(false);
+        };
+        let pairs = buffer == other
+            && before == before_next
+            && func.buffers[*buffer].elem == Ty::F64
+            && func.ty(*a) == Ty::F64
+            && func.ty(*b) == Ty::F64
+            && !(filtered && self.is_filtered(*buffer))
+            && self.follows(*last, *last_next);
+        if !pairs {
+            return Ok(false);
+        }
+        let base = self.base(*buffer)?;
+        let linear = self.flatten(*buffer, index)?;
+        let (address, offset) = self.element(base, linear, Self::shift(Ty::F64));
+        self.add_two_to_memory(address, offset, *a, *b)?;
+        Ok(true)
+    }
+
+    /// True where the second subscript surely is the first plus one.
+    fn follows(&self, first: Value, second: Value) -> bool {
+        let parts = |value: Value| match (self.func.as_int(value), self.func.def(value)) {
+            (Some(n), _) => (None, n),
+            (None, Some(InstData::Op(Op::IntAdd, args))) => {
+                match (self.func.as_int(args[0]), self.func.as_int(args[1])) {
+                    (_, Some(n)) => (Some(args[0]), n),
+                    (Some(n), None) => (Some(args[1]), n),
+                    (None, None) => (Some(value), 0),
+                }
+            }
+            (None, _) => (Some(value), 0),
+        };
+        let (first, second) = (parts(first), parts(second));
+        first.0 == second.0 && first.1.checked_add(1) == Some(second.1)
+    }
+
+    /// `address[0] += a` and `address[1] += b`, doubles of one lane.
+    pub(crate) fn add_two_to_memory(&mut self, address: Clif, offset: i32, a: Value, b: Value) -> Result<()> {
+        let before = self.b.ins().load(types::F64X2, unaligned_flags(), address, offset);
+        let negated = |v: Value| match self.func.def(v) {
+            Some(InstData::Op(Op::Neg, args)) => Some(args[0]),
+            _ => None,
+        };
+        let after = if let (Some(a), Some(b)) = (negated(a), negated(b)) {
+            let pair = self.side_by_side(a, b)?;
+            self.float_sub(before, pair)
+        } else {
+            let pair = self.side_by_side(a, b)?;
+            self.float_add(before, pair)
+        };
+        self.b.ins().store(unaligned_flags(), after, address, offset);
+        Ok(())
     }
 
     /// Whether the row at a position belongs to the caller.

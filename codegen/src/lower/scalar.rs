@@ -49,6 +49,22 @@ impl Lower<'_, '_> {
         Ok(self.float_add(sum, value))
     }
 
+    /// Sums of negated values as differences: that saves the negation and gives the same bits.
+    pub(crate) fn signed_sum(&self, op: Op, operands: &[Value]) -> (Op, Vec<Value>) {
+        let positive = |v: Value| match self.func.def(v) {
+            Some(InstData::Op(Op::Neg, args)) => Some(args[0]),
+            _ => None,
+        };
+        match (op, operands) {
+            (Op::Add, &[a, b]) => match (positive(a), positive(b)) {
+                (_, Some(b)) => (Op::Sub, vec![a, b]),
+                (Some(a), None) => (Op::Sub, vec![b, a]),
+                (None, None) => (op, operands.to_vec()),
+            },
+            _ => (op, operands.to_vec()),
+        }
+    }
+
     /// The float `value` in type `ty`.
     pub(crate) fn convert(&mut self, value: Clif, ty: Type) -> Clif {
         match (self.b.func.dfg.value_type(value), ty) {
@@ -60,7 +76,8 @@ impl Lower<'_, '_> {
 
     /// An operation on lowered arguments.
     pub(crate) fn op(&mut self, op: Op, operands: &[Value]) -> Result<Clif> {
-        let args = self.get_all(operands)?;
+        let (op, operands) = &self.signed_sum(op, operands);
+        let (op, args) = (*op, self.get_all(operands)?);
         if args.len() != op.arity() {
             return Err(CodegenError::malformed(format!("`{}` takes {} arguments", op.name(), op.arity())));
         }
@@ -68,11 +85,7 @@ impl Lower<'_, '_> {
         let b = args.get(1).copied().unwrap_or(a);
         let ty = self.b.func.dfg.value_type(a);
         Ok(match op {
-            Op::Add => match (self.func.def(operands[0]), self.func.def(operands[1])) {
-                (_, Some(InstData::Op(Op::Neg, _))) => self.add_signed(a, operands[1], ty)?,
-                (Some(InstData::Op(Op::Neg, _)), _) => self.add_signed(b, operands[0], ty)?,
-                _ => self.float_add(a, b),
-            },
+            Op::Add => self.float_add(a, b),
             Op::Sub => self.float_sub(a, b),
             Op::Mul => self.b.ins().fmul(a, b),
             Op::Div => self.b.ins().fdiv(a, b),

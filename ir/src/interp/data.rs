@@ -201,8 +201,8 @@ impl Stats {
 pub struct Outputs {
     /// Row-major data of every buffer of role `Output`.
     pub arrays: BTreeMap<Buffer, ArrayData>,
-    /// The emitted matrix as `(row, column, value)`, in emission order; repeated places add up. A mirrored entry
-    /// stands right after the one it mirrors.
+    /// The emitted matrix as `(row, column, value)`, in emission order, those of one emission in the order of
+    /// [`crate::func::EmitData::expanded`]; repeated places add up.
     pub triplets: Vec<(usize, usize, f64)>,
     /// Rows and columns of the matrix.
     pub shape: (usize, usize),

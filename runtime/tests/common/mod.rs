@@ -308,7 +308,7 @@ impl Compiled<'_> {
             for (e, emission) in list.iter().enumerate() {
                 let record = (first + e) * self.layout.record_len(shape);
                 let block_mode = self.layout.mode_of(shape) == SlotMode::Block;
-                for (place, (a, b, k)) in shape.expanded().enumerate() {
+                for (place, (a, b, k)) in shape.expanded().into_iter().enumerate() {
                     let (ra, r) = SiteShape::locate(&shape.row_blocks, a).unwrap();
                     let (cb, c) = SiteShape::locate(&shape.col_blocks, b).unwrap();
                     let row = (emission.bases[ra] + r) as usize;

@@ -1,0 +1,208 @@
+//! What a value is in code that runs several iterations side by side: the same for all, or one value a lane.
+//!
+//! # Problem
+//! A loop over elements computes the same for every element. Taken `L` elements at a time, one vector instruction does the
+//! work of several; but subscripts, truth values and calls stay scalar, and sums must not change their order.
+//!
+//! # Method
+//! A [`Lanes`] stands for one IR value in `L` iterations. Double precision is packed two lanes to a vector; everything else is one
+//! scalar a lane. Conversions happen where a value is used: [`Lower::lane_value`] takes one lane out, [`Lower::packed`] makes
+//! vectors. So any operation can be lowered lane by lane, by the same code that serves one lane, and those worth it in vectors.
+//!
+//! # Limits
+//! `L` is a multiple of the lanes of a vector. Single precision is not packed.
+
+use crate::error::Result;
+use crate::lower::context::{Lower, clif_type};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::immediates::V128Imm;
+use cranelift_codegen::ir::{Block, Endianness, InstBuilder, MemFlagsData, Type, Value as Clif, types};
+use spadina_ir::func::Value;
+use spadina_ir::types::Ty;
+
+/// Lanes in one vector of doubles.
+pub(crate) const PER_VECTOR: usize = 2;
+
+/// One value in every lane.
+#[derive(Clone, Debug)]
+pub(crate) enum Lanes {
+    /// The same scalar in all lanes.
+    Uniform(Clif),
+    /// A scalar for each lane.
+    Each(Vec<Clif>),
+    /// Vectors of [`PER_VECTOR`] lanes in order: of doubles, or of masks (`I64X2`, all bits or none) for truth values.
+    Packed(Vec<Clif>),
+}
+
+/// The vector type that lanes of a scalar type are packed into, if they are.
+pub(crate) fn vector_type(ty: Ty) -> Option<Type> {
+    match ty {
+        Ty::F64 => Some(types::F64X2),
+        Ty::F32 | Ty::Int | Ty::Bool => None,
+    }
+}
+
+/// Bytes of the first vector (`0..16`) and of the second (`16..32`) that make the lower or upper halves of both.
+const LOW_HALVES: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23];
+const HIGH_HALVES: [u8; 16] = [8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31];
+
+fn little() -> MemFlagsData {
+    MemFlagsData::new().with_endianness(Endianness::Little)
+}
+
+impl Lower<'_, '_> {
+    /// The type of a lowered value.
+    pub(crate) fn clif_ty(&self, value: Clif) -> Type {
+        self.b.func.dfg.value_type(value)
+    }
+
+    /// A value in the current lane.
+    pub(crate) fn lane_value(&mut self, lanes: &Lanes) -> Clif {
+        match lanes {
+            Lanes::Uniform(clif) => *clif,
+            Lanes::Each(each) => each[self.lane],
+            Lanes::Packed(vectors) => {
+                let vector = vectors[self.lane / PER_VECTOR];
+                let lane = self.b.ins().extractlane(vector, (self.lane % PER_VECTOR) as u8);
+                if self.clif_ty(vector) == types::I64X2 {
+                    return self.b.ins().icmp_imm_s(IntCC::NotEqual, lane, 0);
+                }
+                lane
+            }
+        }
+    }
+
+    /// Doubles or truth values in vectors.
+    pub(crate) fn packed(&mut self, lanes: &Lanes) -> Vec<Clif> {
+        match lanes {
+            Lanes::Packed(vectors) => vectors.clone(),
+            Lanes::Uniform(clif) => {
+                let scalar = self.vector_scalar(*clif);
+                let vector = self.vector_of(scalar);
+                let vector = self.b.ins().splat(vector, scalar);
+                vec![vector; self.lanes / PER_VECTOR]
+            }
+            Lanes::Each(each) => each.chunks(PER_VECTOR).map(|pair| self.join(pair)).collect(),
+        }
+    }
+
+    /// One vector of as many scalars.
+    pub(crate) fn join(&mut self, scalars: &[Clif]) -> Clif {
+        let first = self.vector_scalar(scalars[0]);
+        let ty = self.vector_of(first);
+        let mut vector = self.b.ins().scalar_to_vector(ty, first);
+        for (lane, &scalar) in (1..).zip(&scalars[1..]) {
+            let scalar = self.vector_scalar(scalar);
+            vector = self.b.ins().insertlane(vector, scalar, lane);
+        }
+        vector
+    }
+
+    /// What stands for a scalar in a vector: truth values become masks.
+    fn vector_scalar(&mut self, scalar: Clif) -> Clif {
+        if self.clif_ty(scalar) == types::I8 { self.b.ins().bmask(types::I64, scalar) } else { scalar }
+    }
+
+    fn vector_of(&self, scalar: Clif) -> Type {
+        if self.clif_ty(scalar) == types::F64 { types::F64X2 } else { types::I64X2 }
+    }
+
+    /// Scalars, one a lane, in the form in which values of a type are kept.
+    pub(crate) fn gather(&mut self, ty: Ty, scalars: Vec<Clif>) -> Lanes {
+        match vector_type(ty) {
+            Some(_) => Lanes::Packed(scalars.chunks(PER_VECTOR).map(|pair| self.join(pair)).collect()),
+            None => Lanes::Each(scalars),
+        }
+    }
+
+    /// Lowers something lane by lane.
+    pub(crate) fn each(&mut self, ty: Ty, mut one: impl FnMut(&mut Self) -> Result<Clif>) -> Result<Lanes> {
+        let mut scalars = Vec::with_capacity(self.lanes);
+        self.wide = false;
+        for lane in 0..self.lanes {
+            self.lane = lane;
+            scalars.push(one(self)?);
+        }
+        (self.lane, self.wide) = (0, true);
+        Ok(self.gather(ty, scalars))
+    }
+
+    /// The low (or high) lanes of two vectors of doubles, side by side.
+    pub(crate) fn halves(&mut self, a: Clif, b: Clif, high: bool) -> Clif {
+        let masks = if let Some(masks) = self.halves {
+            masks
+        } else {
+            let all = &mut self.b.func.dfg.immediates;
+            *self.halves.insert([LOW_HALVES, HIGH_HALVES].map(|bytes| all.push(V128Imm(bytes).into())))
+        };
+        let mask = masks[usize::from(high)];
+        let a = self.b.ins().bitcast(types::I8X16, little(), a);
+        let b = self.b.ins().bitcast(types::I8X16, little(), b);
+        let mixed = self.b.ins().shuffle(a, b, mask);
+        self.b.ins().bitcast(types::F64X2, little(), mixed)
+    }
+
+    /// A mask as doubles.
+    pub(crate) fn as_doubles(&mut self, mask: Clif) -> Clif {
+        self.b.ins().bitcast(types::F64X2, little(), mask)
+    }
+
+    /// Two doubles of the current lane side by side, as memory keeps neighbors.
+    pub(crate) fn side_by_side(&mut self, a: Value, b: Value) -> Result<Clif> {
+        let (a, b) = (self.lanes_of(a)?, self.lanes_of(b)?);
+        if matches!((&a, &b), (Lanes::Packed(_), _) | (_, Lanes::Packed(_))) {
+            let (at, high) = (self.lane / PER_VECTOR, self.lane % PER_VECTOR == 1);
+            let (a, b) = (self.packed(&a)[at], self.packed(&b)[at]);
+            return Ok(self.halves(a, b, high));
+        }
+        let pair = [self.lane_value(&a), self.lane_value(&b)];
+        Ok(self.join(&pair))
+    }
+
+    // ---- across blocks ----------------------------------------------------------------------------------------
+
+    /// True for a value that differs between the lanes that are lowered together.
+    pub(crate) fn varies(&self, value: Value) -> bool {
+        self.wide && self.varying.contains(value)
+    }
+
+    /// Parameters of a block that receive a value like `like`.
+    pub(crate) fn params(&mut self, block: Block, like: Value) -> Lanes {
+        let ty = self.func.ty(like);
+        if !self.varies(like) {
+            return Lanes::Uniform(self.b.append_block_param(block, clif_type(ty)));
+        }
+        match vector_type(ty) {
+            Some(vector) => {
+                let count = self.lanes / PER_VECTOR;
+                Lanes::Packed((0..count).map(|_| self.b.append_block_param(block, vector)).collect())
+            }
+            None => Lanes::Each(
+                (0..self.lanes).map(|_| self.b.append_block_param(block, clif_type(ty))).collect(),
+            ),
+        }
+    }
+
+    /// The arguments for [`Lower::params`] of a value like `like`.
+    pub(crate) fn args(&mut self, lanes: &Lanes, like: Value) -> Vec<Clif> {
+        if !self.varies(like) {
+            return vec![self.lane_value(lanes)];
+        }
+        match vector_type(self.func.ty(like)) {
+            Some(_) => self.packed(lanes),
+            None => self.scalars(lanes),
+        }
+    }
+
+    /// One scalar a lane.
+    pub(crate) fn scalars(&mut self, lanes: &Lanes) -> Vec<Clif> {
+        let before = self.lane;
+        let mut scalars = Vec::with_capacity(self.lanes);
+        for lane in 0..self.lanes {
+            self.lane = lane;
+            scalars.push(self.lane_value(lanes));
+        }
+        self.lane = before;
+        scalars
+    }
+}

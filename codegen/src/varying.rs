@@ -1,0 +1,258 @@
+//! Whether the iterations of a phase can run side by side, and which values then differ between them.
+//!
+//! # Method
+//! 1. Effects must stand at the top level of the loop body: they are put off until all values are known and then done lane by lane,
+//!    each lane in program order. So every sum has the order of one lane, and the same bits.
+//! 2. A value *varies* if it depends on the induction variable: by an operand, by the condition of its `if`, or by the bounds of its
+//!    loop. Recurrences are iterated to a fixed point.
+//! 3. The gain is estimated: operations that vectors do against work that stays scalar, lane by lane.
+//!
+//! # Limits
+//! No lanes where a phase reads an array that it writes, where effects stand in inner loops or branches, and where most work
+//! is of the kind that vectors do not do (calls, integers, branches that differ between lanes).
+
+use crate::program::Phase;
+use cranelift_codegen::entity::EntitySet;
+use spadina_ir::func::{Carry, Func, Inst, InstData, Region, Value};
+use spadina_ir::op::Op;
+use spadina_ir::types::Ty;
+use spadina_ir::walk;
+
+/// Operations in vectors below which lanes are not worth their code.
+const FEWEST: u32 = 4;
+
+/// Largest number of operations of a branch that is computed whether taken or not.
+const CHEAP: usize = 48;
+
+/// The values of a phase that differ between iterations, or `None` where its iterations run one by one.
+pub(crate) fn varying(func: &Func, phase: &Phase) -> Option<EntitySet<Value>> {
+    let split = phase.split?;
+    let body = &func.regions[split.body];
+    let top = body.insts.iter().all(|&inst| match &func.insts[inst] {
+        InstData::Accum(..) | InstData::Emit(_) => true,
+        InstData::Reset(_) | InstData::Check(..) => false,
+        _ => !walk::has_effects(func, inst),
+    });
+    let written = walk::written_buffers(func, phase.root);
+    let mut reads_own = false;
+    walk::visit_insts(func, split.body, &mut |_, inst| {
+        reads_own |= matches!(&func.insts[inst], InstData::Load(buffer, _) if written.contains(buffer));
+    });
+    if !top || reads_own {
+        return None;
+    }
+    let mut marks = Marks { func, varying: EntitySet::new(), changed: true };
+    marks.varying.extend(body.params.iter().copied());
+    while marks.changed {
+        marks.changed = false;
+        marks.region(split.body, false);
+    }
+    let mut work = Work::default();
+    work.region(func, &marks.varying, split.body);
+    (work.vector >= FEWEST && work.vector >= work.scalar).then_some(marks.varying)
+}
+
+struct Marks<'a> {
+    func: &'a Func,
+    varying: EntitySet<Value>,
+    changed: bool,
+}
+
+impl Marks<'_> {
+    fn mark(&mut self, value: Value, varies: bool) {
+        if varies && self.varying.insert(value) {
+            self.changed = true;
+        }
+    }
+
+    fn any(&self, values: &[Value]) -> bool {
+        values.iter().any(|&v| self.varying.contains(v))
+    }
+
+    /// Marks what varies in a region; with `all`, everything in it does.
+    fn region(&mut self, region: Region, all: bool) {
+        let func = self.func;
+        for &inst in &func.regions[region].insts {
+            self.inst(inst, all);
+        }
+    }
+
+    fn inst(&mut self, inst: Inst, all: bool) {
+        let func = self.func;
+        let results = &func.results[inst];
+        match &func.insts[inst] {
+            InstData::Loop { lo, hi, carries, body, .. } => {
+                let all = all || self.any(&[*lo, *hi]);
+                let region = &func.regions[*body];
+                if let Some((&iv, states)) = region.params.split_first() {
+                    self.mark(iv, all);
+                    let kept = results.iter().zip(carries);
+                    let mut states = states.iter();
+                    for (k, (&result, carry)) in kept.enumerate() {
+                        let yielded = region.yields.get(k).is_some_and(|&y| self.varying.contains(y));
+                        let mut varies = all || yielded || self.varying.contains(result);
+                        if let Carry::State(init) = carry {
+                            varies |= self.varying.contains(*init);
+                            if let Some(&state) = states.next() {
+                                self.mark(state, varies);
+                            }
+                        }
+                        self.mark(result, varies);
+                    }
+                }
+                self.region(*body, all);
+            }
+            InstData::If { cond, then, els } => {
+                let all = all || self.varying.contains(*cond);
+                self.region(*then, all);
+                self.region(*els, all);
+                let (then, els) = (&func.regions[*then].yields, &func.regions[*els].yields);
+                for ((&result, &a), &b) in results.iter().zip(then).zip(els) {
+                    self.mark(result, all || self.any(&[a, b]));
+                }
+            }
+            data => {
+                let varies = self.any(&data.operands());
+                for &result in results {
+                    self.mark(result, varies);
+                }
+            }
+        }
+    }
+}
+
+/// Operations that vectors do, and those that stay scalar.
+#[derive(Default)]
+struct Work {
+    vector: u32,
+    scalar: u32,
+}
+
+impl Work {
+    fn region(&mut self, func: &Func, varying: &EntitySet<Value>, region: Region) {
+        for &inst in &func.regions[region].insts {
+            let data = &func.insts[inst];
+            match data {
+                InstData::Op(op, _) => {
+                    let Some(result) = func.result(inst).filter(|&r| varying.contains(r)) else { continue };
+                    match vector_cost(*op) {
+                        Some(cost) if func.ty(result) == Ty::F64 => self.vector += cost,
+                        Some(_) => {}
+                        None => self.scalar += CALL,
+                    }
+                }
+                InstData::Loop { lo, hi, body, .. } => {
+                    if varying.contains(*lo) || varying.contains(*hi) {
+                        self.scalar += work_of(func, inst);
+                    } else {
+                        self.region(func, varying, *body);
+                    }
+                }
+                InstData::If { cond, then, els } => {
+                    if varying.contains(*cond) && !is_cheap(func, *then, *els) {
+                        self.scalar += work_of(func, inst);
+                    } else {
+                        self.region(func, varying, *then);
+                        self.region(func, varying, *els);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What a call counts as.
+const CALL: u32 = 10;
+
+/// The operations of an instruction's regions.
+fn work_of(func: &Func, inst: Inst) -> u32 {
+    let mut work = 0;
+    for region in func.insts[inst].regions() {
+        walk::visit_insts(func, region, &mut |_, inst| {
+            if let InstData::Op(op, _) = &func.insts[inst] {
+                work += vector_cost(*op).unwrap_or(CALL);
+            }
+        });
+    }
+    work
+}
+
+/// What an operation on doubles costs where vectors do it; `None` where it goes lane by lane.
+pub(crate) fn vector_cost(op: Op) -> Option<u32> {
+    match op {
+        Op::Div | Op::Sqrt => Some(6),
+        Op::Add | Op::Sub | Op::Mul | Op::Min | Op::Max | Op::Select => Some(1),
+        Op::Neg
+        | Op::Abs
+        | Op::StopGradient
+        | Op::ProjectClamp
+        | Op::ProjectAbs
+        | Op::FloatEq
+        | Op::FloatNe
+        | Op::FloatLt
+        | Op::FloatLe
+        | Op::And
+        | Op::Or
+        | Op::Not
+        | Op::IntAdd
+        | Op::IntSub
+        | Op::IntMul
+        | Op::IntMin
+        | Op::IntMax
+        | Op::IntEq
+        | Op::IntNe
+        | Op::IntLt
+        | Op::IntLe
+        | Op::IntDiv
+        | Op::IntMod
+        | Op::IntToFloat
+        | Op::BoolToFloat
+        | Op::Indicator
+        | Op::Narrow
+        | Op::Widen => Some(0),
+        Op::Copysign
+        | Op::Sign
+        | Op::Rem
+        | Op::Floor
+        | Op::Ceil
+        | Op::Round
+        | Op::Trunc
+        | Op::FloatToInt
+        | Op::Softplus
+        | Op::Cbrt
+        | Op::Exp
+        | Op::Expm1
+        | Op::Log
+        | Op::Log1p
+        | Op::Log2
+        | Op::Log10
+        | Op::Sin
+        | Op::Cos
+        | Op::Tan
+        | Op::Asin
+        | Op::Acos
+        | Op::Atan
+        | Op::Sinh
+        | Op::Cosh
+        | Op::Tanh
+        | Op::Asinh
+        | Op::Acosh
+        | Op::Atanh
+        | Op::Erf
+        | Op::Atan2
+        | Op::Pow
+        | Op::Hypot => None,
+    }
+}
+
+/// True for branches that are short, pure and free of reads and calls: both may be computed in every lane.
+pub(crate) fn is_cheap(func: &Func, then: Region, els: Region) -> bool {
+    let insts = || [then, els].into_iter().flat_map(|region| &func.regions[region].insts);
+    insts().count() <= CHEAP
+        && insts().all(|&inst| match &func.insts[inst] {
+            InstData::Const(_) | InstData::Size(_) => true,
+            InstData::Op(op, _) => vector_cost(*op).is_some(),
+            _ => false,
+        })
+}
