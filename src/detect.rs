@@ -6,10 +6,11 @@ use crate::inputs::Inputs;
 use crate::kernel::Kernel;
 use crate::options::Derivative;
 use crate::part::bindings;
+use crate::problem::Problem;
 use crate::report::Report;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::span::Span;
-use spadina_passes::analysis::pattern::detect::{Scope, hessian, jacobian};
+use spadina_passes::analysis::pattern::detect::{Scope, hessian, hessian_terms, jacobian, jacobian_terms};
 use spadina_passes::analysis::pattern::error::DetectError;
 use spadina_runtime::csr::Pattern;
 use std::sync::Arc;
@@ -68,6 +69,39 @@ pub(crate) fn of_bound(
     let pattern =
         Pattern::new(found.nrows, found.ncols, narrow.collect::<Result<_, Error>>()?, found.col_idx);
     Ok(Arc::new(pattern.ok_or_else(|| Error::Internal("detection made no valid pattern".into()))?))
+}
+
+/// Where in the source the terms stand that an entry of the matrix comes from, in the order in which they run: for a Jacobian what is
+/// added to its row and depends on its column, for a Hessian what depends on both of its unknowns.
+///
+/// ```
+/// use spadina::{compiler::Module, detect::terms, inputs::Inputs, options::{Derivative, Options}, problem::Problem};
+///
+/// let text = "kernel k<N>(x: var f64[N]) -> f64 { (sum i in 1..N { x[i]^2 * x[i - 1] }) + x[0]^3 }";
+/// let kernel = Module::from_text("k.ir", text)?.kernel(None)?;
+/// let mut inputs = Inputs::new();
+/// inputs.set("x", &[1.0, 2.0, 3.0]);
+/// let problem = Problem::prepare(&kernel, &inputs, &Options::new(Derivative::Hessian))?;
+/// let found = terms(&problem, 1, 2)?;
+/// assert_eq!(found.len(), 1);
+/// assert!(found[0].slice(text).contains("x[i]^2 * x[i - 1]"));
+/// # Ok::<(), spadina::error::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`detect`].
+pub fn terms(problem: &Problem, row: usize, column: usize) -> Result<Vec<Span>, Error> {
+    let (kernel, bound) = (problem.kernel(), problem.bound());
+    let primal = kernel.primal(problem.options().wrt.as_deref())?;
+    let inputs: Vec<(usize, usize)> = primal.buffers.keys().map(|b| (number(b), number(b))).collect();
+    let data = bindings(&primal, &bound.sizes, bound, &inputs);
+    let Ok(column) = u32::try_from(column) else { return Ok(Vec::new()) };
+    let found = match (problem.options().derivative, u32::try_from(row)) {
+        (Derivative::Hessian, Ok(row)) => hessian_terms(&primal, &data, (row, column)),
+        _ => jacobian_terms(&primal, &data, (row, column)),
+    };
+    let found = found.map_err(|error| refused(kernel, error))?;
+    Ok(found.into_iter().map(|(start, end)| Span { start, end }).collect())
 }
 
 fn refused(kernel: &Kernel, error: DetectError) -> Error {

@@ -648,9 +648,14 @@ fn verification_compares_all_roads() {
     let sandbox = Sandbox::new("verify");
     sandbox.text("staged.ir", STAGED);
     let (out, err) = sandbox.expect(0, &["verify", "springs.ir", "--data", "data"]);
-    for word in
-        ["structural and dense agree", "compressed and dense agree", "symmetry", "H v agrees", "sound"]
-    {
+    for word in [
+        "structural and dense agree",
+        "compressed and dense agree",
+        "symmetry",
+        "H v agrees",
+        "the gradient agrees",
+        "sound",
+    ] {
         assert!(out.contains(word), "{word}: {out}");
     }
     assert!(err.is_empty(), "{err}");

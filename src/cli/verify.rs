@@ -5,23 +5,27 @@
 //! 2. Structural, compressed and dense matrix agree, entry by entry.
 //! 3. A Hessian is symmetric.
 //! 4. Products with random directions agree with the matrix: all there is to hold against a large one.
+//! 5. Differences of results or gradients along random directions, which know nothing of derivatives, agree with the matrix.
+//!
+//! Where a random direction finds a wrong row, it is halved until one column is left, so that a failure names an entry; and pattern
+//! detection tells the terms of the source that the entry comes from.
+
+mod differences;
+mod matrix;
+mod probe;
+mod products;
 
 use super::args::VerifyArgs;
 use super::{console, data, pattern, result};
+use differences::differences;
+use matrix::Matrix;
+use products::products;
 use spadina::error::Error;
-use spadina::inputs::Inputs;
-use spadina::kernel::Kernel;
 use spadina::options::{Derivative, Options, Project, Strategy};
-use spadina::problem::Problem;
-use spadina::product::{Kind, Products};
-use spadina_ir::types::Ty;
-use spadina_runtime::csr::Pattern;
 use std::fmt::Write;
 
 /// Most entries of a dense matrix that is computed to compare with.
 const DENSE: usize = 1 << 22;
-/// Random directions.
-const PROBES: u64 = 4;
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
     let kernel = pattern::kernel(&args.kernel.file, args.kernel.kernel.as_deref())?;
@@ -86,7 +90,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
         }
         say(&mut said, "symmetry", "holds");
     }
-    probes(&all, derivative, &mut said)?;
+    products(&all, derivative, &mut said)?;
+    differences(&kernel, &inputs, reference, &mut said)?;
     console::print(&format!("{said}{}: the {} is sound\n", kernel.name(), derivative.name()))
 }
 
@@ -95,181 +100,28 @@ fn say(said: &mut String, what: &str, text: &str) {
     let _ = writeln!(said, "{what:<10} {text}");
 }
 
-/// One way of computing it.
-struct Matrix {
-    strategy: Strategy,
-    problem: Problem,
-    values: Vec<f64>,
-    /// What differences count relative to.
-    scale: f64,
-    tolerance: f64,
-}
-
-impl Matrix {
-    fn new(kernel: &Kernel, inputs: &Inputs, options: &Options, strategy: Strategy) -> Result<Matrix, Error> {
-        let options = Options { strategy, ..options.clone() };
-        let mut problem = Problem::prepare(kernel, inputs, &options)?;
-        let mut at = problem.evaluation();
-        problem.evaluate(&mut at)?;
-        let scale = at.matrix.iter().filter(|x| x.is_finite()).fold(0.0_f64, |m, x| m.max(x.abs()));
-        let single = kernel.func().buffers.values().any(|b| b.elem == Ty::F32);
-        let tolerance = if single { 1e-4 } else { 1e-9 };
-        Ok(Matrix { strategy, problem, values: at.matrix, scale, tolerance })
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
-        let pattern = self.problem.pattern();
-        let row_ptr = pattern.row_ptr();
-        (0..pattern.rows()).flat_map(move |row| {
-            let range = row_ptr[row] as usize..row_ptr[row + 1] as usize;
-            range.map(move |at| (row, pattern.col_idx()[at] as usize, self.values[at]))
-        })
-    }
-
-    fn at(&self, row: usize, col: usize) -> f64 {
-        let found = u32::try_from(col).ok().and_then(|col| self.problem.pattern().find(row, col));
-        found.map_or(0.0, |at| self.values[at])
-    }
-
-    /// `entry (0, 3), d x[0] d x[3],`
-    fn entry(&self, row: usize, col: usize) -> String {
-        let name = |name: Option<String>| name.unwrap_or_default();
-        let (of, by) = (name(self.problem.row_name(row)), name(self.problem.column_name(col)));
-        format!("entry ({row}, {col}), row `{of}`, column `{by}`,")
-    }
-
-    fn inside(&self, detected: &Pattern) -> Result<(), Error> {
-        let missing = self.entries().find(|&(row, col, value)| {
-            value != 0.0 && u32::try_from(col).ok().and_then(|col| detected.find(row, col)).is_none()
-        });
-        match missing {
-            None => Ok(()),
-            Some((row, col, value)) => {
-                let (entry, strategy) = (self.entry(row, col), self.strategy);
-                Err(failed(format!("{entry} is {value:e} ({strategy}) but not in the detected pattern")))
-            }
-        }
-    }
-
-    /// The largest difference, relative to the largest entry.
-    fn agrees(&self, other: &Matrix) -> Result<f64, Error> {
-        let scale = self.scale.max(other.scale);
-        let mut largest = 0.0_f64;
-        for (one, two) in [(self, other), (other, self)] {
-            for (row, col, value) in one.entries() {
-                let wanted = two.at(row, col);
-                if same(value, wanted, self.tolerance * scale) {
-                    let difference = (value - wanted).abs();
-                    if difference.is_finite() && scale > 0.0 {
-                        largest = largest.max(difference / scale);
-                    }
-                    continue;
-                }
-                let entry = one.entry(row, col);
-                let (a, b) = (one.strategy, two.strategy);
-                return Err(failed(format!("{entry} is {value:e} ({a}) but {wanted:e} ({b})")));
-            }
-        }
-        Ok(largest)
-    }
-
-    fn symmetric(&self) -> Result<(), Error> {
-        for (row, col, value) in self.entries() {
-            let mirror = self.at(col, row);
-            if !same(value, mirror, self.tolerance * self.scale) {
-                let (entry, strategy) = (self.entry(row, col), self.strategy);
-                return Err(failed(format!("{entry} is {value:e}, its mirror {mirror:e} ({strategy})")));
-            }
-        }
-        Ok(())
-    }
-
-    /// The matrix, or its transpose, times a vector, and the same of all magnitudes.
-    fn times(&self, transposed: bool, direction: &[f64], product: &mut [f64], sizes: &mut [f64]) {
-        product.fill(0.0);
-        sizes.fill(0.0);
-        for (row, col, value) in self.entries() {
-            let (to, from) = if transposed { (col, row) } else { (row, col) };
-            product[to] += value * direction[from];
-            sizes[to] += (value * direction[from]).abs();
-        }
-    }
-}
-
-/// Equal up to rounding, or both of them infinite or not a number.
-fn same(a: f64, b: f64, tolerance: f64) -> bool {
-    (a - b).abs() <= tolerance || a == b || !(a.is_finite() || b.is_finite())
-}
-
-fn failed(message: String) -> Error {
-    Error::Verification(message)
-}
-
-/// Numbers in -1..1, the same everywhere (splitmix64).
-fn random(len: usize, seed: u64) -> Vec<f64> {
-    let mut state = seed;
-    let next = || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
-    };
-    std::iter::repeat_with(next).take(len).collect()
-}
-
-fn probes(all: &[&Matrix], derivative: Derivative, said: &mut String) -> Result<(), Error> {
-    let Some(first) = all.first() else { return Ok(()) };
-    let (rows, columns) = (first.problem.rows(), first.problem.columns());
-    let kinds: &[(Kind, &str)] = match derivative {
-        Derivative::Hessian => &[(Kind::Hvp, "H v")],
-        Derivative::Value | Derivative::Gradient | Derivative::Jacobian => {
-            &[(Kind::Jvp, "J v"), (Kind::Vjp, "J^T w")]
-        }
-    };
-    for &(kind, name) in kinds {
-        let mut products = match Products::new(&first.problem, kind) {
-            // Reverse mode may be refused where forward mode is not.
-            Err(Error::Source(_)) if kind == Kind::Vjp => {
-                say(said, "products", &format!("{name} is refused"));
-                continue;
-            }
-            other => other?,
-        };
-        let transposed = kind == Kind::Vjp;
-        let (from, to) = if transposed { (rows, columns) } else { (columns, rows) };
-        let (mut wanted, mut found, mut sizes) = (vec![0.0; to], vec![0.0; to], vec![0.0; to]);
-        for probe in 0..PROBES {
-            let direction = random(from, probe);
-            products.apply(&direction, &mut wanted)?;
-            for matrix in all {
-                matrix.times(transposed, &direction, &mut found, &mut sizes);
-                for (at, ((&a, &b), &size)) in found.iter().zip(&wanted).zip(&sizes).enumerate() {
-                    if !same(a, b, matrix.tolerance * size.max(matrix.scale)) {
-                        let problem = &matrix.problem;
-                        let of = if transposed { problem.column_name(at) } else { problem.row_name(at) };
-                        let (of, strategy) = (of.unwrap_or_default(), matrix.strategy);
-                        return Err(failed(format!(
-                            "entry {at} (`{of}`) of {name} for a random direction is {b:e}, but {a:e} by the matrix ({strategy})"
-                        )));
-                    }
-                }
-            }
-        }
-        say(said, "products", &format!("{name} agrees in {PROBES} random directions"));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use spadina::compiler::Module;
+    use spadina::inputs::Inputs;
+    use spadina::kernel::Kernel;
+    use spadina_runtime::csr::Pattern;
 
-    fn chain(strategy: Strategy) -> Matrix {
-        let text = "kernel k<N>(x: var vec2[N]) -> f64 { sum i in 1..N { sqnorm(x[i] - x[i - 1])^2 } }";
-        let kernel = Module::from_text("chain.ir", text).unwrap().kernel(None).unwrap();
+    const CHAIN: &str = "kernel k<N>(x: var vec2[N]) -> f64 {
+        let springs = sum i in 1..N { sqnorm(x[i] - x[i - 1])^2 };
+        springs + sum i in 0..N { x[i, 0]^3 }
+    }";
+
+    fn chain() -> (Kernel, Inputs) {
+        let kernel = Module::from_text("chain.ir", CHAIN).unwrap().kernel(None).unwrap();
         let mut inputs = Inputs::new();
         inputs.set("x", &[[0.0, 1.0], [2.0, 3.0], [5.0, 4.0]]);
+        (kernel, inputs)
+    }
+
+    fn matrix(strategy: Strategy) -> Matrix {
+        let (kernel, inputs) = chain();
         Matrix::new(&kernel, &inputs, &Options::new(Derivative::Hessian), strategy).unwrap()
     }
 
@@ -279,22 +131,62 @@ mod tests {
         error.to_string()
     }
 
-    #[test]
-    fn failures_name_the_entry() {
-        let (mut wrong, right) = (chain(Strategy::Structural), chain(Strategy::Compressed));
-        assert!(wrong.agrees(&right).unwrap() < 1e-12);
-        wrong.symmetric().unwrap();
-        // Row 2, column 3: x[1, 0] and x[1, 1].
-        let at = wrong.problem.pattern().find(2, 3).unwrap();
-        wrong.values[at] += 1.0;
-        let text = message(wrong.agrees(&right).map(|_| ()));
-        for part in ["(2, 3)", "`x[1, 0]`", "`x[1, 1]`", "structural", "compressed"] {
+    fn holds(text: &str, parts: &[&str]) {
+        for part in parts {
             assert!(text.contains(part), "{part} in {text}");
         }
-        assert!(message(wrong.symmetric()).contains("mirror"));
-        let text = message(probes(&[&wrong], Derivative::Hessian, &mut String::new()));
-        assert!(text.contains("`x[1, 0]`") && text.contains("H v"), "{text}");
+    }
+
+    #[test]
+    fn failures_name_the_entry_and_its_terms() {
+        let (mut wrong, right) = (matrix(Strategy::Structural), matrix(Strategy::Compressed));
+        assert!(wrong.agrees(&right).unwrap() < 1e-12);
+        wrong.symmetric().unwrap();
+        // Row 2, column 3: x[1, 0] and x[1, 1]; it comes from the springs, not from the powers.
+        let at = wrong.problem.pattern().find(2, 3).unwrap();
+        wrong.values[at] += 1.0;
+        let entry = ["(2, 3)", "`x[1, 0]`", "`x[1, 1]`", "chain.ir:2:", "sqnorm"];
+        let text = message(wrong.agrees(&right).map(|_| ()));
+        holds(&text, &entry);
+        holds(&text, &["structural", "compressed"]);
+        assert!(!text.contains("chain.ir:3:"), "{text}");
+        holds(&message(wrong.symmetric()), &["mirror", "chain.ir:2:"]);
+        let text = message(products(&[&wrong], Derivative::Hessian, &mut String::new()));
+        holds(&text, &entry);
+        holds(&text, &["H v"]);
+        let (kernel, inputs) = chain();
+        let text = message(differences(&kernel, &inputs, &wrong, &mut String::new()));
+        holds(&text, &entry);
+        holds(&text, &["by differences"]);
         let diagonal = Pattern::new(6, 6, (0..=6).collect(), (0..6).collect()).unwrap();
-        assert!(message(right.inside(&diagonal)).contains("not in the detected pattern"));
+        holds(&message(right.inside(&diagonal)), &["not in the detected pattern", "chain.ir:2:"]);
+    }
+
+    #[test]
+    fn a_wrong_gradient_names_the_unknown() {
+        let mut wrong = matrix(Strategy::Structural);
+        wrong.gradient[4] *= 1.001;
+        let (kernel, inputs) = chain();
+        let text = message(differences(&kernel, &inputs, &wrong, &mut String::new()));
+        holds(&text, &["gradient", "`x[2, 0]`"]);
+    }
+
+    #[test]
+    fn kinks_and_jumps_are_left_out() {
+        let text = "kernel k<N>(x: var f64[N]) -> f64[N] {
+            map i in 0..N { abs(x[i]) + max(x[i], 0.0) + floor(x[i]) + (if x[i] > 0.25 { x[i]^2 } else { 3.0 }) }
+        }";
+        let kernel = Module::from_text("kinks.ir", text).unwrap().kernel(None).unwrap();
+        let mut inputs = Inputs::new();
+        inputs.set("x", &[0.0, 1.0, 0.25, 0.251, 0.7]);
+        let options = Options::new(Derivative::Jacobian);
+        let mut matrix = Matrix::new(&kernel, &inputs, &options, Strategy::Dense).unwrap();
+        let mut said = String::new();
+        differences(&kernel, &inputs, &matrix, &mut said).unwrap();
+        assert!(said.contains("left out"), "{said}");
+        // What is smooth is still held to it.
+        matrix.values[4 * 5 + 4] += 1e-4;
+        let text = message(differences(&kernel, &inputs, &matrix, &mut String::new()));
+        holds(&text, &["(4, 4)", "kinks.ir:2:"]);
     }
 }

@@ -18,10 +18,11 @@
 //! ```
 
 use super::bind::{bind, size};
+use super::code::Code;
 use super::compile::compile;
 use super::csr::Pattern;
 use super::error::DetectError;
-use super::machine::Machine;
+use super::machine::{Machine, WatchedRow};
 use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::interp::Bindings;
 
@@ -68,18 +69,65 @@ pub fn hessian(func: &Func, inputs: &Bindings, scope: Scope) -> Result<Pattern, 
     machine.hessian(func.buffers_of(Role::Output).map(Buffer::as_u32))
 }
 
+/// Where in the source the accumulations stand (byte offsets) that one entry of the Jacobian comes from: those into its row that
+/// depend on its column, in the order in which they run. Empty for an entry outside the matrix.
+///
+/// # Errors
+/// As for [`jacobian`].
+pub fn jacobian_terms(
+    func: &Func,
+    inputs: &Bindings,
+    (row, column): (usize, u32),
+) -> Result<Vec<(u32, u32)>, DetectError> {
+    let rows = rows(func)?;
+    let (code, mut machine) = start(func, inputs, Scope::Global, Order::First)?;
+    let Some((buffer, element)) = machine.element_of_row(rows.iter().map(|row| row.as_u32()), row) else {
+        return Ok(Vec::new());
+    };
+    machine.watch(column, WatchedRow::Element(buffer, element));
+    machine.run(&code)?;
+    Ok(machine.watched())
+}
+
+/// Where in the source the accumulations stand (byte offsets) that one entry of the Hessian may come from: those that depend on both
+/// unknowns, in the order in which they run. Each function of one accumulation can add to the entry; one that is linear does not.
+///
+/// # Errors
+/// As for [`jacobian`].
+pub fn hessian_terms(
+    func: &Func,
+    inputs: &Bindings,
+    (row, column): (u32, u32),
+) -> Result<Vec<(u32, u32)>, DetectError> {
+    let (code, mut machine) = start(func, inputs, Scope::Global, Order::First)?;
+    machine.watch(column, WatchedRow::Unknown(row));
+    machine.run(&code)?;
+    Ok(machine.watched())
+}
+
 fn run<'a>(
     func: &Func,
     inputs: &'a Bindings,
     scope: Scope,
     order: Order,
 ) -> Result<Machine<'a>, DetectError> {
+    let (code, mut machine) = start(func, inputs, scope, order)?;
+    machine.run(&code)?;
+    Ok(machine)
+}
+
+/// The code and the machine that will run it.
+fn start<'a>(
+    func: &Func,
+    inputs: &'a Bindings,
+    scope: Scope,
+    order: Order,
+) -> Result<(Vec<Code>, Machine<'a>), DetectError> {
     let program = compile(func, scope, order, &|expr| size(func, inputs, expr))?;
     let (arrays, columns) = bind(func, inputs, scope, &program.active)?;
     let names = func.buffers.values().map(|data| data.name.clone()).collect();
-    let mut machine = Machine::new(&program, arrays, names, columns, (scope, order));
-    machine.run(&program.body)?;
-    Ok(machine)
+    let machine = Machine::new(&program, arrays, names, columns, (scope, order));
+    Ok((program.body, machine))
 }
 
 /// The buffers whose elements are the rows.

@@ -32,6 +32,24 @@ pub(super) struct Machine<'a> {
     doubtful: u32,
     /// Yields on their way to parameters.
     moved: Vec<Parts>,
+    watch: Option<Watch>,
+}
+
+/// One entry whose origin is looked for.
+pub(super) struct Watch {
+    /// What is added must depend on this unknown.
+    pub(super) column: u32,
+    pub(super) row: WatchedRow,
+    /// Source locations of accumulations where it does, in order of the first time.
+    pub(super) found: Vec<(u32, u32)>,
+}
+
+/// The row of a watched entry.
+pub(super) enum WatchedRow {
+    /// What is added must also depend on this unknown.
+    Unknown(u32),
+    /// It must be added to this element of this buffer.
+    Element(u32, usize),
 }
 
 /// What a float depends on: index set and pairs.
@@ -72,6 +90,39 @@ impl<'a> Machine<'a> {
             order,
             doubtful: 0,
             moved: Vec::new(),
+            watch: None,
+        }
+    }
+
+    /// From now on looks for the origin of an entry.
+    pub(super) fn watch(&mut self, column: u32, row: WatchedRow) {
+        self.watch = Some(Watch { column, row, found: Vec::new() });
+    }
+
+    /// What has been found.
+    pub(super) fn watched(self) -> Vec<(u32, u32)> {
+        self.watch.map(|watch| watch.found).unwrap_or_default()
+    }
+
+    /// Notes an accumulation that the watched entry comes from.
+    fn note(&mut self, place: &Place, at: usize, added: Option<u32>) {
+        let (Some(watch), Some(register)) = (&mut self.watch, added) else { return };
+        if watch.found.contains(&place.span) {
+            return;
+        }
+        if let WatchedRow::Element(buffer, element) = watch.row
+            && (buffer, element) != (place.buffer, at)
+        {
+            return;
+        }
+        let columns = self.store.columns(self.sets[register as usize].set);
+        let depends = |column: u32| columns.contains(&column);
+        let row = match watch.row {
+            WatchedRow::Unknown(row) => depends(row),
+            WatchedRow::Element(..) => true,
+        };
+        if row && depends(watch.column) {
+            watch.found.push(place.span);
         }
     }
 
@@ -109,6 +160,22 @@ impl<'a> Machine<'a> {
             roots.extend_from_slice(&self.arrays[result as usize].pairs);
         }
         self.pairs.pattern(&roots, &mut self.store, self.columns as usize)
+    }
+
+    /// The buffer and element that a row of the Jacobian stands for.
+    pub(super) fn element_of_row(
+        &self,
+        rows: impl Iterator<Item = u32>,
+        mut row: usize,
+    ) -> Option<(u32, usize)> {
+        for buffer in rows {
+            let len = self.arrays[buffer as usize].len;
+            if row < len {
+                return Some((buffer, row));
+            }
+            row -= len;
+        }
+        None
     }
 
     // ---- running ----------------------------------------------------------------------------------------------
@@ -250,6 +317,9 @@ impl<'a> Machine<'a> {
 
     fn accum(&mut self, place: &Place, from: Target) -> Result<(), DetectError> {
         let at = self.element(place)?;
+        if self.watch.is_some() {
+            self.note(place, at, from.set);
+        }
         let array = &self.arrays[place.buffer as usize];
         let old = match array.sets.get(at) {
             Some(&set) => Dependence { set, pairs: array.pairs[at] },

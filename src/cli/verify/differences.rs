@@ -1,0 +1,252 @@
+//! Differences along random directions against the matrix, and, for an energy, differences of its value against the gradient.
+//!
+//! # Method
+//! Central differences for steps that shrink by 4, extrapolated to step 0 (Ridders' method): the tableau entry of least estimated error
+//! counts, and its error estimate is part of the tolerance. So is the difference of the one-sided slopes, extrapolated to step 0, where
+//! nothing of it is left but at a kink. Rows where the tolerance grows beyond use are left out and counted.
+//!
+//! References: Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", Advances in Engineering Software 4 (1982); Press and others,
+//! Numerical Recipes, section 5.7.
+//!
+//! # Limits
+//! Kernels in single precision are left out: their differences have no digits to compare.
+
+use super::matrix::Matrix;
+use super::probe::{PROBES, culprit, random};
+use super::say;
+use spadina::error::Error;
+use spadina::inputs::Inputs;
+use spadina::kernel::Kernel;
+use spadina::options::{Derivative, Options, Strategy};
+use spadina::problem::{Evaluation, Problem};
+use spadina_io::array::{Array, Data};
+use spadina_ir::types::Ty;
+
+/// The first step, relative to the unknowns, and how many there are.
+const STEP: f64 = 0.01;
+const STEPS: usize = 8;
+/// Error estimates count this many times.
+const SAFETY: f64 = 20.0;
+/// Smallest relative tolerance.
+const TOLERANCE: f64 = 1e-7;
+/// Rows that are not known at least this well, relative to their size, are left out.
+const USEFUL: f64 = 1e-3;
+
+/// A derivative along a direction by differences.
+struct Slope {
+    values: Vec<f64>,
+    errors: Vec<f64>,
+}
+
+/// A kernel at points near the one it was bound at.
+struct Nearby<'a> {
+    problem: Problem,
+    at: Evaluation,
+    what: fn(&Evaluation) -> &[f64],
+    unknowns: &'a [(String, Array)],
+    x: &'a [f64],
+}
+
+impl Nearby<'_> {
+    fn values(&mut self, direction: &[f64], step: f64) -> Result<Vec<f64>, Error> {
+        let mut moved = self.x.iter().zip(direction).map(|(x, d)| x + step * d);
+        for (name, array) in self.unknowns {
+            let values: Vec<f64> = moved.by_ref().take(array.len()).collect();
+            self.problem.set(name, &Array::new(array.shape().to_vec(), Data::F64(values))?)?;
+        }
+        self.problem.evaluate(&mut self.at)?;
+        Ok((self.what)(&self.at).to_vec())
+    }
+
+    fn slope(&mut self, direction: &[f64]) -> Result<Slope, Error> {
+        let center = self.values(direction, 0.0)?;
+        let mut errors = vec![f64::INFINITY; center.len()];
+        let mut values = vec![0.0; center.len()];
+        // Differences of the one-sided slopes, without the part in proportion to the step; the last, and the least of two in a row.
+        let mut bends = vec![0.0; center.len()];
+        let mut jumps = vec![f64::INFINITY; center.len()];
+        let mut kinks = vec![f64::INFINITY; center.len()];
+        // One row of the tableau: estimates of growing order.
+        let mut before: Vec<Vec<f64>> = Vec::new();
+        for n in 0..STEPS {
+            let step = STEP * 0.25_f64.powi(n as i32);
+            let (plus, minus) = (self.values(direction, step)?, self.values(direction, -step)?);
+            let mut row =
+                vec![plus.iter().zip(&minus).map(|(a, b)| (a - b) / (2.0 * step)).collect::<Vec<f64>>()];
+            for (order, old) in before.iter().enumerate() {
+                let factor = 16.0_f64.powi(order as i32 + 1);
+                let refined =
+                    row[order].iter().zip(old).map(|(new, old)| (factor * new - old) / (factor - 1.0));
+                let refined: Vec<f64> = refined.collect();
+                for (at, &value) in refined.iter().enumerate() {
+                    let error = (value - row[order][at]).abs().max((value - old[at]).abs());
+                    if error < errors[at] {
+                        (values[at], errors[at]) = (value, error);
+                    }
+                }
+                row.push(refined);
+            }
+            before = row;
+            for (at, kink) in kinks.iter_mut().enumerate() {
+                let bend = (plus[at] - 2.0 * center[at] + minus[at]) / step;
+                let jump = if n == 0 { f64::INFINITY } else { ((4.0 * bend - bends[at]) / 3.0).abs() };
+                // Not the smaller of the two where one is no number.
+                *kink =
+                    if jump.max(jumps[at]) < *kink && !jump.is_nan() { jump.max(jumps[at]) } else { *kink };
+                (bends[at], jumps[at]) = (bend, jump);
+            }
+        }
+        for ((error, kink), &value) in errors.iter_mut().zip(&kinks).zip(&center) {
+            // The last term: what rounding does to the difference of two values at the larger steps.
+            *error = SAFETY * (*error + 1e-15 * value.abs() / STEP) + 2.0 * kink;
+        }
+        Ok(Slope { values, errors })
+    }
+}
+
+/// Whether a row agrees; `None` where differences cannot tell.
+fn agrees(slope: &Slope, at: usize, wanted: f64, size: f64, scale: f64) -> Option<bool> {
+    let (value, error) = (slope.values[at], slope.errors[at]);
+    let reach = size.max(value.abs()).max(1e-3 * scale);
+    let useful = error.is_finite() && wanted.is_finite() && value.is_finite() && error <= USEFUL * reach;
+    useful.then(|| (value - wanted).abs() <= error + TOLERANCE * reach)
+}
+
+/// Compares the matrix, and the gradient of an energy, with differences.
+pub(super) fn differences(
+    kernel: &Kernel,
+    inputs: &Inputs,
+    matrix: &Matrix,
+    said: &mut String,
+) -> Result<(), Error> {
+    let options = matrix.problem.options();
+    if kernel.func().buffers.values().any(|b| b.elem == Ty::F32) {
+        say(said, "slopes", "left out: single precision");
+        return Ok(());
+    }
+    let unknowns = unknowns(kernel, inputs, options.wrt.as_deref())?;
+    let x: Vec<f64> = unknowns.iter().try_fold(Vec::new(), |mut x, (name, array)| {
+        x.extend_from_slice(&array.to_f64(name)?);
+        Ok::<_, Error>(x)
+    })?;
+    let nearby = |derivative, what: fn(&Evaluation) -> &[f64]| {
+        let options = Options { derivative, strategy: Strategy::Auto, ..options.clone() };
+        let problem = Problem::prepare(kernel, inputs, &options)?;
+        let at = problem.evaluation();
+        Ok::<_, Error>(Nearby { problem, at, what, unknowns: &unknowns, x: &x })
+    };
+    if options.derivative != Derivative::Hessian {
+        return of_matrix(&mut nearby(Derivative::Value, |at| &at.results)?, matrix, said);
+    }
+    of_gradient(&mut nearby(Derivative::Value, |at| &at.results)?, matrix, said)?;
+    of_matrix(&mut nearby(Derivative::Gradient, |at| &at.gradient)?, matrix, said)
+}
+
+fn of_matrix(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> Result<(), Error> {
+    let rows = matrix.problem.rows();
+    let (mut product, mut sizes) = (vec![0.0; rows], vec![0.0; rows]);
+    let mut doubtful = 0;
+    for probe in 0..PROBES {
+        let direction = scaled(nearby.x, probe);
+        let slope = nearby.slope(&direction)?;
+        matrix.times(false, &direction, &mut product, &mut sizes);
+        let scale = sizes.iter().filter(|x| x.is_finite()).fold(0.0_f64, |most, &x| most.max(x));
+        for row in 0..rows {
+            match agrees(&slope, row, product[row], sizes[row], scale) {
+                Some(true) => {}
+                None => doubtful += 1,
+                Some(false) => {
+                    let (by_matrix, by_slope) = (product[row], slope.values[row]);
+                    let mut found = (0.0, 0.0);
+                    let column = culprit(&direction, |part| {
+                        let slope = nearby.slope(part)?;
+                        matrix.times(false, part, &mut product, &mut sizes);
+                        let wrong = agrees(&slope, row, product[row], sizes[row], scale) == Some(false);
+                        let miss = (product[row] - slope.values[row]).abs();
+                        if wrong {
+                            found = (product[row], slope.values[row]);
+                        }
+                        Ok(if wrong { miss } else { -1.0 })
+                    })?;
+                    let strategy = matrix.strategy;
+                    if let Some(column) = column {
+                        let by = direction[column];
+                        let what = format!(
+                            "is {:e} ({strategy}) but {:e} by differences",
+                            matrix.at(row, column),
+                            found.1 / by
+                        );
+                        return Err(matrix.failed((row, column), &what));
+                    }
+                    let of = matrix.problem.row_name(row).unwrap_or_default();
+                    return Err(Error::Verification(format!(
+                        "row {row} (`{of}`) times a random direction is {by_matrix:e} ({strategy}) but {by_slope:e} by differences"
+                    )));
+                }
+            }
+        }
+    }
+    report(said, "the matrix", doubtful);
+    Ok(())
+}
+
+fn of_gradient(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> Result<(), Error> {
+    let gradient = &matrix.gradient;
+    let product = |direction: &[f64]| gradient.iter().zip(direction).map(|(g, d)| g * d).sum::<f64>();
+    let size = |direction: &[f64]| gradient.iter().zip(direction).map(|(g, d)| (g * d).abs()).sum::<f64>();
+    let mut doubtful = 0;
+    for probe in 0..PROBES {
+        let direction = scaled(nearby.x, probe);
+        let slope = nearby.slope(&direction)?;
+        match agrees(&slope, 0, product(&direction), size(&direction), 0.0) {
+            Some(true) => {}
+            None => doubtful += 1,
+            Some(false) => {
+                let column = culprit(&direction, |part| {
+                    let slope = nearby.slope(part)?;
+                    let wrong = agrees(&slope, 0, product(part), size(part), 0.0) == Some(false);
+                    Ok(if wrong { (product(part) - slope.values[0]).abs() } else { -1.0 })
+                })?;
+                let (name, at) = match column {
+                    Some(at) => (matrix.problem.column_name(at).unwrap_or_default(), at),
+                    None => ("of a random direction".to_owned(), 0),
+                };
+                let value = gradient.get(at).copied().unwrap_or_default();
+                return Err(Error::Verification(format!(
+                    "the gradient by `{name}`, {value:e}, disagrees with differences of the value"
+                )));
+            }
+        }
+    }
+    report(said, "the gradient", doubtful);
+    Ok(())
+}
+
+fn report(said: &mut String, what: &str, doubtful: usize) {
+    let rest = match doubtful {
+        0 => String::new(),
+        n => {
+            format!("; {n} rows left out, where the kernel is not smooth or differences have too few digits")
+        }
+    };
+    say(said, "slopes", &format!("{what} agrees with differences in {PROBES} directions{rest}"));
+}
+
+/// A random direction in which every unknown moves in proportion to itself, or, if it is tiny, to those beside it.
+fn scaled(x: &[f64], probe: u64) -> Vec<f64> {
+    let mean = x.iter().map(|x| x.abs()).sum::<f64>() / x.len().max(1) as f64;
+    let least = if mean > 0.0 { 1e-2 * mean } else { 1.0 };
+    random(x.len(), 100 + probe).iter().zip(x).map(|(d, x)| d * x.abs().max(least)).collect()
+}
+
+/// Names and values of the unknowns, in the order of the columns.
+fn unknowns(kernel: &Kernel, inputs: &Inputs, wrt: Option<&[String]>) -> Result<Vec<(String, Array)>, Error> {
+    let func = kernel.func();
+    let values = kernel.columns(wrt)?.into_iter().map(|name| {
+        let default = func.buffer_named(&name).and_then(|buffer| func.buffers[buffer].default);
+        let array = inputs.get(&name).cloned().or_else(|| default.map(Array::scalar));
+        let array = array.ok_or_else(|| Error::Internal(format!("`{name}` is not bound")))?;
+        Ok((name, array))
+    });
+    values.collect()
+}
