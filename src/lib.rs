@@ -43,6 +43,7 @@ pub mod error;
 pub mod explain;
 pub mod inputs;
 pub mod kernel;
+mod lint;
 mod native;
 pub mod options;
 mod part;

@@ -9,7 +9,7 @@ use crate::part::{How, Part, Slices, total};
 use crate::report::Report;
 use crate::road::{Other, Road};
 use spadina_io::array::Shape;
-use spadina_ir::diag::Diagnostic;
+use spadina_ir::diag::{Diagnostic, Severity};
 use spadina_ir::func::{Buffer, Func, Role};
 use spadina_runtime::array::OwnedArray;
 use spadina_runtime::csr::Pattern;
@@ -166,6 +166,10 @@ impl Problem {
         });
         let mut warnings = kernel.without_effect(derivative);
         warnings.append(&mut reasons);
+        warnings.extend(is_structural.then(|| full(kernel, &pattern)).flatten());
+        if kernel.lowered().allow.iter().any(|lint| lint == "dense") {
+            warnings.retain(|diagnostic| diagnostic.code != "dense-matrix");
+        }
         let (kernel, options, inputs) = (kernel.clone(), options.clone(), inputs.clone());
         Ok(Problem {
             kernel,
@@ -271,6 +275,11 @@ impl Problem {
 
     pub(crate) fn bound(&self) -> &Bound {
         &self.bound
+    }
+
+    /// The kernel as written, with the chosen columns.
+    pub(crate) fn primal(&self) -> &Func {
+        &self.primal
     }
 
     pub(crate) fn how(&self) -> &How {
@@ -434,6 +443,24 @@ impl Problem {
         let csr = spadina_runtime::csr::Csr { pattern: Arc::clone(&self.pattern), values: values.to_vec() };
         csr.to_cs_mat()
     }
+}
+
+/// Says of a matrix that the structure of the kernel fills: small ones are nobody's surprise.
+fn full(kernel: &Kernel, pattern: &Pattern) -> Option<Diagnostic> {
+    const SURPRISE: usize = 32;
+    let (rows, columns) = (pattern.rows(), pattern.cols());
+    if columns < SURPRISE || rows.checked_mul(columns) != Some(pattern.nnz()) {
+        return None;
+    }
+    let message = format!(
+        "the matrix of `{}` is dense by nature: {rows} x {columns}, every entry is stored",
+        kernel.name()
+    );
+    let mut note = Diagnostic::warning("dense-matrix", message)
+        .label(kernel.lowered().span, "every result depends on every unknown")
+        .help("`hvp` or `jvp` give products with it without storing it; `#[allow(dense)]` says that it is meant");
+    note.severity = Severity::Note;
+    Some(note)
 }
 
 fn empty_pattern() -> Arc<Pattern> {

@@ -714,3 +714,28 @@ fn explanations_count_operations_and_entries() {
     assert!(text.contains("refused") && text.contains("[recurrence]"), "{text}");
     sandbox.refuses(2, &["explain", "no-such-code"], &["no-such-code"]);
 }
+
+#[test]
+fn numbers_that_are_not_finite_are_traced_to_the_source() {
+    let sandbox = Sandbox::new("doubts");
+    for (body, code) in [
+        ("sum i in 0..N { norm([x[i] - x[0], x[i]^2 - x[0]^2]) }", "unbounded-slope"),
+        ("sum i in 0..N { log(-x[i]^2) }", "not-finite"),
+        ("sum i in 0..N { 1.0 / (x[i] - x[0]) }", "not-finite"),
+    ] {
+        sandbox.text(
+            "k.ir",
+            &format!("#[example(random, 5)]\nkernel k<N>(x: var f64[N]) -> f64 {{\n    {body}\n}}\n"),
+        );
+        let (_, err) = sandbox.expect(0, &["run", "k.ir"]);
+        assert!(err.contains(&format!("warning[{code}]")) && err.contains("k.ir:3"), "{body}: {err}");
+    }
+    // The branch that is not taken, and an infinite barrier, are nobody's fault.
+    let guarded = "sum i in 0..N { if x[i] > 1e9 { log(-x[i]^2) } else if x[i] < 1e8 { inf } else { 0.0 } }";
+    sandbox.text(
+        "k.ir",
+        &format!("#[example(random, 5)]\nkernel k<N>(x: var f64[N]) -> f64 {{\n    {guarded}\n}}\n"),
+    );
+    let (_, err) = sandbox.expect(0, &["run", "k.ir"]);
+    assert!(!err.contains("not-finite"), "{err}");
+}

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Codes that other commands than compiling and deriving give, or whose wrong example is shortened.
-const ELSEWHERE: [&str; 4] = ["compressed-matrix", "dense-matrix", "unknown-example", "too-deep"];
+const ELSEWHERE: [&str; 6] =
+    ["compressed-matrix", "dense-matrix", "unknown-example", "too-deep", "not-finite", "unbounded-slope"];
 
 /// Fenced blocks of a Markdown text: language and contents.
 fn blocks(text: &str) -> Vec<(String, String)> {

@@ -38,7 +38,18 @@ use std::collections::BTreeMap;
 /// Arrays that do not fit, index entries out of range (found before anything runs), subscripts and matrix positions
 /// out of range, ill-formed functions.
 pub fn run(func: &Func, inputs: &Bindings) -> Result<Outputs, InterpError> {
-    let mut machine = Machine::bind(func, inputs)?;
+    observe(func, inputs, &mut |_, _, _| {})
+}
+
+/// Told of each operation and its operands, before it is executed.
+pub type Observer<'a> = dyn FnMut(Inst, Op, &[Const]) + 'a;
+
+/// As [`run`], telling `observer` of every operation.
+///
+/// # Errors
+/// As [`run`].
+pub fn observe(func: &Func, inputs: &Bindings, observer: &mut Observer<'_>) -> Result<Outputs, InterpError> {
+    let mut machine = Machine::bind(func, inputs, observer)?;
     machine.region(func.body)?;
     machine.check_direct()?;
     let mut outputs = Outputs {
@@ -72,6 +83,7 @@ impl Default for Array {
 
 struct Machine<'a> {
     func: &'a Func,
+    observer: &'a mut Observer<'a>,
     inputs: &'a Bindings,
     arrays: SecondaryMap<Buffer, Array>,
     values: SecondaryMap<Value, Option<Const>>,
@@ -88,7 +100,11 @@ struct Machine<'a> {
 impl<'a> Machine<'a> {
     // ---- binding ----------------------------------------------------------------------------------------------
 
-    fn bind(func: &'a Func, inputs: &'a Bindings) -> Result<Machine<'a>, InterpError> {
+    fn bind(
+        func: &'a Func,
+        inputs: &'a Bindings,
+        observer: &'a mut Observer<'_>,
+    ) -> Result<Machine<'a>, InterpError> {
         for (size, name) in &func.sizes {
             match inputs.sizes.get(&size) {
                 None => return Err(InterpError::UnboundSize { size: name.clone() }),
@@ -109,6 +125,7 @@ impl<'a> Machine<'a> {
         }
         let mut machine = Machine {
             func,
+            observer,
             inputs,
             arrays: SecondaryMap::new(),
             values: SecondaryMap::new(),
@@ -262,6 +279,7 @@ impl<'a> Machine<'a> {
             }
             InstData::Op(op, args) => {
                 let args = self.get_all(args)?;
+                (self.observer)(inst, *op, &args);
                 vec![self.eval(*op, &args)?]
             }
             InstData::Load(buffer, index) => {

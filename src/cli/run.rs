@@ -36,6 +36,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     }
     let mut at = problem.evaluation();
     let evaluate = measure(&mut problem, &mut at, options.engine)?;
+    if let Some(report) = problem.doubts(&at)? {
+        console::report(&report);
+    }
     result::write(&outputs, &problem, &at)?;
     let times =
         Shown { compile: parsed + problem.times().compile, prepare: problem.times().prepare, evaluate };
