@@ -91,7 +91,7 @@ impl fmt::Display for Filter {
 struct Work<'a> {
     matrix: &'a mut [f64],
     vectors: &'a mut [f64],
-    rows: [&'a mut [f64]; 3],
+    rows: [&'a mut [f64]; 4],
 }
 
 /// Projects the block of `M` unknowns at these positions. Only entries `block[a][b]` with `a <= b` are read and written.
@@ -107,12 +107,12 @@ pub fn project<const M: usize>(block: &mut [[f64; M]; M], positions: &[i64; M], 
         return;
     }
     let (mut matrix, mut vectors) = ([[0.0; M]; M], [[0.0; M]; M]);
-    let mut rows = [[0.0; M]; 3];
-    let [x, y, z] = &mut rows;
+    let mut rows = [[0.0; M]; 4];
+    let [x, y, z, t] = &mut rows;
     let mut work = Work {
         matrix: matrix.as_flattened_mut(),
         vectors: vectors.as_flattened_mut(),
-        rows: [&mut x[..], &mut y[..], &mut z[..]],
+        rows: [&mut x[..], &mut y[..], &mut z[..], &mut t[..]],
     };
     if distinct == M {
         filter(block.as_flattened_mut(), M, M, projection, &mut work);
@@ -220,35 +220,49 @@ fn filter(block: &mut [f64], stride: usize, size: usize, projection: Projection,
         block[0] = projection.of(block[0]);
         return;
     }
-    // Scaled by a power of two: no rounding, no overflow. A zero matrix keeps its zeros.
+    // Scaled by a power of two: no rounding, no overflow.
     let scale = if largest > 0.0 { eigen::power_of_two(largest) } else { 1.0 };
+    let reciprocal = 1.0 / scale;
     for i in 0..size {
         for j in i..size {
-            let entry = block[i * stride + j] / scale;
+            let entry = block[i * stride + j] * reciprocal;
             work.matrix[i * size + j] = entry;
             work.matrix[j * size + i] = entry;
         }
     }
     let matrix = &mut work.matrix[..size * size];
+    let [values, off, vector, lengths] = &mut work.rows;
     let width = [3, 2, 1].into_iter().find(|&w| eigen::feels_no_translation(matrix, size, w));
     let inner = match width {
         Some(width) => {
-            eigen::reduce(matrix, size, width);
+            match (size, width) {
+                (6, 2) => eigen::reduce(matrix, 6, 2, lengths),
+                (6, 3) => eigen::reduce(matrix, 6, 3, lengths),
+                (12, 3) => eigen::reduce(matrix, 12, 3, lengths),
+                _ => eigen::reduce(matrix, size, width, lengths),
+            }
             size - width
         }
         None => size,
     };
-    let [values, off, vector] = &mut work.rows;
-    eigen::decompose(matrix, inner, work.vectors, values, off);
+    let vectors = &mut work.vectors;
+    match inner {
+        3 => eigen::decompose(matrix, 3, vectors, values, off),
+        4 => eigen::decompose(matrix, 4, vectors, values, off),
+        6 => eigen::decompose(matrix, 6, vectors, values, off),
+        9 => eigen::decompose(matrix, 9, vectors, values, off),
+        12 => eigen::decompose(matrix, 12, vectors, values, off),
+        _ => eigen::decompose(matrix, inner, vectors, values, off),
+    }
     for k in 0..inner {
         let value = scale * values[k];
         let change = projection.of(value) - value;
         if change == 0.0 {
             continue;
         }
-        vector[..inner].copy_from_slice(&work.vectors[k * inner..(k + 1) * inner]);
+        vector[..inner].copy_from_slice(&vectors[k * inner..(k + 1) * inner]);
         if let Some(width) = width {
-            eigen::extend(&mut vector[..size], width);
+            eigen::extend(&mut vector[..size], width, lengths);
         }
         for i in 0..size {
             let factor = change * vector[i];

@@ -11,6 +11,7 @@
 //! # References
 //! Golub and Van Loan, Matrix Computations, 4th ed., algorithms 5.1.1, 8.3.1 and 8.3.3; Bowdler, Martin, Reinsch and Wilkinson, The QR
 //! and QL algorithms for symmetric matrices, Numer. Math. 11 (1968); Lancaster, The Helmert matrices, Amer. Math. Monthly 72 (1965).
+#![allow(clippy::inline_always, reason = "a call with a literal size is compiled for that size")]
 
 /// Iterations for one eigenvalue: about two are usual.
 const MAX_SWEEPS: usize = 60;
@@ -31,41 +32,49 @@ pub(super) fn feels_no_translation(matrix: &[f64], size: usize, width: usize) ->
         .all(|row| (0..width).all(|c| row[c..].iter().step_by(width).sum::<f64>().abs() <= bound))
 }
 
-/// Writes a matrix that does not feel translations in Helmert's basis: `size - width` rows, packed at the start.
-pub(super) fn reduce(matrix: &mut [f64], size: usize, width: usize) {
-    let inner = size - width;
-    for row in 0..size {
+/// Writes a matrix that does not feel translations in Helmert's basis: `size - width` rows, packed at the start. `lengths` is room for a
+/// number a point.
+#[inline(always)]
+pub(super) fn reduce(matrix: &mut [f64], size: usize, width: usize, lengths: &mut [f64]) {
+    let (inner, points) = (size - width, size / width);
+    let lengths = &mut lengths[..points];
+    reciprocal_lengths(lengths);
+    for row in matrix.chunks_exact_mut(size) {
         for c in 0..width {
-            shrink(matrix, row * size + c, width, size / width);
+            let mut sum = row[c];
+            for j in 1..points {
+                let next = row[c + j * width];
+                row[c + (j - 1) * width] = (sum - j as f64 * next) * lengths[j];
+                sum += next;
+            }
         }
     }
-    for column in 0..inner {
-        for c in 0..width {
-            shrink(matrix, c * size + column, width * size, size / width);
+    // Down the columns, all of a row at once: the sums replace the points that are done with.
+    for c in 0..width {
+        for j in 1..points {
+            let (before, after) = matrix.split_at_mut((c + j * width) * size);
+            let sums = &mut before[(c + (j - 1) * width) * size..][..inner];
+            let points = &mut after[..inner];
+            for (sum, x) in sums.iter_mut().zip(points) {
+                let next = *x;
+                *x = *sum + next;
+                *sum = (*sum - j as f64 * next) * lengths[j];
+            }
         }
     }
-    for i in 0..inner {
+    for i in 1..inner {
         matrix.copy_within(i * size..i * size + inner, i * inner);
     }
 }
 
-/// The products of `points` numbers, `step` apart, with the vectors of Helmert's basis, in the places of all but the last.
-fn shrink(x: &mut [f64], start: usize, step: usize, points: usize) {
-    let mut sum = x[start];
-    for j in 1..points {
-        let next = x[start + j * step];
-        x[start + (j - 1) * step] = (sum - j as f64 * next) / length(j);
-        sum += next;
-    }
-}
-
-/// The vector with these coefficients, all but the last `width` of `x`, in Helmert's basis.
-pub(super) fn extend(x: &mut [f64], width: usize) {
+/// The vector with these coefficients, all but the last `width` of `x`, in Helmert's basis; `lengths` as [`reduce`] leaves them.
+#[inline(always)]
+pub(super) fn extend(x: &mut [f64], width: usize, lengths: &[f64]) {
     let points = x.len() / width;
     for c in 0..width {
         let mut sum = 0.0;
         for j in (1..points).rev() {
-            let coefficient = x[(j - 1) * width + c] / length(j);
+            let coefficient = x[(j - 1) * width + c] * lengths[j];
             x[j * width + c] = sum - j as f64 * coefficient;
             sum += coefficient;
         }
@@ -73,13 +82,17 @@ pub(super) fn extend(x: &mut [f64], width: usize) {
     }
 }
 
-/// The length of `(1, .., 1, -j, 0, .., 0)` with `j` ones.
-fn length(j: usize) -> f64 {
-    ((j * (j + 1)) as f64).sqrt()
+/// One over the lengths of `(1, .., 1, -j, 0, .., 0)` with `j` ones.
+#[inline(always)]
+fn reciprocal_lengths(lengths: &mut [f64]) {
+    for (j, length) in lengths.iter_mut().enumerate().skip(1) {
+        *length = 1.0 / ((j * (j + 1)) as f64).sqrt();
+    }
 }
 
 /// The eigenpairs of the symmetric `size x size` matrix, which is destroyed: `values[k]` belongs to row `k` of `vectors`. `off` is room
-/// for `size` numbers.
+/// for `size` numbers. Called with a literal size it is compiled for that size.
+#[inline(always)]
 pub(super) fn decompose(
     matrix: &mut [f64],
     size: usize,
@@ -87,7 +100,8 @@ pub(super) fn decompose(
     values: &mut [f64],
     off: &mut [f64],
 ) {
-    let vectors = &mut vectors[..size * size];
+    let (matrix, vectors) = (&mut matrix[..size * size], &mut vectors[..size * size]);
+    let (values, off) = (&mut values[..size], &mut off[..size]);
     vectors.fill(0.0);
     for i in 0..size {
         vectors[i * size + i] = 1.0;
@@ -120,6 +134,7 @@ fn rotate_two(matrix: &[f64], vectors: &mut [f64], values: &mut [f64]) {
 }
 
 /// Reflections to a tridiagonal matrix: its diagonal, the entries beside it in `off[1..]`, and the product of the reflections as rows.
+#[inline(always)]
 fn tridiagonalize(matrix: &mut [f64], size: usize, vectors: &mut [f64], values: &mut [f64], off: &mut [f64]) {
     // Row k of the matrix keeps the reflection vector of step k in its columns k + 1 and up, its factor goes to `off[k]` for a while.
     for k in 0..size - 2 {
@@ -183,6 +198,7 @@ fn tridiagonalize(matrix: &mut [f64], size: usize, vectors: &mut [f64], values: 
 }
 
 /// The QL iteration on a tridiagonal matrix; `off[k]` stands between `k - 1` and `k`. Rows of `vectors` are rotated along.
+#[inline(always)]
 fn iterate(size: usize, vectors: &mut [f64], values: &mut [f64], off: &mut [f64]) {
     off.copy_within(1..size, 0);
     off[size - 1] = 0.0;
@@ -209,16 +225,21 @@ fn iterate(size: usize, vectors: &mut [f64], values: &mut [f64], off: &mut [f64]
             for i in (l..m).rev() {
                 let f = sine * off[i];
                 let b = cosine * off[i];
-                let r = (f * f + g * g).sqrt();
-                off[i + 1] = r;
-                if r == 0.0 {
+                let squares = f * f + g * g;
+                if squares < f64::MIN_POSITIVE {
+                    // Nothing, beside the largest entry.
+                    off[i + 1] = 0.0;
                     values[i + 1] -= shift;
                     off[m] = 0.0;
                     whole = false;
                     break;
                 }
-                sine = f / r;
-                cosine = g / r;
+                let r = squares.sqrt();
+                off[i + 1] = r;
+                // 1 / r, by a division that does not wait for the root.
+                let reciprocal = r * (1.0 / squares);
+                sine = f * reciprocal;
+                cosine = g * reciprocal;
                 g = values[i + 1] - shift;
                 let t = (values[i] - g) * sine + 2.0 * cosine * b;
                 shift = sine * t;
@@ -295,9 +316,10 @@ mod tests {
         for (size, width) in [(2, 1), (6, 2), (12, 3), (9, 3), (7, 1)] {
             let inner = size - width;
             let vector = |k: usize| {
-                let mut x = vec![0.0; size];
+                let (mut x, mut lengths) = (vec![0.0; size], vec![0.0; size / width]);
                 x[k] = 1.0;
-                extend(&mut x, width);
+                reciprocal_lengths(&mut lengths);
+                extend(&mut x, width, &lengths);
                 x
             };
             for p in 0..inner {
@@ -331,13 +353,13 @@ mod tests {
         }
         assert!(feels_no_translation(&a, size, width));
         assert!(!feels_no_translation(&a, size, 1) || !feels_no_translation(&a, size, 3));
-        let mut reduced = a.clone();
-        reduce(&mut reduced, size, width);
+        let (mut reduced, mut lengths) = (a.clone(), vec![0.0; size / width]);
+        reduce(&mut reduced, size, width, &mut lengths);
         let inner = size - width;
         let vector = |k: usize| {
             let mut x = vec![0.0; size];
             x[k] = 1.0;
-            extend(&mut x, width);
+            extend(&mut x, width, &lengths);
             x
         };
         for p in 0..inner {
