@@ -102,7 +102,7 @@ fn share(work: &Workload, inputs: &Inputs) -> f64 {
         changed += usize::from(matrices[0] != matrices[1]);
         seen += 1;
     }
-    f64::from(changed) / f64::from(seen)
+    changed as f64 / f64::from(seen)
 }
 
 fn main() {
