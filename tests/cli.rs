@@ -713,6 +713,11 @@ fn explanations_count_operations_and_entries() {
     let text = sandbox.expect(0, &["explain", "staged.ir"]).0;
     assert!(text.contains("refused") && text.contains("[recurrence]"), "{text}");
     sandbox.refuses(2, &["explain", "no-such-code"], &["no-such-code"]);
+    let object = json(&["explain", "springs.ir", "--data", "data", "--entry", "0,0", "--json"]);
+    assert!(object["stored"] == true && object["value"].is_number(), "{object}");
+    assert!(object["terms"][0]["line"].is_number(), "{object}");
+    sandbox.refuses(2, &["explain", "springs.ir", "--data", "data", "--entry", "0,99999"], &["99999", " x "]);
+    sandbox.refuses(2, &["explain", "springs.ir", "--data", "data", "--entry", "first"], &["3,7"]);
 }
 
 #[test]

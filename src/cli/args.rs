@@ -349,6 +349,11 @@ pub(crate) struct ExplainArgs {
     /// Count the operations by kind.
     #[arg(long)]
     pub(crate) ops: bool,
+    /// Which terms of the source make this entry of the matrix (rows and columns from 0); needs the data.
+    #[arg(long, value_name = "ROW,COLUMN")]
+    pub(crate) entry: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,13 +3,15 @@
 
 use super::args::{ExplainArgs, What};
 use super::codes::CODES;
-use super::console;
+use super::{console, data, run};
 use serde_json::{Value, json};
 use spadina::compiler::Module;
+use spadina::detect;
 use spadina::error::Error;
 use spadina::explain::{Explanation, Phase};
 use spadina::kernel::Kernel;
-use spadina::options::Derivative;
+use spadina::options::{Derivative, Options};
+use spadina::problem::Problem;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -39,6 +41,9 @@ fn kernel(file: &Path, args: &ExplainArgs) -> Result<(), Error> {
     }
     let kernel = module.kernel(args.kernel.as_deref())?;
     let wrt = args.wrt.as_deref();
+    if let Some(entry) = &args.entry {
+        return terms(&kernel, entry, args);
+    }
     let found = wanted(&kernel, args)?.into_iter().map(|derivative| kernel.explain(derivative, wrt));
     let found = found.collect::<Result<Vec<_>, Error>>()?;
     if args.json {
@@ -48,6 +53,56 @@ fn kernel(file: &Path, args: &ExplainArgs) -> Result<(), Error> {
     let mut text = String::new();
     for explanation in &found {
         describe(&mut text, &kernel, explanation, args.ops);
+    }
+    console::print(&text)
+}
+
+/// `--entry`: the value of an entry, and the terms that it comes from.
+fn terms(kernel: &Kernel, entry: &str, args: &ExplainArgs) -> Result<(), Error> {
+    let numbers = entry.split_once(',').and_then(|(row, column)| {
+        Some((row.trim().parse::<usize>().ok()?, column.trim().parse::<usize>().ok()?))
+    });
+    let (row, column) = numbers.ok_or_else(|| {
+        Error::Usage(format!("`--entry {entry}`: expected a row and a column, such as 3,7"))
+    })?;
+    let derivative = wanted(kernel, args)?.into_iter().max().unwrap_or(Derivative::Value);
+    let mut options = Options::new(derivative);
+    options.wrt.clone_from(&args.wrt);
+    let mut problem = Problem::prepare(kernel, &data::inputs(kernel, &args.data)?, &options)?;
+    let (rows, columns) = (problem.rows(), problem.columns());
+    let names = problem.row_name(row).zip(problem.column_name(column));
+    let Some((of, by)) = names.filter(|_| derivative.has_matrix()) else {
+        let message = format!("`--entry {entry}`: the matrix of `{}` is {rows} x {columns}", kernel.name());
+        return Err(Error::Usage(message));
+    };
+    let mut at = problem.evaluation();
+    problem.evaluate(&mut at)?;
+    let place = u32::try_from(column).ok().and_then(|column| problem.pattern().find(row, column));
+    let value = place.map(|place| at.matrix[place]);
+    let spans = detect::terms(&problem, row, column)?;
+    let source = kernel.source();
+    let places: Vec<(usize, usize, &str)> = spans
+        .iter()
+        .map(|span| {
+            let (line, at) = source.line_col(span.start);
+            (line, at, span.slice(&source.text).lines().next().unwrap_or("").trim_end())
+        })
+        .collect();
+    if args.json {
+        let terms: Vec<Value> = places
+            .iter()
+            .map(|(line, at, text)| json!({ "line": line, "column": at, "text": text }))
+            .collect();
+        let value = value.map(run::number);
+        let object =
+            json!({ "row": of, "column": by, "stored": place.is_some(), "value": value, "terms": terms });
+        return console::print(&format!("{object}\n"));
+    }
+    let stored =
+        value.map_or_else(|| "not stored: zero for all values".to_owned(), |value| format!("{value:?}"));
+    let mut text = format!("{} ({row}, {column}) = d {of} / d {by}: {stored}\n", derivative.name());
+    for (line, at, term) in places {
+        let _ = writeln!(text, "  {}:{line}:{at}: {term}", source.name);
     }
     console::print(&text)
 }
