@@ -11,3 +11,4 @@ pub mod numeric;
 pub mod range;
 pub mod rng;
 pub mod shrink;
+pub mod source;
