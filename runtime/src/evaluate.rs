@@ -8,6 +8,7 @@
 use crate::array::{Array, ArrayMut};
 use crate::buffer::BufferUse;
 use crate::error::RuntimeError;
+use crate::frontier::Fresh;
 use crate::partition::{Partition, Segment, Share};
 use crate::plan::{Plan, zero_scratch};
 use crate::program::EvalProgram;
@@ -16,6 +17,7 @@ use crate::workspace::{OwnerState, Workspace};
 use rayon::ThreadPool;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
+use spadina_layout::abi::COUNTED;
 use spadina_layout::env::Env;
 use spadina_layout::program::SUM_BLOCK;
 use std::ops::Range;
@@ -45,7 +47,7 @@ pub fn evaluate(
     let Call { data, outputs, scalars, values, pool } = call;
     check(plan, program, workspace, data, outputs, scalars, values)?;
     fill_env(plan, workspace, data, outputs);
-    let mut run = Run { plan, program, values, pool, zeroed: false };
+    let mut run = Run { plan, program, values: Fresh { values, start: 0, done: 0 }, pool };
     let phases = &plan.info.phases;
     let mut phase = 0;
     while phase < phases.len() {
@@ -60,7 +62,7 @@ pub fn evaluate(
     }
     run.zero(workspace.threads());
     for &at in &plan.identity {
-        values[at as usize] = 1.0;
+        run.values.values[at as usize] = 1.0;
     }
     for (n, scalar) in scalars.iter_mut().enumerate() {
         *scalar = workspace.total(plan, n as u32);
@@ -145,45 +147,50 @@ fn fill_env(
 struct Run<'a, 'v> {
     plan: &'a Plan,
     program: &'a dyn EvalProgram,
-    values: &'v mut [f64],
+    values: Fresh<'v>,
     pool: Option<&'a ThreadPool>,
-    zeroed: bool,
 }
 
 impl Run<'_, '_> {
+    /// Zeroes all values that are not zeroed yet.
     fn zero(&mut self, threads: usize) {
-        if self.zeroed {
+        let fresh = &mut self.values;
+        if fresh.done == fresh.values.len() {
             return;
         }
-        self.zeroed = true;
         if let Some(cleared) = &self.plan.cleared {
             for range in cleared {
-                self.values[range.clone()].fill(0.0);
+                fresh.values[range.clone()].fill(0.0);
             }
-            return;
+        } else if threads > 1 {
+            let rest = &mut fresh.values[fresh.done..];
+            let size = rest.len().div_ceil(threads).max(1 << 12);
+            within(self.pool, || rest.par_chunks_mut(size).for_each(|chunk| chunk.fill(0.0)));
+        } else {
+            fresh.finish();
         }
-        if threads == 1 {
-            self.values.fill(0.0);
-            return;
-        }
-        let size = self.values.len().div_ceil(threads).max(1 << 12);
-        let values = &mut *self.values;
-        within(self.pool, || values.par_chunks_mut(size).for_each(|chunk| chunk.fill(0.0)));
+        fresh.done = fresh.values.len();
     }
 
     fn serial(&mut self, workspace: &mut Workspace, phase: usize) {
-        self.zero(workspace.threads());
         let layout = self.plan.env_layout;
-        workspace.env.set_slice_mut(layout.values(), self.values);
+        let frontiers = self.plan.frontiers.get(phase);
+        if frontiers.is_none() {
+            self.zero(workspace.threads());
+        }
+        workspace.env.set_slice_mut(layout.values(), self.values.values);
         let trip = self.plan.trips[phase];
         let info = &self.plan.info.phases[phase];
         let width = info.sums.len();
-        if width == 0 {
+        if width == 0 && frontiers.is_none() {
             self.program.eval(phase, &workspace.env, 0..trip, &mut []);
             return;
         }
         let blocks = (trip as usize).div_ceil(SUM_BLOCK);
         for block in 0..blocks {
+            if let Some(frontier) = frontiers.and_then(|f| f.get(block)) {
+                self.values.reach(*frontier as usize);
+            }
             let sums = &mut workspace.sums[..width];
             self.program.eval(phase, &workspace.env, block_range(block, trip), sums);
             for (k, &sum) in sums.iter().enumerate() {
@@ -196,14 +203,13 @@ impl Run<'_, '_> {
         let Workspace { env, element_sums, element_start, owners, partition, .. } = workspace;
         let Some(partition) = partition.as_deref() else { return };
         // Where owners have ranges of rows, each zeroes its own values just before it adds to them.
-        let ranges = partition.ranges.as_deref().filter(|_| !self.zeroed && self.plan.row_start.is_empty());
-        let ranges = ranges.filter(|_| self.plan.cleared.is_none());
+        let ranges = partition.ranges.as_deref().filter(|_| self.values.done == 0);
+        let ranges = ranges.filter(|_| self.plan.row_start.is_empty() && self.plan.cleared.is_none());
         if ranges.is_none() {
             self.zero(owners.len());
         }
-        self.zeroed = true;
         let layout = self.plan.env_layout;
-        env.set_slice_mut(layout.values(), self.values);
+        env.set_slice_mut(layout.values(), self.values.values);
         env.set_slice_mut(layout.element_sums(), element_sums);
         for owner in &mut *owners {
             owner.env.copy_from(env);
@@ -217,11 +223,14 @@ impl Run<'_, '_> {
             element_start,
             phases: phases.clone(),
         };
-        let values = &mut *self.values;
+        let values = &mut *self.values.values;
         within(self.pool, || match ranges {
             Some(ranges) => region.run_zeroing(owners, values, 0, ranges),
-            None => owners.par_iter_mut().with_max_len(1).for_each(|owner| region.run(owner)),
+            None => owners.par_iter_mut().with_max_len(1).for_each(|owner| {
+                region.run(owner, &mut Fresh { values: &mut [], start: 0, done: 0 });
+            }),
         });
+        self.values.done = self.values.values.len();
         for phase in phases {
             collect_sums(self.plan, workspace, phase);
         }
@@ -290,10 +299,9 @@ impl Region<'_> {
         match owners {
             [] => {}
             [owner] => {
-                values.fill(0.0);
-                // Compiled code writes here through the address in the environment.
-                values.as_mut_ptr().expose_provenance();
-                self.run(owner);
+                let mut fresh = Fresh { values, start, done: 0 };
+                self.run(owner, &mut fresh);
+                fresh.finish();
             }
             _ => {
                 let half = owners.len() / 2;
@@ -308,29 +316,48 @@ impl Region<'_> {
         }
     }
 
-    fn run(&self, owner: &mut OwnerState) {
+    fn run(&self, owner: &mut OwnerState, values: &mut Fresh<'_>) {
         let OwnerState { me, env, sums } = owner;
         for phase in self.phases.clone() {
             let share = &self.partition.shares[*me][phase];
             let address = self.element_sums + 8 * self.element_start[phase] as u64;
             env.set(self.plan.env_layout.element_sums(), address);
-            self.run_share(phase, share, env, &mut sums[phase]);
+            self.run_share(phase, share, env, &mut sums[phase], values);
         }
     }
 
-    fn run_share(&self, phase: usize, share: &Share, env: &Env, mut sums: &mut [f64]) {
+    fn run_share(
+        &self,
+        phase: usize,
+        share: &Share,
+        env: &Env,
+        mut sums: &mut [f64],
+        values: &mut Fresh<'_>,
+    ) {
+        let frontiers = self.plan.frontiers.get(phase);
+        let mut reach = |block: usize| {
+            let frontier = frontiers.and_then(|f| f.get(block)).map_or(usize::MAX, |&f| f as usize);
+            values.reach(frontier);
+        };
         let width = self.plan.info.phases[phase].sums.len();
         let trip = self.plan.trips[phase];
         for segment in &share.segments {
             match segment {
-                Segment::List(range) => self.program.eval_owned(phase, env, &share.elements[range.clone()]),
-                Segment::Blocks(range) if width == 0 => {
+                Segment::List(range) => {
+                    let elements = &share.elements[range.clone()];
+                    let last = elements.last().map_or(0, |&element| (element & (COUNTED - 1)) as usize);
+                    reach(last / SUM_BLOCK);
+                    self.program.eval_owned(phase, env, elements);
+                }
+                Segment::Blocks(range) if width == 0 && frontiers.is_none() => {
+                    reach(0);
                     let start = range.start as usize * SUM_BLOCK;
                     let end = block_range(range.end as usize - 1, trip).end;
                     self.program.eval(phase, env, start as i64..end, &mut []);
                 }
                 Segment::Blocks(range) => {
                     for block in range.clone() {
+                        reach(block as usize);
                         let (here, rest) = std::mem::take(&mut sums).split_at_mut(width);
                         self.program.eval(phase, env, block_range(block as usize, trip), here);
                         sums = rest;

@@ -14,6 +14,7 @@ pub mod csr;
 pub mod error;
 pub mod evaluate;
 pub mod flat;
+mod frontier;
 pub mod options;
 pub mod partition;
 pub mod plan;

@@ -52,6 +52,8 @@ pub struct Plan {
     pub(crate) row_start: Vec<u32>,
     /// Values that must be zero before emissions add to them, where others are stored by direct ones.
     pub(crate) cleared: Option<Vec<Range<usize>>>,
+    /// How many leading values the iterations up to the end of each block write, by phase; empty where all are zeroed first.
+    pub(crate) frontiers: Vec<Vec<u32>>,
     /// Values that are one.
     pub(crate) identity: Vec<u32>,
     pub(crate) sites: Vec<PlanSite>,

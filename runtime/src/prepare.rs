@@ -6,6 +6,7 @@ use crate::buffer::{BufferSpec, BufferUse};
 use crate::complete::{compact, with_rows};
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
+use crate::frontier::frontiers;
 use crate::options::{FixedRule, PrepareOptions};
 use crate::plan::{Plan, PlanSite, next_serial};
 use crate::program::IndexProgram;
@@ -64,6 +65,7 @@ pub fn prepare(
         pattern: Arc::new(Pattern::default()),
         row_start: Vec::new(),
         cleared: None,
+        frontiers: Vec::new(),
         identity: Vec::new(),
         sites: Vec::new(),
         layout: SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false },
@@ -144,12 +146,15 @@ fn finish(
         pattern = complete.0;
         plan.cleared = Some(complete.1);
     }
-    drop(stored);
     let row_ptr = pattern.row_ptr();
     if let Some(map) = &numbering.row_map {
         let start = |&row: &u32| if row == DROPPED { 0 } else { row_ptr[row as usize] };
         plan.row_start = map.iter().map(start).collect();
     }
+    if stored.is_empty() && !numbering.moves() {
+        plan.frontiers = frontiers(&streams, &plan.trips, pattern.row_ptr());
+    }
+    drop(stored);
     let forced = numbering.forced.iter().enumerate().filter(|&(_, &f)| f);
     plan.identity = forced.map(|(row, _)| row_ptr[row]).collect();
     plan.pattern = Arc::new(pattern);
