@@ -116,6 +116,9 @@ fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
     match (pipeline::affine(&sparse), sparse.road) {
         (Some(rows), _) => (rows, "structural: row by row, each entry stored once (the kernel is affine)"),
         (None, Road::Elimination) => (sparse, "structural: elimination inside each element"),
+        (None, Road::Blocks) => {
+            (sparse, "structural: elimination inside each element, its loops kept, one block an element")
+        }
         (None, Road::Sweeps) => (sparse, "structural: a sweep from each row to the unknowns"),
     }
 }

@@ -10,6 +10,7 @@
 //! 3. Emission sites are read off the roots: the blocks of their rows and columns, and how often they run in one iteration.
 
 use crate::error::{CodegenError, Result};
+use crate::local::local_scratch;
 use spadina_ir::func::{Buffer, Carry, EmitData, Func, Inst, InstData, Plane, Region, Role, Value, ValueDef};
 use spadina_ir::types::SizeExpr;
 use spadina_ir::walk;
@@ -94,7 +95,7 @@ fn slice(func: &Func, at: usize, mut needed: Vec<Value>) -> Result<Vec<Inst>> {
         let reset = body[position..].iter().any(|&later| {
             let mut hit = false;
             visit(func, later, &mut |data| {
-                hit |= matches!(data, InstData::Reset(b) if loads.contains(b));
+                hit |= matches!(data, InstData::Reset(b, _) if loads.contains(b));
             });
             hit
         });
@@ -151,6 +152,7 @@ pub fn env_layout(func: &Func, info: &ProgramInfo) -> EnvLayout {
 /// alike; the former lists no row sites.
 pub fn program_info(func: &Func) -> Result<ProgramInfo> {
     let outputs = scalar_outputs(func);
+    let local = local_scratch(func);
     let mut sites = 0;
     let mut infos = Vec::new();
     for phase in phases(func)? {
@@ -170,7 +172,7 @@ pub fn program_info(func: &Func) -> Result<ProgramInfo> {
         info.sites.sort_by_key(|s| s.site);
         info.row_sites.sort_by_key(|s| s.site);
         let written = walk::written_buffers(func, phase.root);
-        info.serial = written.iter().any(|&b| func.buffers[b].role == Role::Scratch);
+        info.serial = written.iter().any(|b| func.buffers[*b].role == Role::Scratch && !local.contains(b));
         info.sums = (0..).zip(&outputs).filter(|(_, b)| written.contains(b)).map(|(n, _)| n).collect();
         infos.push(info);
     }

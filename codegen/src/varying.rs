@@ -30,7 +30,7 @@ pub(crate) fn varying(func: &Func, phase: &Phase) -> Option<EntitySet<Value>> {
     let body = &func.regions[split.body];
     let top = body.insts.iter().all(|&inst| match &func.insts[inst] {
         InstData::Accum(..) | InstData::Emit(_) => true,
-        InstData::Reset(_) | InstData::Check(..) => false,
+        InstData::Reset(..) | InstData::Check(..) => false,
         _ => !walk::has_effects(func, inst),
     });
     let written = walk::written_buffers(func, phase.root);

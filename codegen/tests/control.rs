@@ -240,6 +240,33 @@ fn scratch_is_cleared_inside_a_phase() {
 }
 
 #[test]
+fn the_first_entries_of_scratch_are_cleared() {
+    let mut kernel = kernel();
+    let b = &mut kernel.b;
+    let bound = SizeExpr::size(kernel.n);
+    let ring = buffer(b, "ring", Ty::F64, &[SizeExpr::constant(40)], Role::Scratch);
+    let (zero, n) = (b.int(0), b.size(&bound));
+    let (i, _) = b.begin_loop(zero, n, 1, &[]);
+    // Longer and shorter from iteration to iteration, once longer than the array.
+    let k = b.load(kernel.k, &[i]);
+    let nine = b.int(9);
+    let length = b.op(Op::IntMul, &[k, nine]);
+    b.reset_first(ring, length);
+    let last = b.int(39);
+    let length = b.op(Op::IntMin, &[length, last]);
+    let x = b.load(kernel.x, &[i]);
+    let (j, _) = b.begin_loop(zero, length, 1, &[]);
+    b.accum(ring, &[j], x);
+    b.end_loop(&[]);
+    let (j, _) = b.begin_loop(zero, length, 1, &[]);
+    let entry = b.load(ring, &[j]);
+    b.accum(kernel.y, &[i], entry);
+    b.end_loop(&[]);
+    b.end_loop(&[]);
+    run(kernel, &[Some(bound)]);
+}
+
+#[test]
 fn recurrences_with_effects_run_as_one_iteration() {
     let mut kernel = kernel();
     let b = &mut kernel.b;

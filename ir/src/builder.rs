@@ -258,7 +258,13 @@ impl Builder {
     /// Every entry of a scratch buffer becomes zero.
     pub fn reset(&mut self, buffer: Buffer) {
         *self.resets.entry(buffer).or_insert(0) += 1;
-        self.push(InstData::Reset(buffer), &[]);
+        self.push(InstData::Reset(buffer, None), &[]);
+    }
+
+    /// The first `length` entries of a scratch buffer become zero; the others are not to be read before the next reset.
+    pub fn reset_first(&mut self, buffer: Buffer, length: Value) {
+        *self.resets.entry(buffer).or_insert(0) += 1;
+        self.push(InstData::Reset(buffer, Some(length)), &[]);
     }
 
     /// Refuses to go on unless every subscript lies inside the buffer.

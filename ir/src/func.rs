@@ -209,8 +209,9 @@ pub enum InstData {
     Position(Buffer, Vec<Value>),
     /// `buffer[index] += value`.
     Accum(Buffer, Vec<Value>, Value),
-    /// Every entry of a scratch buffer becomes zero.
-    Reset(Buffer),
+    /// Every entry of a scratch buffer becomes zero; with a length only so many of the first (row-major), and the others are not to be
+    /// read before the next reset.
+    Reset(Buffer, Option<Value>),
     /// Refuses to go on unless every subscript lies inside the buffer: what index programs are made of.
     Check(Buffer, Vec<Value>),
     /// A counted loop.
@@ -380,7 +381,8 @@ impl InstData {
     /// The values this instruction uses directly (not those used inside its regions), in order.
     pub fn operands(&self) -> Vec<Value> {
         match self {
-            InstData::Const(_) | InstData::Size(_) | InstData::Reset(_) => Vec::new(),
+            InstData::Const(_) | InstData::Size(_) => Vec::new(),
+            InstData::Reset(_, length) => length.iter().copied().collect(),
             InstData::Op(_, args)
             | InstData::Load(_, args)
             | InstData::Position(_, args)
@@ -401,7 +403,12 @@ impl InstData {
     /// Rewrites every value this instruction uses directly.
     pub fn map_operands(&mut self, mut map: impl FnMut(Value) -> Value) {
         match self {
-            InstData::Const(_) | InstData::Size(_) | InstData::Reset(_) => {}
+            InstData::Const(_) | InstData::Size(_) => {}
+            InstData::Reset(_, length) => {
+                if let Some(v) = length {
+                    *v = map(*v);
+                }
+            }
             InstData::Op(_, args)
             | InstData::Load(_, args)
             | InstData::Position(_, args)
@@ -444,7 +451,7 @@ impl InstData {
             | InstData::Load(..)
             | InstData::Position(..)
             | InstData::Accum(..)
-            | InstData::Reset(_)
+            | InstData::Reset(..)
             | InstData::Check(..)
             | InstData::Emit(_) => Vec::new(),
         }
@@ -452,6 +459,6 @@ impl InstData {
 
     /// True for the instructions that are there for their effect (loops and ifs may be too: see [`crate::walk`]).
     pub fn is_effect(&self) -> bool {
-        matches!(self, InstData::Accum(..) | InstData::Reset(_) | InstData::Check(..) | InstData::Emit(_))
+        matches!(self, InstData::Accum(..) | InstData::Reset(..) | InstData::Check(..) | InstData::Emit(_))
     }
 }

@@ -300,8 +300,12 @@ impl<'a> Machine<'a> {
                 self.accum(*buffer, index, *value)?;
                 Vec::new()
             }
-            InstData::Reset(buffer) => {
-                self.reset(*buffer)?;
+            InstData::Reset(buffer, length) => {
+                let length = match length {
+                    Some(v) => Some(self.get_int(*v)?),
+                    None => None,
+                };
+                self.reset(*buffer, length)?;
                 Vec::new()
             }
             InstData::Check(buffer, index) => {
@@ -383,14 +387,25 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn reset(&mut self, buffer: Buffer) -> Result<(), InterpError> {
+    /// Clears a scratch array; what stands beyond `length` becomes poison, so that reading it shows.
+    fn reset(&mut self, buffer: Buffer, length: Option<i64>) -> Result<(), InterpError> {
         let data = &self.func.buffers[buffer];
         if data.role != Role::Scratch {
             return Err(self.ill_formed("only scratch is reset"));
         }
         let len = self.arrays[buffer].data.len();
         let zeros = ArrayData::zeros(data.elem, len);
-        self.arrays[buffer].data = zeros.ok_or(InterpError::TooLarge { buffer: data.name.clone() })?;
+        let mut zeros = zeros.ok_or(InterpError::TooLarge { buffer: data.name.clone() })?;
+        if let Some(length) = length {
+            let from = usize::try_from(length.max(0)).unwrap_or(len).min(len);
+            match &mut zeros {
+                ArrayData::F64(data) => data[from..].fill(f64::NAN),
+                ArrayData::F32(data) => data[from..].fill(f32::NAN),
+                ArrayData::Int(data) => data[from..].fill(i64::MIN),
+                ArrayData::Bool(_) => {}
+            }
+        }
+        self.arrays[buffer].data = zeros;
         Ok(())
     }
 

@@ -57,7 +57,7 @@ pub fn inst_count(func: &Func) -> usize {
 pub fn written_buffers(func: &Func, inst: Inst) -> BTreeSet<crate::func::Buffer> {
     let mut written = BTreeSet::new();
     let mut note = |data: &InstData| match data {
-        InstData::Accum(buffer, ..) | InstData::Reset(buffer) => {
+        InstData::Accum(buffer, ..) | InstData::Reset(buffer, _) => {
             written.insert(*buffer);
         }
         _ => {}

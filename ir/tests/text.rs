@@ -21,6 +21,7 @@ const EVERYTHING: &str = r#"func @all.grad(size N, size V, size "odd size") {
   rows x_bar, value
 
   reset "2nd one"
+  reset "2nd one" first 3
   %0 = load k
   for %i in 0 .. N step 2 {
     check x[%i, 0]

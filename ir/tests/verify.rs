@@ -40,6 +40,7 @@ fn good_functions_have_no_violations() {
          %b = load t[0] accum value += %b",
         // A local accumulator.
         "for %i in 0 .. N { reset t accum t[0] += 1.0 %a = load t[0] accum value += %a }",
+        "for %i in 0 .. N { reset t first %i accum t[0] += 1.0 %a = load t[0] accum value += %a }",
         // Iterations that keep to their own element.
         "for %i in 0 .. N { %j = iadd %i, 1 accum t[%j] += 1.0 %a = load t[%j] accum value += %a }",
         // Structural guards and bounds may decide which entries exist.

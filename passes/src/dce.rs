@@ -103,7 +103,7 @@ impl<'a> Liveness<'a> {
             }
             let mut grew = false;
             walk::visit_insts(func, func.body, &mut |_, inst| {
-                if let InstData::Accum(buffer, ..) | InstData::Reset(buffer) = &func.insts[inst]
+                if let InstData::Accum(buffer, ..) | InstData::Reset(buffer, _) = &func.insts[inst]
                     && self.buffers[*buffer]
                     && !self.insts[inst]
                 {

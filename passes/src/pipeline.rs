@@ -18,9 +18,10 @@ use crate::loops::{hoist, materialize, normalize, speculate, unroll};
 use crate::pass::Pass;
 use crate::simplify;
 use crate::sparse::hessian::Failure;
-use crate::sparse::{extract, hessian, index, jacobian, project, rows, seed, solve};
+use crate::sparse::{extract, hessian, index, jacobian, project, rows, seed, solve, work};
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Func, Plane, Role};
+use spadina_ir::walk;
 
 /// Passes from a function to a function that can be selected by name.
 pub const PASSES: &[Pass] = &[
@@ -88,6 +89,8 @@ impl Trace {
 
 /// What prepares a kernel for every derivative.
 const PRIMAL: &[Pass] = &[normalize::PASS, unroll::PASS, inline::PASS, speculate::PASS, dce::PASS];
+/// The same, with the loops of elements kept.
+const KEPT: &[Pass] = &[normalize::PASS, unroll::SHORT, inline::PASS, speculate::PASS, dce::PASS];
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.
@@ -98,6 +101,8 @@ const SPARSE: &[Pass] = &[dce::PASS, hoist::PASS, extract::PASS, dce::PASS, mate
 pub enum Road {
     /// Elimination inside each element.
     Elimination,
+    /// Elimination inside each element with its inner loops kept: gathered in a local block.
+    Blocks,
     /// Sweeps from each row, possibly of a gradient program.
     Sweeps,
 }
@@ -208,18 +213,59 @@ fn array_results(func: &Func) -> Vec<spadina_ir::func::Buffer> {
         .collect()
 }
 
+/// A program whose elements keep their loops.
+#[derive(Clone, Debug)]
+pub struct Blocks {
+    /// The program.
+    pub sparse: Sparse,
+    /// The local unknowns of its largest element.
+    pub slots: i64,
+}
+
+/// The Hessian with inner loops kept, its elements gathered in blocks; `None` where no element has such loops or something is in the way.
+pub fn hessian_by_blocks(func: &Func, weights: Weights) -> Result<Option<Blocks>, Diagnostic> {
+    let mut trace = Trace::new(func);
+    trace.run(KEPT)?;
+    let Ok(Some((emitting, slots))) = hessian::with_blocks(trace.func(), weights) else { return Ok(None) };
+    let emitting = dce::without(&emitting, &array_results(&emitting));
+    trace.push("blocks", "elimination inside each element, its loops kept", emitting);
+    Ok(Some(Blocks { sparse: sparse(trace, Road::Blocks)?, slots }))
+}
+
 /// Scalar results, gradient and sparse Hessian of their (weighted) sum.
 pub fn hessian(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
+    let blocks = hessian_by_blocks(func, weights)?;
     let mut trace = primal(func)?;
-    match hessian::hessian(trace.func(), weights) {
-        Ok(emitting) => {
+    if let Some(blocks) = &blocks
+        && (blocks.slots > MOST_WRITTEN_OUT || walk::inst_count(trace.func()) > LONGEST_WRITTEN_OUT)
+    {
+        return Ok(blocks.sparse.clone());
+    }
+    let eliminated = hessian::hessian(trace.func(), weights);
+    match (eliminated, blocks) {
+        (Ok(emitting), blocks) => {
             let emitting = dce::without(&emitting, &array_results(&emitting));
             trace.push("hessian", "elimination inside each element", emitting);
-            sparse(trace, Road::Elimination)
+            let written_out = sparse(trace, Road::Elimination)?;
+            Ok(match blocks {
+                Some(blocks) if cheaper(&blocks.sparse, &written_out) => blocks.sparse,
+                Some(_) | None => written_out,
+            })
         }
-        Err(Failure::Obstacle(_)) => hessian_by_sweeps(func, weights),
-        Err(Failure::Refused(refusal)) => Err(*refusal),
+        (Err(Failure::Refused(refusal)), _) => Err(*refusal),
+        (Err(Failure::Obstacle(_)), Some(blocks)) => Ok(blocks.sparse),
+        (Err(Failure::Obstacle(_)), None) => hessian_by_sweeps(func, weights),
     }
+}
+
+/// Most local unknowns of an element whose loops are written out: its code grows with their square.
+const MOST_WRITTEN_OUT: i64 = 30;
+/// Most instructions of a program whose loops are written out before it is differentiated.
+const LONGEST_WRITTEN_OUT: usize = 1200;
+
+/// Whether the first program does less work for an element.
+fn cheaper(first: &Sparse, second: &Sparse) -> bool {
+    work::of_elements(&first.eval) < work::of_elements(&second.eval)
 }
 
 /// The Hessian as the Jacobian of the gradient: the general road.

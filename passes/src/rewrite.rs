@@ -6,7 +6,7 @@
 
 use cranelift_entity::SecondaryMap;
 use spadina_ir::builder::Builder;
-use spadina_ir::func::{Carry, Const, EmitData, Func, Inst, InstData, Region, Value};
+use spadina_ir::func::{Buffer, Carry, Const, EmitData, Func, Inst, InstData, Region, Value};
 
 /// Source values to values of the function being built.
 #[derive(Clone, Default)]
@@ -118,7 +118,7 @@ impl<'a> Rewriter<'a> {
                 let value = self.map.get(*value);
                 self.b.accum(*buffer, &index, value);
             }
-            InstData::Reset(buffer) => self.b.reset(*buffer),
+            InstData::Reset(buffer, length) => self.reset(*buffer, *length),
             InstData::Check(buffer, index) => {
                 let index = self.map.all(index);
                 self.b.check(*buffer, &index);
@@ -154,6 +154,17 @@ impl<'a> Rewriter<'a> {
                     self.map.set(result, image);
                 }
             }
+        }
+    }
+
+    /// Clears a scratch array, or its first entries up to a length of the source.
+    pub fn reset(&mut self, buffer: Buffer, length: Option<Value>) {
+        match length {
+            Some(length) => {
+                let length = self.map.get(length);
+                self.b.reset_first(buffer, length);
+            }
+            None => self.b.reset(buffer),
         }
     }
 

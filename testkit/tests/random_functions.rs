@@ -73,7 +73,7 @@ fn constructs(func: &Func) -> BTreeSet<String> {
             InstData::If { .. } if func.results[inst].is_empty() => "if for effect".to_owned(),
             InstData::If { .. } => "if".to_owned(),
             InstData::Accum(..) => format!("{nested}accum"),
-            InstData::Reset(_) => "reset".to_owned(),
+            InstData::Reset(..) => "reset".to_owned(),
             InstData::Const(_)
             | InstData::Size(_)
             | InstData::Load(..)

@@ -1,9 +1,10 @@
 //! The state of lowering one function: value maps, environment words, what kind of function it is.
 
 use crate::error::{CodegenError, Result};
+use crate::local::local_scratch;
 use crate::lower::check::Checks;
 use crate::lower::lanes::Lanes;
-use crate::program::{Phase, position_base, row_buffer, scalar_outputs, visit};
+use crate::program::{Phase, literal_product, position_base, row_buffer, scalar_outputs, visit};
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{
@@ -182,7 +183,7 @@ impl<'a, 'b> Lower<'a, 'b> {
         let filtered = matches!(&self.mode, Mode::Eval(Eval { filter: Some(_), .. }));
         for &inst in insts {
             visit(self.func, inst, &mut |data| match data {
-                InstData::Load(b, _) | InstData::Reset(b) => {
+                InstData::Load(b, _) | InstData::Reset(b, _) => {
                     touched.insert(*b);
                 }
                 InstData::Accum(b, ..) => {
@@ -197,9 +198,14 @@ impl<'a, 'b> Lower<'a, 'b> {
                 _ => {}
             });
         }
+        let local = local_scratch(self.func);
         for buffer in touched {
-            let word = self.word(self.program.env.buffer(buffer.as_u32() as usize));
-            self.bases[buffer] = word.into();
+            let base = if local.contains(&buffer) {
+                self.on_stack(buffer)
+            } else {
+                self.word(self.program.env.buffer(buffer.as_u32() as usize))
+            };
+            self.bases[buffer] = base.into();
         }
         for buffer in positioned {
             let mut base = Linear::default();
@@ -211,6 +217,15 @@ impl<'a, 'b> Lower<'a, 'b> {
             self.position_bases[buffer] = Some(base);
         }
         Ok(())
+    }
+
+    /// The address of a local array on the stack. Its size is literal.
+    fn on_stack(&mut self, buffer: Buffer) -> Clif {
+        let data = &self.func.buffers[buffer];
+        let bytes = literal_product(&data.dims).unwrap_or(0) * data.elem.bytes() as i64;
+        let size = u32::try_from(bytes).unwrap_or(0);
+        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, size, 4));
+        self.b.ins().stack_addr(types::I64, slot, 0)
     }
 
     /// True for the buffers whose accumulations are filtered by owner: outputs with rows.

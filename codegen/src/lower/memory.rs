@@ -242,8 +242,8 @@ impl Lower<'_, '_> {
         Ok(())
     }
 
-    /// Every entry of a buffer becomes zero.
-    pub(crate) fn reset(&mut self, buffer: Buffer) -> Result<()> {
+    /// Every entry of a buffer becomes zero, or the first ones up to a length.
+    pub(crate) fn reset(&mut self, buffer: Buffer, length: Option<Value>) -> Result<()> {
         let data = &self.func.buffers[buffer];
         let (ty, bytes) = (clif_type(data.elem), data.elem.bytes() as i64);
         let base = self.base(buffer)?;
@@ -252,7 +252,16 @@ impl Lower<'_, '_> {
             Ty::F32 => self.b.ins().f32const(0.0),
             Ty::Int | Ty::Bool => self.b.ins().iconst(ty, 0),
         };
-        let count = self.product(&data.dims);
+        let count = match length {
+            Some(length) => {
+                let all = self.product(&data.dims);
+                let all = self.linear_value(all);
+                let length = self.get(length)?;
+                // Whatever the length is, nothing beyond the array is written.
+                Linear { dynamic: Some(self.b.ins().smin(length, all)), constant: 0 }
+            }
+            None => self.product(&data.dims),
+        };
         if let (None, 0..=16) = (count.dynamic, count.constant) {
             for n in 0..count.constant {
                 self.b.ins().store(shared_flags(), zero, base, (n * bytes) as i32);

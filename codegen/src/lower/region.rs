@@ -72,9 +72,9 @@ impl Lower<'_, '_> {
                 }
                 None
             }
-            InstData::Reset(buffer) => {
+            InstData::Reset(buffer, length) => {
                 if matches!(self.mode, Mode::Eval(_)) {
-                    self.reset(*buffer)?;
+                    self.reset(*buffer, *length)?;
                 }
                 None
             }

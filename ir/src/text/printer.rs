@@ -208,7 +208,10 @@ impl Printer<'_> {
             InstData::Accum(buffer, index, value) => {
                 format!("accum {} += {}", self.place(*buffer, index), self.operand(*value))
             }
-            InstData::Reset(buffer) => format!("reset {}", name(&func.buffers[*buffer].name)),
+            InstData::Reset(buffer, length) => {
+                let first = length.map_or(String::new(), |v| format!(" first {}", self.operand(v)));
+                format!("reset {}{first}", name(&func.buffers[*buffer].name))
+            }
             InstData::Check(buffer, index) => format!("check {}", self.place(*buffer, index)),
             InstData::Loop { lo, hi, .. } => format!("{} .. {}", self.operand(*lo), self.operand(*hi)),
             InstData::If { cond, .. } => format!("if {} {{", self.operand(*cond)),

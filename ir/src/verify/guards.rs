@@ -108,7 +108,7 @@ impl Marks<'_> {
             | InstData::Load(..)
             | InstData::Position(..)
             | InstData::Accum(..)
-            | InstData::Reset(_)
+            | InstData::Reset(..)
             | InstData::Check(..)
             | InstData::Emit(_) => {
                 if operands {

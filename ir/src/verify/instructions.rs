@@ -179,8 +179,11 @@ impl Checker<'_, '_> {
                 }
                 Ok(Vec::new())
             }
-            InstData::Reset(buffer) => match self.func.buffers.get(*buffer) {
-                Some(data) if data.role == Role::Scratch => Ok(Vec::new()),
+            InstData::Reset(buffer, length) => match self.func.buffers.get(*buffer) {
+                Some(data) if data.role == Role::Scratch => match length.map(|v| self.ty(v)).transpose()? {
+                    None | Some(Ty::Int) => Ok(Vec::new()),
+                    Some(ty) => Err(format!("resets {ty} entries")),
+                },
                 Some(data) => Err(format!("resets `{}`, which is no scratch", data.name)),
                 None => Err(format!("{buffer} does not exist")),
             },

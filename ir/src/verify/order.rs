@@ -59,7 +59,7 @@ fn summarize_inst(func: &Func, inst: Inst, found: &mut Found) -> BTreeMap<Buffer
         InstData::Accum(buffer, ..) => {
             one(*buffer, Summary { accumulates: Some(inst), ..Summary::default() })
         }
-        InstData::Reset(buffer) => one(*buffer, Summary { resets: true, ..Summary::default() }),
+        InstData::Reset(buffer, _) => one(*buffer, Summary { resets: true, ..Summary::default() }),
         InstData::Loop { body, .. } => {
             let mut summaries = summarize(func, *body, found);
             for (&buffer, summary) in &mut summaries {

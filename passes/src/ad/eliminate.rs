@@ -34,6 +34,7 @@ use spadina_ir::func::{Carry, Inst, InstData, Region, Value, ValueDef};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// A quadratic form on live values: adjoints, and symmetric arcs stored both ways.
 #[derive(Default, Clone)]
@@ -75,24 +76,64 @@ impl Form {
         let bar = self.bars.remove(&value);
         let arcs = self.arcs.remove(&value).unwrap_or_default();
         for w in arcs.keys() {
-            if let Some(row) = self.arcs.get_mut(w) {
+            let empty = self.arcs.get_mut(w).is_some_and(|row| {
                 row.remove(&value);
+                row.is_empty()
+            });
+            if empty {
+                self.arcs.remove(w);
             }
         }
         (bar, arcs)
     }
 
-    fn last(&self) -> Option<Value> {
-        let bar = self.bars.last_key_value().map(|(&v, _)| v);
-        let arc = self.arcs.iter().rev().find(|(_, row)| !row.is_empty()).map(|(&v, _)| v);
+    /// A load of an unknown that stands in a body that starts at `mark`, if one is live.
+    fn first_load(&self, b: &Builder, graph: &Graph, mark: u32) -> Option<Inst> {
+        let live = self.bars.keys().chain(self.arcs.keys());
+        let mut inner = live.filter(|v| mark > 0 && v.as_u32() >= mark && graph.is_leaf(b, **v));
+        inner.next().and_then(|&v| match b.func().values[v].def {
+            ValueDef::Result(inst, _) => Some(inst),
+            ValueDef::Param(..) => None,
+        })
+    }
+
+    /// The last live value before `end`: eliminating a value only makes smaller ones live.
+    pub fn last_before(&self, end: Option<Value>) -> Option<Value> {
+        let range = (Bound::Unbounded, end.map_or(Bound::Unbounded, Bound::Excluded));
+        let bar = self.bars.range(range).next_back().map(|(&v, _)| v);
+        let arc = self.arcs.range(range).next_back().map(|(&v, _)| v);
         bar.max(arc)
     }
 }
 
+/// What becomes of loads of unknowns inside a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InnerLoads {
+    /// They are an obstacle.
+    Refused,
+    /// They stay in the form, beside what the body captures.
+    Kept,
+}
+
 /// Eliminates everything behind the seeds (value, adjoint); what remains are the leaves: the gradient and the Hessian of the element.
 pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)]) -> Result<Form, Obstacle> {
-    if let Some(form) = order::eliminate(b, graph, seeds) {
-        return Ok(form);
+    eliminate_from(b, graph, seeds, 0, InnerLoads::Kept)
+}
+
+/// Eliminates values numbered `mark` and above: inside a body that starts there, what remains is what it captures, and its loads of
+/// unknowns where they are kept.
+pub fn eliminate_from(
+    b: &mut Builder,
+    graph: &mut Graph,
+    seeds: &[(Value, Value)],
+    mark: u32,
+    loads: InnerLoads,
+) -> Result<Form, Obstacle> {
+    if let Some(form) = order::eliminate(b, graph, seeds, mark) {
+        return match form.first_load(b, graph, mark) {
+            Some(inst) if loads == InnerLoads::Refused => Err(Obstacle::InnerLoad(inst)),
+            _ => Ok(form),
+        };
     }
     let mut form = Form::default();
     for &(value, bar) in seeds {
@@ -100,23 +141,27 @@ pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)]) -
             form.add_bar(b, value, bar);
         }
     }
-    run(b, graph, form, 0)
+    run(b, graph, form, mark, loads)
 }
 
-/// Eliminates values numbered `mark` and above that are not leaves visible outside.
-fn run(b: &mut Builder, graph: &mut Graph, mut form: Form, mark: u32) -> Result<Form, Obstacle> {
-    let mut done: BTreeSet<Value> = BTreeSet::new();
-    loop {
-        let next = last_unfinished(&form, &done, mark);
-        let Some(value) = next else { break };
+/// Eliminates values numbered `mark` and above that are not leaves visible outside, last first.
+fn run(
+    b: &mut Builder,
+    graph: &mut Graph,
+    mut form: Form,
+    mark: u32,
+    loads: InnerLoads,
+) -> Result<Form, Obstacle> {
+    let mut end = None;
+    while let Some(value) = form.last_before(end).filter(|v| v.as_u32() >= mark) {
+        end = Some(value);
         if graph.is_leaf(b, value) {
             let ValueDef::Result(inst, _) = b.func().values[value].def else {
                 unreachable!("leaves are results")
             };
-            if mark > 0 {
+            if loads == InnerLoads::Refused {
                 return Err(Obstacle::InnerLoad(inst));
             }
-            done.insert(value);
             continue;
         }
         let ValueDef::Result(inst, _) = b.func().values[value].def else {
@@ -135,7 +180,7 @@ fn run(b: &mut Builder, graph: &mut Graph, mut form: Form, mark: u32) -> Result<
             | InstData::Size(_)
             | InstData::Position(..)
             | InstData::Accum(..)
-            | InstData::Reset(_)
+            | InstData::Reset(..)
             | InstData::Check(..)
             | InstData::Emit(_) => {
                 form.take(value);
@@ -143,15 +188,6 @@ fn run(b: &mut Builder, graph: &mut Graph, mut form: Form, mark: u32) -> Result<
         }
     }
     Ok(form)
-}
-
-fn last_unfinished(form: &Form, done: &BTreeSet<Value>, mark: u32) -> Option<Value> {
-    if done.is_empty() {
-        return form.last().filter(|v| v.as_u32() >= mark);
-    }
-    let bars = form.bars.keys().rev().find(|v| !done.contains(v)).copied();
-    let arcs = form.arcs.iter().rev().find(|(v, row)| !row.is_empty() && !done.contains(v)).map(|(&v, _)| v);
-    bars.max(arcs).filter(|v| v.as_u32() >= mark)
 }
 
 /// First and second partials of one operation, by distinct active argument.
@@ -196,7 +232,15 @@ pub fn local_partials(b: &mut Builder, graph: &mut Graph, op: Op, args: &[Value]
     Partials { first, second }
 }
 
-fn eliminate_op(b: &mut Builder, graph: &mut Graph, form: &mut Form, op: Op, args: &[Value], value: Value) {
+/// Substitutes `value = op(args)` into the form.
+pub fn eliminate_op(
+    b: &mut Builder,
+    graph: &mut Graph,
+    form: &mut Form,
+    op: Op,
+    args: &[Value],
+    value: Value,
+) {
     let (bar, arcs) = form.take(value);
     let partials = local_partials(b, graph, op, args, value);
     if let Some(bar) = bar {
@@ -213,7 +257,7 @@ fn eliminate_op(b: &mut Builder, graph: &mut Graph, form: &mut Form, op: Op, arg
 }
 
 /// An `if` or a sum as one operation: for each result with arcs its first partials, for the weighted sum of results the form.
-fn eliminate_composite(
+pub fn eliminate_composite(
     b: &mut Builder,
     graph: &mut Graph,
     form: &mut Form,
@@ -314,13 +358,8 @@ fn body_entries(
     mark: u32,
 ) -> Result<BTreeMap<Entry, Value>, Obstacle> {
     let mut entries = BTreeMap::new();
-    let mut form = Form::default();
-    for &(n, bar) in bars {
-        if graph.is_active(b, yields[n]) {
-            form.add_bar(b, yields[n], bar);
-        }
-    }
-    let form = run(b, graph, form, mark)?;
+    let seeds: Vec<(Value, Value)> = bars.iter().map(|&(n, bar)| (yields[n], bar)).collect();
+    let form = eliminate_from(b, graph, &seeds, mark, InnerLoads::Refused)?;
     entries.extend(form.bars.iter().map(|(&v, &bar)| (Entry::Bar(v), bar)));
     for (&u, row) in &form.arcs {
         entries.extend(row.range(u..).map(|(&w, &weight)| (Entry::Arc(u, w), weight)));
@@ -331,19 +370,21 @@ fn body_entries(
             let one = b.float(b.func().ty(yields[n]), 1.0);
             linear.insert(yields[n], one);
         }
-        let first = gradient(b, graph, linear, mark)?;
+        let first = gradient(b, graph, linear, mark, InnerLoads::Refused)?;
         entries.extend(first.into_iter().map(|(v, p)| (Entry::First(n, v), p)));
     }
     Ok(entries)
 }
 
-/// First-order elimination only.
-fn gradient(
+/// First-order elimination only: the adjoints of what a body that starts at `mark` captures, and of its kept loads.
+pub fn gradient(
     b: &mut Builder,
     graph: &mut Graph,
     mut bars: BTreeMap<Value, Value>,
     mark: u32,
+    loads: InnerLoads,
 ) -> Result<BTreeMap<Value, Value>, Obstacle> {
+    let mut kept = BTreeMap::new();
     while let Some((&value, &bar)) = bars.last_key_value() {
         if value.as_u32() < mark {
             break;
@@ -356,7 +397,11 @@ fn gradient(
             return Err(Obstacle::Recurrence(b.func().regions[region].insts[0]));
         };
         if graph.is_leaf(b, value) {
-            return Err(Obstacle::InnerLoad(inst));
+            if loads == InnerLoads::Refused {
+                return Err(Obstacle::InnerLoad(inst));
+            }
+            kept.insert(value, bar);
+            continue;
         }
         match b.func().insts[inst].clone() {
             InstData::Op(Op::Narrow | Op::Widen, _) => return Err(Obstacle::InnerLoad(inst)),
@@ -388,11 +433,12 @@ fn gradient(
             | InstData::Size(_)
             | InstData::Position(..)
             | InstData::Accum(..)
-            | InstData::Reset(_)
+            | InstData::Reset(..)
             | InstData::Check(..)
             | InstData::Emit(_) => {}
         }
     }
+    bars.append(&mut kept);
     Ok(bars)
 }
 

@@ -285,10 +285,10 @@ impl Visitor for Forward<'_> {
                     }
                 }
             }
-            InstData::Reset(buffer) => {
+            InstData::Reset(buffer, length) => {
                 rw.copy(inst, self);
                 if self.activity.buffer(*buffer) {
-                    rw.b.reset(lookup(&self.scratch, *buffer));
+                    rw.reset(lookup(&self.scratch, *buffer), *length);
                 }
             }
             InstData::Loop { .. } => self.loop_(rw, inst),

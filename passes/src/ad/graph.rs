@@ -127,7 +127,7 @@ impl Graph {
             | InstData::Size(_)
             | InstData::Position(..)
             | InstData::Accum(..)
-            | InstData::Reset(_)
+            | InstData::Reset(..)
             | InstData::Check(..)
             | InstData::Emit(_) => (false, Vec::new()),
         }
@@ -140,7 +140,7 @@ impl Graph {
 pub fn reopen(b: &mut Builder, region: Region, map: &mut BTreeMap<Value, Value>) -> Vec<Value> {
     let mut local = BTreeSet::new();
     walk::visit_insts(b.func(), region, &mut |_, inst| {
-        if let InstData::Reset(buffer) = &b.func().insts[inst] {
+        if let InstData::Reset(buffer, _) = &b.func().insts[inst] {
             local.insert(*buffer);
         }
     });
@@ -182,9 +182,12 @@ fn reopen_inst(b: &mut Builder, inst: Inst, map: &mut BTreeMap<Value, Value>, lo
             }
             return;
         }
-        InstData::Reset(buffer) => {
+        InstData::Reset(buffer, length) => {
             if local.contains(&buffer) {
-                b.reset(buffer);
+                match length {
+                    Some(length) => b.reset_first(buffer, length),
+                    None => b.reset(buffer),
+                }
             }
             return;
         }

@@ -55,9 +55,9 @@ struct State {
     form: Form,
 }
 
-/// The form left on the leaves, or `None` where the graph is not straight-line.
-pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)]) -> Option<Form> {
-    let nodes = straight_line(b, graph, seeds)?;
+/// The form left on the leaves and on values before `mark`, or `None` where the graph in between is not straight-line.
+pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)], mark: u32) -> Option<Form> {
+    let nodes = straight_line(b, graph, seeds, mark)?;
     let start = initial(b, graph, seeds, &nodes);
     if nodes.len() > SEARCHED {
         return Some(run(b, start, &nodes, Order::LastFirst));
@@ -77,11 +77,16 @@ pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)]) -
 }
 
 /// The active operations behind the seeds, or `None` where something else than operations and leaves is among them.
-fn straight_line(b: &Builder, graph: &mut Graph, seeds: &[(Value, Value)]) -> Option<BTreeSet<Value>> {
+fn straight_line(
+    b: &Builder,
+    graph: &mut Graph,
+    seeds: &[(Value, Value)],
+    mark: u32,
+) -> Option<BTreeSet<Value>> {
     let mut nodes = BTreeSet::new();
     let mut stack: Vec<Value> = seeds.iter().map(|&(v, _)| v).collect();
     while let Some(v) = stack.pop() {
-        if !graph.is_active(b, v) || graph.is_leaf(b, v) || nodes.contains(&v) {
+        if v.as_u32() < mark || !graph.is_active(b, v) || graph.is_leaf(b, v) || nodes.contains(&v) {
             continue;
         }
         let Some(InstData::Op(op, args)) = b.func().def(v) else { return None };
@@ -133,7 +138,6 @@ fn run(b: &mut Builder, mut state: State, nodes: &BTreeSet<Value>, order: Order)
         left.remove(&next);
         state.eliminate(b, next);
     }
-    state.form.arcs.retain(|_, row| !row.is_empty());
     state.form
 }
 

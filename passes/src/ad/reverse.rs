@@ -143,8 +143,8 @@ impl Visitor for Reverse {
                 (Role::Output, Policy::Again(_)) | (_, Policy::Fused) => false,
                 (_, Policy::Again(local)) => local.contains(buffer),
             },
-            (InstData::Reset(buffer), Policy::Again(local)) => local.contains(buffer),
-            (InstData::Reset(_), Policy::Fused) | (InstData::Emit(_), _) => false,
+            (InstData::Reset(buffer, _), Policy::Again(local)) => local.contains(buffer),
+            (InstData::Reset(..), Policy::Fused) | (InstData::Emit(_), _) => false,
             _ => true,
         };
         if keep {
@@ -214,9 +214,9 @@ impl Reverse {
                 };
                 self.add_bar(rw, *value, bar);
             }
-            InstData::Reset(buffer) => {
+            InstData::Reset(buffer, length) => {
                 if let Some(adjoint) = self.adjoint(*buffer) {
-                    rw.b.reset(adjoint);
+                    rw.reset(adjoint, *length);
                 }
             }
             InstData::Loop { .. } => self.backward_loop(rw, inst),
@@ -276,7 +276,7 @@ impl Reverse {
         let mut local = BTreeSet::new();
         for region in rw.src.insts[inst].regions() {
             walk::visit_insts(rw.src, region, &mut |_, i| {
-                if let InstData::Reset(buffer) = &rw.src.insts[i] {
+                if let InstData::Reset(buffer, _) = &rw.src.insts[i] {
                     local.insert(*buffer);
                 }
             });

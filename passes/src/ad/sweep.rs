@@ -147,7 +147,7 @@ fn run(
             | InstData::Size(_)
             | InstData::Position(..)
             | InstData::Accum(..)
-            | InstData::Reset(_)
+            | InstData::Reset(..)
             | InstData::Check(..)
             | InstData::Emit(_) => {}
         }

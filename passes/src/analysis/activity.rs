@@ -104,7 +104,7 @@ impl Activity {
                 InstData::Const(_)
                 | InstData::Size(_)
                 | InstData::Position(..)
-                | InstData::Reset(_)
+                | InstData::Reset(..)
                 | InstData::Check(..)
                 | InstData::Emit(_) => {}
             }

@@ -107,7 +107,7 @@ fn instruction(func: &Func, inst: Inst, times: u64, phase: &mut PhaseCost) {
         | InstData::Load(..)
         | InstData::Position(..)
         | InstData::Accum(..)
-        | InstData::Reset(_)
+        | InstData::Reset(..)
         | InstData::Check(..) => {}
     }
 }

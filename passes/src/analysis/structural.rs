@@ -80,7 +80,7 @@ impl Structural {
                             && branches.iter().all(|&r| self.holds(func.regions[r].yields[n]));
                     }
                 }
-                InstData::Accum(..) | InstData::Reset(_) | InstData::Check(..) | InstData::Emit(_) => {}
+                InstData::Accum(..) | InstData::Reset(..) | InstData::Check(..) | InstData::Emit(_) => {}
             }
         }
     }

@@ -26,17 +26,33 @@ use spadina_ir::walk;
 /// The pass.
 pub const PASS: Pass = Pass { name: "unroll", summary: "turn short literal loops into straight code", run };
 
+/// The pass that leaves all but the shortest loops: for elements whose loops are kept.
+pub const SHORT: Pass = Pass {
+    name: "unroll-short",
+    summary: "turn the shortest literal loops into straight code",
+    run: run_short,
+};
+
 /// Longest loop that is unrolled.
 pub const MAX_TRIPS: i64 = 32;
+/// Longest loop that is unrolled where loops are kept: the components of a point or of a matrix row.
+pub const SHORT_TRIPS: i64 = 4;
 /// Most instructions that unrolling one loop may make.
 pub const MAX_INSTS: usize = 1500;
 
 /// Unrolls short literal loops.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
-    Ok(Rewriter::new(func, func.name.clone()).run(&mut Unroll))
+    Ok(Rewriter::new(func, func.name.clone()).run(&mut Unroll { longest: MAX_TRIPS }))
 }
 
-struct Unroll;
+/// Unrolls the shortest literal loops.
+pub fn run_short(func: &Func) -> Result<Func, Diagnostic> {
+    Ok(Rewriter::new(func, func.name.clone()).run(&mut Unroll { longest: SHORT_TRIPS }))
+}
+
+struct Unroll {
+    longest: i64,
+}
 
 fn size(func: &Func, region: Region) -> usize {
     let mut count = 0;
@@ -67,7 +83,7 @@ impl Visitor for Unroll {
         };
         let trips = if hi <= lo { 0 } else { (hi.saturating_sub(lo).saturating_sub(1)) / step + 1 };
         let top_level = rw.b.depth() == 1 && walk::has_effects(src, inst);
-        if top_level || trips > MAX_TRIPS || trips as usize * size(src, *body) > MAX_INSTS {
+        if top_level || trips > self.longest || trips as usize * size(src, *body) > MAX_INSTS {
             rw.copy(inst, self);
             return;
         }

@@ -115,7 +115,7 @@ impl Surroundings {
                     self.facts[result] = Some(Fact { not_negative, ..Fact::unknown(func.ty(result)) });
                 }
             }
-            InstData::Accum(..) | InstData::Reset(_) | InstData::Check(..) | InstData::Emit(_) => {}
+            InstData::Accum(..) | InstData::Reset(..) | InstData::Check(..) | InstData::Emit(_) => {}
         }
     }
 }

@@ -24,8 +24,10 @@ use crate::ad::graph::{Graph, Leaves, Obstacle};
 use crate::ad::reverse::Weights;
 use crate::analysis::activity::Activity;
 use crate::rewrite::{Rewriter, Visitor};
+use crate::sparse::element::{Elements, Homes};
 use crate::sparse::places::{self, Emitting, Places};
 use crate::sparse::project;
+use spadina_ir::builder::Builder;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Func, Inst, InstData, Plane, Role, Value};
 
@@ -40,6 +42,23 @@ pub enum Failure {
 
 /// The program that computes the outputs of `func`, the adjoints of its columns, and emits the Hessian of its weighted outputs.
 pub fn hessian(func: &Func, weights: Weights) -> Result<Func, Failure> {
+    walk(func, weights, None).map(|(func, _)| func)
+}
+
+/// The same, where inner loops are kept and the Hessian of their element is gathered in a block; with the
+/// number of unknowns of the largest such element. `None` if no element has such loops, or if
+/// terms are projected: that takes the block of each by itself.
+pub fn with_blocks(func: &Func, weights: Weights) -> Result<Option<(Func, i64)>, Failure> {
+    if project::is_marked(func) {
+        return Ok(None);
+    }
+    // The first walk finds the loops that blocks begin with.
+    let (_, homes) = walk(func, weights, Some(Homes::default()))?;
+    let Some(slots) = homes.largest() else { return Ok(None) };
+    walk(func, weights, Some(homes)).map(|(func, _)| Some((func, slots)))
+}
+
+fn walk(func: &Func, weights: Weights, homes: Option<Homes>) -> Result<(Func, Homes), Failure> {
     let activity = Activity::of(func, &func.columns);
     let active_scratch = func.buffers_of(Role::Scratch).filter(|&b| activity.buffer(b)).collect();
     let mut rw = Rewriter::new(func, format!("{}.hessian", func.name));
@@ -56,7 +75,9 @@ pub fn hessian(func: &Func, weights: Weights) -> Result<Func, Failure> {
             .map(|y| (y, plane_buffer(&mut rw.b, y, Role::Data, Plane::Adjoint(y), "_bar")))
             .collect(),
     };
+    let elements = homes.map(|homes| Elements::new(&mut rw.b, homes));
     let mut pass = Hessian {
+        elements,
         graph: Graph::new(Leaves::Columns, &func.columns, active_scratch),
         gradients,
         multipliers,
@@ -69,11 +90,13 @@ pub fn hessian(func: &Func, weights: Weights) -> Result<Func, Failure> {
     pass.places.collector.close(&mut rw.b);
     match pass.failure {
         Some(failure) => Err(failure),
-        None => Ok(rw.b.finish()),
+        None => Ok((rw.b.finish(), pass.elements.map(Elements::into_homes).unwrap_or_default())),
     }
 }
 
 struct Hessian {
+    /// Elements whose loops are kept, where that is asked for.
+    elements: Option<Elements>,
     graph: Graph,
     gradients: Vec<(Buffer, Buffer)>,
     multipliers: Vec<(Buffer, Buffer)>,
@@ -117,6 +140,9 @@ impl Hessian {
     /// Eliminates `seed * value`, each projected part by itself.
     fn parts(&mut self, rw: &mut Rewriter<'_>, value: Value, seed: Value) -> Result<(), Obstacle> {
         if !self.marked {
+            if self.kept(rw, value, seed)? {
+                return Ok(());
+            }
             let form = eliminate(&mut rw.b, &mut self.graph, &[(value, seed)])?;
             self.write_gradient(rw, &form);
             self.write_entries(rw, &form);
@@ -140,19 +166,29 @@ impl Hessian {
         Ok(())
     }
 
+    /// Hands the value to the elements that keep their loops, if that is asked for and it has such loops.
+    fn kept(&mut self, rw: &mut Rewriter<'_>, value: Value, seed: Value) -> Result<bool, Obstacle> {
+        let Some(elements) = &mut self.elements else { return Ok(false) };
+        let (gradients, known) = (&self.gradients, &self.places.known);
+        elements.term(
+            rw,
+            &mut self.graph,
+            (value, seed),
+            &|b, leaf, bar| add_gradient(b, gradients, leaf, bar),
+            &|b, cond| known.holds(b, cond),
+        )
+    }
+
     fn write_gradient(&mut self, rw: &mut Rewriter<'_>, form: &Form) {
         for (&leaf, &bar) in &form.bars {
-            let (buffer, index) = address(rw, leaf);
-            let adjoint = self.gradients.iter().find(|(of, _)| *of == buffer);
-            let &(_, adjoint) = adjoint.expect("every column has its adjoint");
-            rw.b.accum(adjoint, &index, bar);
+            add_gradient(&mut rw.b, &self.gradients, leaf, bar);
         }
     }
 
     fn write_entries(&mut self, rw: &mut Rewriter<'_>, form: &Form) {
         for (&u, row) in &form.arcs {
             for (&w, &weight) in row.range(u..) {
-                let ((bu, iu), (bw, iw)) = (address(rw, u), address(rw, w));
+                let ((bu, iu), (bw, iw)) = (address(&rw.b, u), address(&rw.b, w));
                 let (pu, pw) = (rw.b.position(bu, &iu), rw.b.position(bw, &iw));
                 self.places.collector.push(pu, pw, weight);
                 if u != w {
@@ -163,17 +199,35 @@ impl Hessian {
     }
 }
 
-/// What a leaf of an elimination loads.
-fn address(rw: &Rewriter<'_>, leaf: Value) -> (Buffer, Vec<Value>) {
-    match rw.b.func().def(leaf) {
+/// The buffer and the subscripts of a load.
+fn address(b: &Builder, load: Value) -> (Buffer, Vec<Value>) {
+    match b.func().def(load) {
         Some(InstData::Load(buffer, index)) => (*buffer, index.clone()),
         _ => unreachable!("elimination ends in loads"),
     }
 }
 
+fn add_gradient(b: &mut Builder, gradients: &[(Buffer, Buffer)], leaf: Value, bar: Value) {
+    let (buffer, index) = address(b, leaf);
+    let &(_, adjoint) = gradients.iter().find(|(of, _)| *of == buffer).expect("every column has its adjoint");
+    b.accum(adjoint, &index, bar);
+}
+
 impl Emitting for Hessian {
     fn places(&mut self) -> &mut Places {
         &mut self.places
+    }
+
+    fn opened(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
+        if let Some(elements) = &mut self.elements {
+            elements.opened(rw, inst);
+        }
+    }
+
+    fn closing(&mut self, rw: &mut Rewriter<'_>) {
+        if let Some(elements) = &mut self.elements {
+            elements.closing(rw, &mut self.places.collector);
+        }
     }
 }
 

@@ -186,7 +186,7 @@ impl Visitor for Index {
                     }
                 }
             }
-            InstData::Reset(_) => {}
+            InstData::Reset(..) => {}
             InstData::Emit(emit) => self.emit(rw, inst, emit),
             InstData::Loop { lo, hi, step, carries, body } => {
                 self.open();

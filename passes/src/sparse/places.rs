@@ -28,6 +28,12 @@ impl Places {
 pub trait Emitting: Visitor + Sized {
     /// Where it is.
     fn places(&mut self) -> &mut Places;
+
+    /// The body of a loop, or a branch of an `if`, has been opened.
+    fn opened(&mut self, _rw: &mut Rewriter<'_>, _inst: Inst) {}
+
+    /// It is about to be closed.
+    fn closing(&mut self, _rw: &mut Rewriter<'_>) {}
 }
 
 /// Copies a loop, an `if` or anything else; the entries met inside a region are emitted at its end.
@@ -38,16 +44,16 @@ pub fn copy(rw: &mut Rewriter<'_>, pass: &mut impl Emitting, inst: Inst) {
         InstData::Loop { lo, hi, body, .. } => {
             guard(rw, pass, inst, &[*lo, *hi]);
             rw.open_loop(inst);
-            let yields = region(rw, pass, *body);
+            let yields = region(rw, pass, inst, *body);
             rw.b.end_loop(&yields)
         }
         InstData::If { cond, then, els } => {
             guard(rw, pass, inst, &[*cond]);
             let cond = rw.map.get(*cond);
             rw.b.begin_if(cond);
-            let yields = region(rw, pass, *then);
+            let yields = region(rw, pass, inst, *then);
             rw.b.begin_else(&yields);
-            let yields = region(rw, pass, *els);
+            let yields = region(rw, pass, inst, *els);
             rw.b.end_if(&yields)
         }
         _ => {
@@ -68,9 +74,11 @@ fn guard(rw: &Rewriter<'_>, pass: &mut impl Emitting, inst: Inst, deciding: &[Va
     }
 }
 
-fn region(rw: &mut Rewriter<'_>, pass: &mut impl Emitting, region: Region) -> Vec<Value> {
+fn region(rw: &mut Rewriter<'_>, pass: &mut impl Emitting, inst: Inst, region: Region) -> Vec<Value> {
     pass.places().collector.open();
+    pass.opened(rw, inst);
     rw.region(region, pass);
+    pass.closing(rw);
     pass.places().collector.close(&mut rw.b);
     rw.map.all(&rw.src.regions[region].yields)
 }

@@ -35,6 +35,7 @@ mod plan;
 
 use crate::dce;
 use crate::rewrite::{Rewriter, Visitor};
+use crate::sparse::work;
 use gather::Gather;
 use interior::Interior;
 use plan::{Group, Plan};
@@ -196,11 +197,8 @@ pub fn work(func: &Func) -> u64 {
         let stores = insts.iter().any(|&i| matches!(&func.insts[i], InstData::Emit(emit) if emit.direct));
         by_rows |= stores;
         let cost = match &func.insts[inst] {
-            InstData::Op(op, _) => weight(*op),
-            InstData::Emit(emit) if !emit.direct => {
-                let mirrored = emit.entries.iter().filter(|(a, b)| emit.symmetric && a != b).count();
-                SLOT * (emit.entries.len() + mirrored) as u64
-            }
+            InstData::Op(op, _) => work::weight(*op),
+            InstData::Emit(emit) if !emit.direct => work::emission(emit),
             _ => 0,
         };
         if region != func.body {
@@ -211,18 +209,4 @@ pub fn work(func: &Func) -> u64 {
         }
     });
     if by_rows { rows } else { all }
-}
-
-/// An addition weighs 2; an entry has its slot loaded, its value loaded and stored again. Measured on chains and grids.
-const SLOT: u64 = 4;
-
-fn weight(op: Op) -> u64 {
-    use spadina_ir::op::Smoothness;
-    match op {
-        Op::Neg => 0,
-        Op::Div | Op::Sqrt => 8,
-        Op::Add | Op::Sub | Op::Mul | Op::Min | Op::Max | Op::Abs => 2,
-        _ if op.smoothness() == Smoothness::Discrete => 0,
-        _ => 32,
-    }
 }

@@ -151,7 +151,7 @@ pub fn row_output(func: &Func, row: Buffer) -> Option<Buffer> {
 fn finished_scratch(func: &Func) -> Vec<Buffer> {
     let mut reset = Vec::new();
     spadina_ir::walk::visit_insts(func, func.body, &mut |_, inst| {
-        if let InstData::Reset(buffer) = &func.insts[inst] {
+        if let InstData::Reset(buffer, _) = &func.insts[inst] {
             reset.push(*buffer);
         }
     });

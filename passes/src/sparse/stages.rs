@@ -55,7 +55,7 @@ fn lives_once(func: &Func, buffer: Buffer) -> bool {
         let (mut accessed, mut cleared) = (false, false);
         let mut look = |data: &InstData| match data {
             InstData::Load(b, _) | InstData::Accum(b, ..) => accessed |= *b == buffer,
-            InstData::Reset(b) => cleared |= *b == buffer,
+            InstData::Reset(b, _) => cleared |= *b == buffer,
             _ => {}
         };
         look(&func.insts[inst]);

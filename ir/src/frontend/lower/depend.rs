@@ -86,7 +86,7 @@ impl Lowerer<'_> {
                 | InstData::Position(..)
                 | InstData::Check(..)
                 | InstData::Accum(..)
-                | InstData::Reset(_)
+                | InstData::Reset(..)
                 | InstData::Emit(_) => todo.extend(data.operands()),
             }
         }

@@ -210,7 +210,8 @@ impl Parser<'_> {
             }
             "reset" => {
                 let buffer = self.buffer_name()?;
-                self.push(InstData::Reset(buffer), &[])
+                let length = if self.eat_word("first") { Some(self.operand()?) } else { None };
+                self.push(InstData::Reset(buffer, length), &[])
             }
             "emit" => {
                 let emit = self.emit()?;

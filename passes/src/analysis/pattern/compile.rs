@@ -180,7 +180,7 @@ impl Compiler<'_> {
                 let at = self.place(*buffer, index)?;
                 self.code.push(Code::Check { at });
             }
-            InstData::Reset(buffer) => {
+            InstData::Reset(buffer, _) => {
                 if self.func.buffers[*buffer].role == Role::Scratch {
                     self.code.push(Code::Reset { buffer: buffer.as_u32() });
                 }

@@ -311,7 +311,7 @@ impl Visitor for Gather<'_> {
             }
             InstData::Accum(buffer, index, value) => self.accum(rw, inst, *buffer, index, *value),
             InstData::Emit(emit) => self.emit(rw, emit),
-            InstData::Reset(_) | InstData::Check(..) => {}
+            InstData::Reset(..) | InstData::Check(..) => {}
             InstData::Const(_)
             | InstData::Size(_)
             | InstData::Load(..)

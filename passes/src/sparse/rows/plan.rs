@@ -331,7 +331,7 @@ fn collect(
                 return Err(Refusal("a result has no rows"));
             }
         }
-        InstData::Reset(_) | InstData::Check(..) => return Err(Refusal("there are intermediate arrays")),
+        InstData::Reset(..) | InstData::Check(..) => return Err(Refusal("there are intermediate arrays")),
         InstData::Const(_)
         | InstData::Size(_)
         | InstData::Op(..)
