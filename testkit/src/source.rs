@@ -63,7 +63,7 @@ impl Writer<'_> {
         let reset = |b: Buffer| {
             let mut found = false;
             walk::visit_insts(func, func.body, &mut |_, inst| {
-                found |= matches!(&func.insts[inst], InstData::Reset(buffer) if *buffer == b);
+                found |= matches!(&func.insts[inst], InstData::Reset(buffer, _) if *buffer == b);
             });
             found
         };
@@ -166,7 +166,7 @@ impl Writer<'_> {
                 let text = format!("{} += {};", self.place(*buffer, index)?, self.value(*value)?);
                 self.line(&text);
             }
-            InstData::Reset(buffer) => self.accumulator(*buffer),
+            InstData::Reset(buffer, _) => self.accumulator(*buffer),
             InstData::Loop { lo, hi, step, carries, body } => {
                 let stride = if *step == 1 { String::new() } else { format!(" step {step}") };
                 let iv = func.regions[*body].params[0];
