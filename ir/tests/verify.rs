@@ -140,7 +140,7 @@ fn each_broken_declaration_is_reported() {
         ("buffer a: scratch f64[N] block(x, y)", "`a` is a block of `x`, `y`, but has another shape or type"),
         ("columns x, y, x", "`x` is listed twice in the columns"),
         ("columns value", "`value` cannot give columns"),
-        ("rows t", "`t` cannot give rows"),
+        ("rows k", "`k` cannot give rows"),
         ("rows y", "`y` has one position as row, another as column"),
     ] {
         let func = parse(&format!("{DECLARATIONS}{declaration}\n}}")).unwrap();

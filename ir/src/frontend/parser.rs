@@ -5,6 +5,7 @@
 //! [`MAX_HEIGHT`], so that no text overflows the stack, here or later.
 
 mod expr;
+mod foreign;
 mod item;
 mod stmt;
 
@@ -99,6 +100,7 @@ impl Parser {
 
     /// Reports that `wanted` was expected; `why` says what for.
     fn expected(&mut self, wanted: &str, why: &str) -> Stop {
+        let why = self.foreign().unwrap_or(why);
         let message = format!("expected {wanted}, found {}", self.found());
         let diagnostic =
             Diagnostic::error("expected", message).label(self.error_span(), format!("expected {wanted}"));

@@ -177,10 +177,7 @@ impl Parser {
 
     fn no_expression(&mut self) -> super::Stop {
         let help = match self.peek() {
-            Tok::Punct("&" | "|") => "logical operators are `&&`, `||` and `!`",
-            Tok::Punct("?") => "write `if c { a } else { b }`",
             Tok::Punct("{") => "a block belongs to `if`, `for`, `sum` and their relatives",
-            Tok::Punct("*") => "powers are written `x^2`",
             _ => {
                 "an expression is a number, a name, a call, a vector `[a, b]`, a tuple `(a, b)`, an `if`, a `sum`, a `fold`, .. "
             }

@@ -30,8 +30,11 @@ impl Parser {
                     .help("close the block with `}`");
                 return Err(self.report(diagnostic));
             }
-            if let Some(value) = value.take() {
-                self.dangling(&value);
+            if let Some(middle) = value.take()
+                && self.dangling(&middle)
+            {
+                value = Some(Box::new(Expr { kind: ExprKind::Error, ..*middle }));
+                continue;
             }
             let before = self.at;
             match self.stmt_or_value() {
@@ -52,12 +55,21 @@ impl Parser {
         matches!(self.peek(), Tok::Ident(word) if matches!(word.as_str(), "kernel" | "struct" | "const"))
     }
 
-    /// A value in the middle of a block: the next token cannot continue it.
-    fn dangling(&mut self, value: &Expr) {
+    /// A value in the middle of a block: the next token cannot continue it. Whether the rest of the line was skipped.
+    fn dangling(&mut self, value: &Expr) -> bool {
         if matches!(value.kind, ExprKind::Error) {
-            return;
+            return false;
         }
-        let diagnostic = if self.is("=") {
+        let foreign = self.foreign_after(value);
+        let diagnostic = if let Some(help) = foreign {
+            let message = format!("expected an operator or the end of the block, found {}", self.found());
+            let diagnostic = Diagnostic::error("expected", message)
+                .label(self.error_span(), "this cannot follow a value")
+                .help(help);
+            self.skip_to(&[";"]);
+            self.eat(";");
+            diagnostic
+        } else if self.is("=") {
             self.skip_to(&[";"]);
             self.eat(";");
             Diagnostic::error("assignment", "a value cannot be assigned to")
@@ -72,6 +84,7 @@ impl Parser {
                 .help("bind it with `let name = ..;`, add it to an accumulator with `+=`, or join the two with an operator")
         };
         self.report(diagnostic);
+        foreign.is_some()
     }
 
     pub(super) fn semicolon(&mut self, what: &str) -> Parsed<()> {
@@ -81,9 +94,7 @@ impl Parser {
         // What can neither continue the expression nor start a statement is the real trouble.
         if matches!(self.peek(), Tok::Punct(punct) if !matches!(*punct, "(" | "[" | "-" | "!" | "#" | "}")) {
             let help = match self.peek() {
-                Tok::Punct("&" | "|") => "logical operators are `&&`, `||` and `!`",
                 Tok::Punct("=") => "values are compared with `==`; only `let` has a `=`",
-                Tok::Punct("?") => "write `if c { a } else { b }`",
                 _ => "something is missing before this, or one character too many",
             };
             return Err(self.expected("an operator or `;`", help));
