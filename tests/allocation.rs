@@ -4,8 +4,9 @@
 
 use spadina::compiler::Module;
 use spadina::inputs::Inputs;
-use spadina::options::{Derivative, Options, Strategy};
+use spadina::options::{Derivative, Options, Project, Strategy};
 use spadina::problem::Problem;
+use spadina_ir::project::Projection;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,7 +35,7 @@ static ALLOCATOR: Counting = Counting;
 fn nothing_is_allocated_after_prepare() {
     let module = Module::from_text(
         "springs.ir",
-        "kernel springs<V, E>(x: var vec2[V], edges: index<V>[E, 2], rest: f64 = 1.0) -> f64 {
+        "kernel springs<V, E>(x: var vec2[V], edges: index<V>[E, 2], rest: f64 = 2.5) -> f64 {
             let a = sum [i, j] in edges { 0.5 * (norm(x[i] - x[j]) - rest)^2 };
             let b = sum p in x { sqnorm(p) };
             a + b
@@ -49,6 +50,10 @@ fn nothing_is_allocated_after_prepare() {
             .to_vec();
     for derivative in [Derivative::Hessian, Derivative::Jacobian] {
         all.push(Options { strategy: Strategy::Compressed, ..Options::new(derivative) });
+    }
+    // Compressed springs: blocks change.
+    for projection in [Projection::CLAMP, Projection::ABS] {
+        all.push(Options { project: Project::All(projection), ..Options::new(Derivative::Hessian) });
     }
     for options in all {
         let mut problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
