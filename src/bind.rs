@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::kernel::{Kernel, is_input};
+use crate::multipliers::{MULTIPLIERS, multiplier_of, result_named};
 use spadina_io::array::{Array, Data, Shape};
 use spadina_ir::func::{Buffer, BufferData, Entries, Func, Role};
 use spadina_ir::interp::InterpError;
@@ -11,6 +12,7 @@ use spadina_ir::text::size::show;
 use spadina_ir::types::{Size, SizeExpr, Ty};
 use spadina_runtime::array::OwnedArray;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Checked copies of every input, and the sizes they imply.
 #[derive(Clone, Debug)]
@@ -18,11 +20,13 @@ pub struct Bound {
     /// By number of the size.
     pub(crate) sizes: Vec<i64>,
     /// By number of the buffer in the program as written; `None` for what is no input.
-    pub(crate) arrays: Vec<Option<OwnedArray>>,
+    pub(crate) arrays: Vec<Option<Arc<OwnedArray>>>,
+    /// Weights of all results in declaration order, where they have any: the multipliers of a Lagrangian.
+    pub(crate) weights: Vec<f64>,
 }
 
 impl Bound {
-    /// Checks inputs.
+    /// Checks inputs; multipliers are left alone.
     ///
     /// # Errors
     /// [`Error::Data`]: unknown or missing names, wrong types, shapes that disagree, index entries out of range.
@@ -31,6 +35,11 @@ impl Bound {
         let mut shapes = BTreeMap::new();
         let mut given = BTreeMap::new();
         for (name, array) in &inputs.arrays {
+            if let Some(result) = multiplier_of(kernel, name) {
+                // Whether it fits is checked where sizes are known.
+                result_named(kernel, result)?;
+                continue;
+            }
             let buffer = input_named(kernel, name)?;
             let data = &func.buffers[buffer];
             let array = fit(data, array, func)?;
@@ -45,19 +54,134 @@ impl Bound {
             return Err(Error::Data(format!("`{}` needs data for {}", kernel.name(), missing.join(", "))));
         }
         let sizes = sizes_of(func, &shapes, &inputs.sizes)?;
-        let mut bound = Bound { sizes, arrays: vec![None; func.buffers.len()] };
+        let mut bound = Bound { sizes, arrays: vec![None; func.buffers.len()], weights: Vec::new() };
         for (buffer, data) in &func.buffers {
             if is_input(data.role) {
                 bound.check_dims(func, data)?;
                 let at = number(buffer);
-                bound.arrays[at] = Some(match given.get(&buffer) {
+                bound.arrays[at] = Some(Arc::new(match given.get(&buffer) {
                     Some(array) => convert(data, array)?,
                     None => default_of(data),
-                });
+                }));
                 bound.check_entries(func, buffer)?;
             }
         }
         Ok(bound)
+    }
+
+    /// Replaces an unknown, float data or multipliers.
+    ///
+    /// # Errors
+    /// [`Error::Data`]: no such parameter or result, another shape or type, structural.
+    pub(crate) fn set(&mut self, kernel: &Kernel, name: &str, array: &Array) -> Result<(), Error> {
+        let func = kernel.func();
+        if let Some(result) = multiplier_of(kernel, name) {
+            let buffer = result_named(kernel, result)?;
+            let values = self.multiplier(&func.buffers[buffer], array)?;
+            return self.set_values(kernel, name, &values);
+        }
+        let buffer = input_named(kernel, name)?;
+        let data = &func.buffers[buffer];
+        if data.role == Role::Structural {
+            return Err(Error::Data(format!(
+                "`{name}` decides which entries exist: use `rebind`, which prepares again"
+            )));
+        }
+        let dims: Option<Vec<usize>> =
+            data.dims.iter().map(|d| usize::try_from(self.eval(d)?).ok()).collect();
+        let fits = dims.as_deref() == Some(array.shape()) || (data.dims.is_empty() && array.len() == 1);
+        if !fits {
+            return Err(Error::Data(format!(
+                "`{name}` has shape {}, but an array of shape {} was given",
+                Shape(&dims.unwrap_or_default()),
+                Shape(array.shape())
+            )));
+        }
+        self.arrays[number(buffer)] = Some(Arc::new(convert(data, array)?));
+        Ok(())
+    }
+
+    /// Copies an unknown, float data or multipliers in place.
+    ///
+    /// # Errors
+    /// [`Error::Data`]: no such parameter or result, another number of elements, not floats, structural.
+    pub(crate) fn set_values(&mut self, kernel: &Kernel, name: &str, values: &[f64]) -> Result<(), Error> {
+        let func = kernel.func();
+        let refused =
+            || Err(Error::Data(format!("`{name}` does not take {} values of type f64", values.len())));
+        if let Some(result) = multiplier_of(kernel, name) {
+            let buffer = result_named(kernel, result)?;
+            let mut start = 0;
+            for other in func.buffers_of(Role::Output).take_while(|&other| other != buffer) {
+                start += self.len_of(&func.buffers[other])?;
+            }
+            let len = self.len_of(&func.buffers[buffer])?;
+            return match self.weights.get_mut(start..start + len) {
+                Some(weights) if len == values.len() => {
+                    weights.copy_from_slice(values);
+                    Ok(())
+                }
+                Some(_) => refused(),
+                None => Err(Error::Data(format!("`{name}`: only a Lagrangian has multipliers"))),
+            };
+        }
+        let buffer = input_named(kernel, name)?;
+        let free = func.buffers[buffer].role != Role::Structural;
+        match self.arrays[number(buffer)].as_mut().filter(|_| free).map(Arc::make_mut) {
+            Some(OwnedArray::F64(old)) if old.len() == values.len() => {
+                old.copy_from_slice(values);
+                Ok(())
+            }
+            Some(OwnedArray::F32(old)) if old.len() == values.len() => {
+                old.iter_mut().zip(values).for_each(|(to, &x)| *to = x as f32);
+                Ok(())
+            }
+            _ => refused(),
+        }
+    }
+
+    /// The same data with floats of its own, which may then be changed without allocating.
+    pub(crate) fn fork(&self, kernel: &Kernel) -> Bound {
+        let mut bound = self.clone();
+        for (buffer, data) in &kernel.func().buffers {
+            if matches!(data.role, Role::Var | Role::Data)
+                && let Some(array) = &mut bound.arrays[number(buffer)]
+            {
+                *array = Arc::new((**array).clone());
+            }
+        }
+        bound
+    }
+
+    /// Everything that is bound now, by name.
+    pub(crate) fn inputs(&self, kernel: &Kernel, sizes: &BTreeMap<String, i64>) -> Inputs {
+        let func = kernel.func();
+        let mut inputs = Inputs { arrays: BTreeMap::new(), sizes: sizes.clone() };
+        let mut add = |name: String, data: &BufferData, values: Data| {
+            let shape =
+                data.dims.iter().map(|d| self.eval(d).and_then(|n| usize::try_from(n).ok()).unwrap_or(0));
+            if let Ok(array) = Array::new(shape.collect(), values) {
+                inputs.arrays.insert(name, array);
+            }
+        };
+        for (buffer, data) in &func.buffers {
+            let Some(array) = self.arrays[number(buffer)].as_deref() else { continue };
+            let values = match array {
+                OwnedArray::F64(values) => Data::F64(values.clone()),
+                OwnedArray::F32(values) => Data::F32(values.clone()),
+                OwnedArray::I64(values) => Data::I64(values.clone()),
+                OwnedArray::Bool(values) => Data::Bool(values.clone()),
+            };
+            add(data.name.clone(), data, values);
+        }
+        let mut start = 0;
+        for result in kernel.lowered().results.iter().filter(|_| !self.weights.is_empty()) {
+            let data = &func.buffers[result.buffer];
+            let end = start + self.len_of(data).unwrap_or(0);
+            add(format!("{MULTIPLIERS}{}", result.name), data, Data::F64(self.weights[start..end].to_vec()));
+            start = end;
+        }
+        inputs
     }
 
     /// The value of a size expression; `None` where it overflows.
@@ -109,7 +233,7 @@ impl Bound {
     /// Checks promises about the entries of an integer array.
     pub(crate) fn check_entries(&self, func: &Func, buffer: Buffer) -> Result<(), Error> {
         let data = &func.buffers[buffer];
-        let Some(OwnedArray::I64(entries)) = &self.arrays[number(buffer)] else { return Ok(()) };
+        let Some(OwnedArray::I64(entries)) = self.arrays[number(buffer)].as_deref() else { return Ok(()) };
         match &data.entries {
             Entries::Any => Ok(()),
             Entries::Index(bounds) => {
@@ -231,7 +355,7 @@ fn fit(data: &BufferData, array: &Array, func: &Func) -> Result<Array, Error> {
 }
 
 /// `f64[V, 3]`.
-fn shape_text(data: &BufferData, func: &Func) -> String {
+pub(crate) fn shape_text(data: &BufferData, func: &Func) -> String {
     if data.dims.is_empty() {
         return format!("a single {}", data.elem);
     }

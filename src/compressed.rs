@@ -3,10 +3,12 @@
 use crate::bind::Bound;
 use crate::detect::of_bound;
 use crate::error::Error;
-use crate::kernel::{Goal, Kernel};
+use crate::goal::Goal;
+use crate::kernel::Kernel;
 use crate::options::Derivative;
 use crate::part::How;
 use crate::product::{Kind, Product};
+use crate::request::{Request, Without};
 use spadina_coloring::coloring::Coloring;
 use spadina_coloring::decompress::Target;
 use spadina_coloring::error::ColoringError;
@@ -55,6 +57,11 @@ fn uncolorable(error: &ColoringError) -> Error {
     Error::Data(error.to_string())
 }
 
+/// The request for products without anything beside them.
+fn alone(request: Request<'_>) -> Request<'_> {
+    Request { without: Without { results: true, gradient: true }, ..request }
+}
+
 /// Whether products with the transpose may be cheaper: columns are all shorter than half the colors, or some rows are much longer
 /// than others. Trying them costs more than coloring the columns.
 fn rows_may_help(pattern: &Pattern, column_colors: usize) -> bool {
@@ -77,20 +84,22 @@ impl Plan {
         kernel: &Kernel,
         bound: &Bound,
         derivative: Derivative,
-        wrt: Option<&[String]>,
+        request: Request<'_>,
     ) -> Result<Plan, Error> {
-        let pattern = of_bound(kernel, bound, derivative, wrt, Scope::Global)?;
+        let request = alone(request);
+        let pattern = of_bound(kernel, bound, derivative, request, Scope::Global)?;
         let structure = uncolored(&pattern)?;
-        let coloring = if derivative == Derivative::Hessian {
+        let coloring = if derivative == Derivative::Hessian && request.rows.is_none() {
             choose::hessian(&structure, &ORDERS, false)
         } else {
             let columns = Coloring::new(&structure, &Options::new(Partition::Column).orders(ORDERS));
             // Reverse mode may be refused where forward mode is not.
             match columns {
                 Ok(coloring)
-                    if coloring.n_colors() > FEW
+                    if derivative == Derivative::Jacobian
+                        && coloring.n_colors() > FEW
                         && rows_may_help(&pattern, coloring.n_colors())
-                        && kernel.program(Goal::Product(Kind::Vjp), wrt).is_ok() =>
+                        && kernel.program(Goal::Product(Kind::Vjp), request).is_ok() =>
                 {
                     choose::jacobian(&structure, &ORDERS, Cost::default())
                 }
@@ -112,26 +121,33 @@ impl Plan {
 }
 
 impl Compressed {
-    /// Makes the programs and prepares the way back; `sides` counts unknowns and results. A pattern equal to `old` is shared with it.
+    /// Makes the programs and prepares the way back; `sides` counts what columns and rows stand for. A pattern equal to `old` is shared with it.
     ///
     /// # Errors
     /// As [`crate::product::Products::new`].
     pub(crate) fn prepare(
         kernel: &Kernel,
-        wrt: Option<&[String]>,
+        request: Request<'_>,
         plan: &Plan,
         (derivative, bound, how): (Derivative, &Bound, &How),
         sides: (usize, usize),
         old: Option<&Arc<Pattern>>,
     ) -> Result<Compressed, Error> {
         let values = Values::new(&plan.coloring, Target::default(), Batch::single())?;
-        let product = |kind| Product::prepare(kernel, wrt, kind, bound, how, sides);
+        let product = |kind| Product::prepare(kernel, alone(request), kind, bound, how, sides);
         let forward = if derivative == Derivative::Hessian { Kind::Hvp } else { Kind::Jvp };
         let (columns, rows) = values.calls();
         let columns = (columns > 0).then(|| product(forward)).transpose()?;
         let rows = (rows > 0).then(|| product(Kind::Vjp)).transpose()?;
         let pattern = old.filter(|old| **old == plan.pattern).unwrap_or(&plan.pattern);
         Ok(Compressed { pattern: Arc::clone(pattern), values, columns, rows })
+    }
+
+    /// The same with memory of its own.
+    pub(crate) fn fork(&self) -> Result<Compressed, Error> {
+        let side = |side: &Option<Product>| side.as_ref().map(Product::fork).transpose();
+        let (columns, rows) = (side(&self.columns)?, side(&self.rows)?);
+        Ok(Compressed { pattern: Arc::clone(&self.pattern), values: self.values.clone(), columns, rows })
     }
 
     /// Where the values are.

@@ -8,11 +8,14 @@ use crate::options::Derivative;
 use crate::part::bindings;
 use crate::problem::Problem;
 use crate::report::Report;
+use crate::request::Request;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::span::Span;
+use spadina_layout::filter::{DROPPED, Filter};
 use spadina_passes::analysis::pattern::detect::{Scope, hessian, hessian_terms, jacobian, jacobian_terms};
 use spadina_passes::analysis::pattern::error::DetectError;
 use spadina_runtime::csr::Pattern;
+use spadina_runtime::select::select;
 use std::sync::Arc;
 
 /// The pattern of the Jacobian of a kernel, or of the Hessian of a weighted sum of all its results: for all values of its unknowns
@@ -45,7 +48,13 @@ pub fn detect(
     }
     kernel.columns(wrt)?;
     let bound = Bound::new(kernel, inputs)?;
-    of_bound(kernel, &bound, derivative, wrt, if local { Scope::Local } else { Scope::Global })
+    of_bound(
+        kernel,
+        &bound,
+        derivative.core(),
+        Request::by(wrt),
+        if local { Scope::Local } else { Scope::Global },
+    )
 }
 
 /// The pattern for checked data.
@@ -53,15 +62,20 @@ pub(crate) fn of_bound(
     kernel: &Kernel,
     bound: &Bound,
     derivative: Derivative,
-    wrt: Option<&[String]>,
+    request: Request<'_>,
     scope: Scope,
 ) -> Result<Arc<Pattern>, Error> {
-    let primal = kernel.primal(wrt)?;
+    if let Some(rows) = request.rows {
+        return mixed(kernel, bound, (rows, request.wrt), scope);
+    }
+    let primal = kernel.primal(request.wrt)?;
     let inputs: Vec<(usize, usize)> = primal.buffers.keys().map(|b| (number(b), number(b))).collect();
     let data = bindings(&primal, &bound.sizes, bound, &inputs);
     let found = match derivative {
-        Derivative::Hessian => hessian(&primal, &data, scope),
-        Derivative::Value | Derivative::Gradient | Derivative::Jacobian => jacobian(&primal, &data, scope),
+        Derivative::Hessian | Derivative::Lagrangian => hessian(&primal, &data, scope),
+        Derivative::Value | Derivative::Gradient | Derivative::Jacobian | Derivative::GaussNewton => {
+            jacobian(&primal, &data, scope)
+        }
     };
     let found = found.map_err(|error| refused(kernel, error))?;
     let too_large = || Error::data("the pattern has more than 2^32 - 1 entries");
@@ -92,16 +106,53 @@ pub(crate) fn of_bound(
 /// As [`detect`].
 pub fn terms(problem: &Problem, row: usize, column: usize) -> Result<Vec<Span>, Error> {
     let (kernel, bound) = (problem.kernel(), problem.bound());
-    let primal = kernel.primal(problem.options().wrt.as_deref())?;
+    let primal = problem.primal();
     let inputs: Vec<(usize, usize)> = primal.buffers.keys().map(|b| (number(b), number(b))).collect();
-    let data = bindings(&primal, &bound.sizes, bound, &inputs);
+    let data = bindings(primal, &bound.sizes, bound, &inputs);
+    let (rows, columns) = problem.sides();
+    let (row, column) = (rows.position(row), columns.position(column));
     let Ok(column) = u32::try_from(column) else { return Ok(Vec::new()) };
-    let found = match (problem.options().derivative, u32::try_from(row)) {
-        (Derivative::Hessian, Ok(row)) => hessian_terms(&primal, &data, (row, column)),
-        _ => jacobian_terms(&primal, &data, (row, column)),
+    let found = match (problem.options().derivative.core(), u32::try_from(row)) {
+        (Derivative::Hessian, Ok(row)) => hessian_terms(primal, &data, (row, column)),
+        _ => jacobian_terms(primal, &data, (row, column)),
     };
     let found = found.map_err(|error| refused(kernel, error))?;
     Ok(found.into_iter().map(|(start, end)| Span { start, end }).collect())
+}
+
+/// The pattern of a mixed block: cut out of that of the Hessian by all unknowns of its rows and columns.
+fn mixed(
+    kernel: &Kernel,
+    bound: &Bound,
+    (rows, columns): (&[String], Option<&[String]>),
+    scope: Scope,
+) -> Result<Arc<Pattern>, Error> {
+    let (rows, columns) = (kernel.columns(Some(rows))?, kernel.columns(columns)?);
+    let all: Vec<String> = rows.iter().chain(&columns).cloned().collect();
+    let whole = of_bound(kernel, bound, Derivative::Hessian, Request::by(Some(&all)), scope)?;
+    let primal = kernel.primal(Some(&all))?;
+    // The number of each unknown among the chosen ones.
+    let numbers = |chosen: &[String]| {
+        let (mut numbers, mut next) = (Vec::new(), 0_u32);
+        for &buffer in &primal.columns {
+            let data = &primal.buffers[buffer];
+            let inside = chosen.contains(&data.name);
+            for _ in 0..bound.len_of(data)? {
+                numbers.push(if inside { next } else { DROPPED });
+                next += u32::from(inside);
+            }
+        }
+        Ok::<_, Error>((numbers, next as usize))
+    };
+    let ((row_map, n_rows), (col_map, n_cols)) = (numbers(&rows)?, numbers(&columns)?);
+    let filter = Filter {
+        row_map: Some(&row_map),
+        col_map: Some(&col_map),
+        rows: n_rows,
+        cols: n_cols,
+        ..Filter::all(row_map.len(), col_map.len())
+    };
+    Ok(Arc::new(select(&whole, &filter, &[])?.0))
 }
 
 fn refused(kernel: &Kernel, error: DetectError) -> Error {

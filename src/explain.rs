@@ -65,8 +65,9 @@ impl Kernel {
                 let gradient = pipeline::gradient(&primal, Weights::One).map_err(refuse)?;
                 return Ok(plain(gradient.func(), "reverse mode, recomputing"));
             }
-            Derivative::Jacobian => pipeline::jacobian(&primal),
+            Derivative::Jacobian | Derivative::GaussNewton => pipeline::jacobian(&primal),
             Derivative::Hessian => pipeline::hessian(&primal, Weights::One),
+            Derivative::Lagrangian => pipeline::hessian(&primal, Weights::Inputs),
         };
         match sparse {
             Ok(sparse) => {
@@ -74,10 +75,10 @@ impl Kernel {
                 Ok(self.explained(derivative, &sparse.eval, Some(road), Vec::new()))
             }
             Err(diagnostic) => {
-                let below = if derivative == Derivative::Hessian {
-                    pipeline::gradient(&primal, Weights::One).map_err(refuse)?
-                } else {
-                    pipeline::value(&primal).map_err(refuse)?
+                let below = match derivative {
+                    Derivative::Hessian => pipeline::gradient(&primal, Weights::One).map_err(refuse)?,
+                    Derivative::Lagrangian => pipeline::gradient(&primal, Weights::Inputs).map_err(refuse)?,
+                    _ => pipeline::value(&primal).map_err(refuse)?,
                 };
                 Ok(self.explained(derivative, below.func(), None, vec![diagnostic]))
             }

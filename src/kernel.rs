@@ -2,19 +2,20 @@
 
 use crate::compiler::check_invariants;
 use crate::error::Error;
-use crate::options::{Derivative, Project};
+use crate::goal::{self, Goal};
+use crate::options::{Derivative, Options, Project};
 use crate::product::Kind;
 use crate::program::Program;
 use crate::report::Report;
+use crate::request::{Request, Without};
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::frontend::program::{Derive, Kernel as Lowered, KernelResult, Param};
 use spadina_ir::func::{Func, Plane, Role};
 use spadina_ir::span::{SourceFile, Span};
 use spadina_ir::verify::verify;
+use spadina_layout::filter::Triangle;
 use spadina_passes::ad::reverse::Weights;
-use spadina_passes::dce;
-use spadina_passes::pipeline::{self, Matrix, Sparse, Step};
-use spadina_passes::sparse::index::index_program;
+use spadina_passes::pipeline::{self, Matrix, Step};
 use spadina_passes::sparse::project;
 use spadina_passes::sparse::stages;
 use std::collections::BTreeMap;
@@ -43,19 +44,10 @@ struct Key {
     goal: Goal,
     /// Names of the unknowns that give columns, in declaration order.
     columns: Vec<String>,
-}
-
-/// What a program computes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Goal {
-    /// Results, gradient, matrix by structure: whatever the derivative has.
-    Whole(Derivative),
-    /// The same, row by row where the kernel is affine: what runs here. Objects keep to `Whole`, which their header can prepare.
-    Here(Derivative),
-    /// Only the matrix, by its definition, into dense blocks.
-    Dense(Derivative),
-    /// The product of a matrix with a direction, alone.
-    Product(Kind),
+    /// Those that give rows, where these are others.
+    rows: Option<Vec<String>>,
+    weighted: bool,
+    without: Without,
 }
 
 impl Kernel {
@@ -69,11 +61,18 @@ impl Kernel {
         Kernel { shared: Arc::new(Shared { source, lowered, programs, project, projected }) }
     }
 
-    /// A kernel made from a program in the IR instead of a text; messages about it have no source lines.
+    /// A kernel made from a program in the IR instead of a text; messages about it have no source lines. A derivative program is
+    /// a program like any other here: its tangents and adjoints are parameters and results.
     ///
     /// # Errors
     /// [`Error::Verification`] where the program breaks an invariant.
-    pub fn from_func(func: Func) -> Result<Kernel, Error> {
+    pub fn from_func(mut func: Func) -> Result<Kernel, Error> {
+        let buffers: Vec<_> = func.buffers.keys().collect();
+        for buffer in buffers {
+            func.buffers[buffer].plane = Plane::Primal;
+        }
+        // Rows are for programs that emit entries; those of a kernel are its results.
+        func.rows = func.buffers_of(Role::Output).filter(|&y| !func.buffers[y].dims.is_empty()).collect();
         check_invariants(&func.name, &verify(&func))?;
         let inputs = func.buffers.iter().filter(|(_, data)| is_input(data.role));
         let params = inputs.map(|(buffer, data)| Param {
@@ -131,6 +130,17 @@ impl Kernel {
         made
     }
 
+    /// The same kernel with every unknown free: without its `#[fixed(..)]`.
+    #[must_use]
+    pub fn freed(&self) -> Kernel {
+        if self.shared.lowered.params.iter().all(|param| param.fixed.is_empty()) {
+            return self.clone();
+        }
+        let mut lowered = self.shared.lowered.clone();
+        lowered.params.iter_mut().for_each(|param| param.fixed.clear());
+        Kernel::variant(&self.shared.source, lowered, self.shared.project)
+    }
+
     /// Whether any element Hessian is projected.
     pub fn is_projected(&self) -> bool {
         project::is_marked(self.func())
@@ -138,7 +148,7 @@ impl Kernel {
 
     /// The refusal of a projected Hessian on a road that sees no elements.
     pub(crate) fn not_projected(&self, derivative: Derivative) -> Option<Diagnostic> {
-        (derivative == Derivative::Hessian && self.is_projected()).then(|| {
+        (derivative.core() == Derivative::Hessian && self.is_projected()).then(|| {
             let message = format!("only a structural Hessian of `{}` is projected", self.name());
             Diagnostic::error("project", message)
                 .label(self.shared.lowered.span, "its elements are projected")
@@ -166,17 +176,34 @@ impl Kernel {
         matches!(&self.shared.lowered.results[..], [result] if result.dims.is_empty())
     }
 
-    /// The most that its `#[derive(..)]` asks for; without one, the matrix.
+    /// The most that its `#[derive(..)]` asks for; without one, the matrix. Of `jacobian`, `hessian(lagrangian)` and `gauss_newton` the
+    /// first of this list that is named.
     pub fn default_derivative(&self) -> Derivative {
         let matrix = if self.is_energy() { Derivative::Hessian } else { Derivative::Jacobian };
         let listed = self.shared.lowered.derive.iter().filter_map(|derive| match derive {
-            Derive::Value => Some(Derivative::Value),
-            Derive::Gradient => Some(Derivative::Gradient),
-            Derive::Jacobian => Some(Derivative::Jacobian),
-            Derive::Hessian | Derive::HessianLower => Some(Derivative::Hessian),
-            Derive::HessianLagrangian | Derive::Hvp | Derive::Jvp | Derive::Vjp | Derive::GaussNewton => None,
+            Derive::Value => Some((0, Derivative::Value)),
+            Derive::Gradient => Some((1, Derivative::Gradient)),
+            Derive::GaussNewton => Some((2, Derivative::GaussNewton)),
+            Derive::HessianLagrangian => Some((3, Derivative::Lagrangian)),
+            Derive::Jacobian => Some((4, Derivative::Jacobian)),
+            Derive::Hessian | Derive::HessianLower => Some((5, Derivative::Hessian)),
+            Derive::Hvp | Derive::Jvp | Derive::Vjp => None,
         });
-        listed.max().unwrap_or(matrix)
+        listed.max_by_key(|&(rank, _)| rank).map_or(matrix, |(_, derivative)| derivative)
+    }
+
+    /// Whether its `#[derive(..)]` names this.
+    pub fn derives(&self, derive: Derive) -> bool {
+        self.shared.lowered.derive.contains(&derive)
+    }
+
+    /// What its `#[derive(..)]` asks for, as options: [`Kernel::default_derivative`], and the lower triangle for `hessian(lower)`.
+    pub fn default_options(&self) -> Options {
+        let mut options = Options::new(self.default_derivative());
+        if options.derivative == Derivative::Hessian && self.derives(Derive::HessianLower) {
+            options.assembly.triangle = Triangle::Lower;
+        }
+        options
     }
 
     /// The names of the unknowns a request differentiates by, in declaration order.
@@ -258,7 +285,12 @@ impl Kernel {
     /// # Errors
     /// [`Error::Source`]: a gradient or Hessian needs an energy.
     pub fn admits(&self, derivative: Derivative) -> Result<(), Error> {
-        let needs_energy = matches!(derivative, Derivative::Gradient | Derivative::Hessian);
+        let needs_energy = match derivative {
+            Derivative::Gradient | Derivative::Hessian => true,
+            Derivative::Value | Derivative::Jacobian | Derivative::Lagrangian | Derivative::GaussNewton => {
+                false
+            }
+        };
         if !needs_energy || self.is_energy() {
             return Ok(());
         }
@@ -266,7 +298,7 @@ impl Kernel {
         let message = format!("`{}` has no {what}: its result is not a single number", self.name());
         let diagnostic = Diagnostic::error("not-an-energy", message)
             .label(self.shared.lowered.span, "this kernel")
-            .help("ask for `jacobian`, or let the kernel give one `f64`");
+            .help("ask for `jacobian`, or for `lagrangian` with a multiplier for every result, or let the kernel give one `f64`");
         Err(self.refusal(diagnostic))
     }
 
@@ -275,7 +307,10 @@ impl Kernel {
     /// # Errors
     /// [`Error::Source`] where the compiler refuses, [`Error::Usage`] for wrong names.
     pub fn derive(&self, derivative: Derivative, wrt: Option<&[String]>) -> Result<Arc<Program>, Error> {
-        self.program(Goal::Whole(derivative), wrt)
+        self.program(
+            Goal::Whole(derivative),
+            Request { weighted: derivative == Derivative::Lagrangian, ..Request::by(wrt) },
+        )
     }
 
     /// As [`Kernel::derive`], for a native object, which computes all of its matrix itself.
@@ -284,7 +319,7 @@ impl Kernel {
     /// As [`Kernel::derive`], and [`Error::Source`]: where the runtime would have to eliminate intermediate arrays (`stage`), or to project
     /// element blocks (`project`).
     pub fn portable(&self, derivative: Derivative, wrt: Option<&[String]>) -> Result<Arc<Program>, Error> {
-        if derivative == Derivative::Hessian && self.is_projected() {
+        if derivative.core() == Derivative::Hessian && self.is_projected() {
             let message = "a native object cannot project element blocks";
             let diagnostic = Diagnostic::error("project", message)
                 .label(self.shared.lowered.span, "its elements are projected")
@@ -312,62 +347,59 @@ impl Kernel {
     pub fn steps(&self, derivative: Derivative, wrt: Option<&[String]>) -> Result<Vec<Step>, Error> {
         let mut primal = self.differentiable(derivative, wrt)?;
         let refuse = |diagnostic| self.refusal(diagnostic);
-        if derivative == Derivative::Hessian && self.is_projected() {
-            return Ok(pipeline::hessian(&primal, Weights::One).map_err(refuse)?.trace.steps().to_vec());
+        if derivative.core() == Derivative::Hessian && self.is_projected() {
+            let weights = if derivative == Derivative::Lagrangian { Weights::Inputs } else { Weights::One };
+            return Ok(pipeline::hessian(&primal, weights).map_err(refuse)?.trace.steps().to_vec());
         }
         primal = project::unmarked(&primal);
         let trace = match derivative {
             Derivative::Value => pipeline::value(&primal).map_err(refuse)?,
             Derivative::Gradient => pipeline::gradient(&primal, Weights::One).map_err(refuse)?,
-            Derivative::Jacobian => pipeline::walk(&primal, Matrix::Jacobian).map_err(refuse)?.trace,
+            Derivative::Jacobian | Derivative::GaussNewton => {
+                pipeline::walk(&primal, Matrix::Jacobian).map_err(refuse)?.trace
+            }
             Derivative::Hessian => {
                 pipeline::walk(&primal, Matrix::Hessian(Weights::One)).map_err(refuse)?.trace
+            }
+            Derivative::Lagrangian => {
+                pipeline::walk(&primal, Matrix::Hessian(Weights::Inputs)).map_err(refuse)?.trace
             }
         };
         Ok(trace.steps().to_vec())
     }
 
-    /// Attributes that change what a derivative should be and do not yet: a warning for each.
-    pub fn without_effect(&self, derivative: Derivative) -> Vec<Diagnostic> {
+    /// What a native object leaves to its caller, who prepares in C: a warning for each.
+    pub fn left_to_the_caller(&self, derivative: Derivative) -> Vec<Diagnostic> {
         let lowered = &self.shared.lowered;
-        let (kernel, name) = (lowered.span, self.name());
         let mut list = Vec::new();
         let mut add = |message: String, span, label: &str| {
-            list.push(Diagnostic::warning("not-implemented", message).label(span, label));
+            list.push(Diagnostic::warning("left-to-caller", message).label(span, label));
         };
         if derivative != Derivative::Value {
             for param in lowered.params.iter().filter(|param| !param.fixed.is_empty()) {
                 let message = format!(
-                    "`#[fixed(..)]` has no effect yet: derivatives by `{}` are those of free unknowns",
+                    "a native object knows nothing of `#[fixed(..)]`: its derivatives by `{}` are those of free unknowns",
                     param.name
                 );
                 add(message, param.span, "nothing is fixed");
             }
         }
-        if derivative.has_matrix() && lowered.derive.contains(&Derive::HessianLagrangian) {
-            let message = format!(
-                "`hessian(lagrangian)` has no effect yet: this is the {} of `{name}`",
-                derivative.name()
-            );
-            add(message, kernel, "this kernel");
-        }
-        if derivative == Derivative::Hessian && lowered.derive.contains(&Derive::HessianLower) {
-            add(
-                format!("`hessian(lower)` has no effect yet: the Hessian of `{name}` has both triangles"),
-                kernel,
-                "this kernel",
-            );
+        if derivative == Derivative::Hessian && self.derives(Derive::HessianLower) {
+            let message = format!("a native object has both triangles of the Hessian of `{}`", self.name());
+            add(message, lowered.span, "`hessian(lower)` has no effect");
         }
         list
     }
 
-    pub(crate) fn program(&self, goal: Goal, wrt: Option<&[String]>) -> Result<Arc<Program>, Error> {
-        let key = Key { goal, columns: self.columns(wrt)? };
+    pub(crate) fn program(&self, goal: Goal, request: Request<'_>) -> Result<Arc<Program>, Error> {
+        let rows = request.rows.map(|rows| self.columns(Some(rows))).transpose()?;
+        let columns = self.columns(request.wrt)?;
+        let key = Key { goal, columns, rows, weighted: request.weighted, without: request.without };
         let mut programs = self.shared.programs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let made = Arc::new(self.make(goal, wrt)?);
+        let made = Arc::new(goal::make(self, goal, request)?);
         programs.insert(key, Arc::clone(&made));
         Ok(made)
     }
@@ -392,79 +424,16 @@ impl Kernel {
         Ok(primal)
     }
 
-    fn make(&self, goal: Goal, wrt: Option<&[String]>) -> Result<Program, Error> {
-        let derivative = match goal {
-            Goal::Whole(derivative) | Goal::Here(derivative) | Goal::Dense(derivative) => derivative,
-            Goal::Product(Kind::Jvp | Kind::Vjp) => Derivative::Jacobian,
-            Goal::Product(Kind::Hvp) => Derivative::Hessian,
-        };
-        let mut primal = self.differentiable(derivative, wrt)?;
-        let refuse = |diagnostic| self.refusal(diagnostic);
-        if let (Goal::Dense(_), Some(refused)) = (goal, self.not_projected(derivative)) {
-            return Err(refuse(refused));
-        }
-        if !matches!(goal, Goal::Whole(Derivative::Hessian) | Goal::Here(Derivative::Hessian)) {
-            // Values, gradients and products do not see projections.
-            primal = project::unmarked(&primal);
-        }
-        let eval = match goal {
-            Goal::Whole(Derivative::Value) | Goal::Here(Derivative::Value) => {
-                pipeline::value(&primal).map_err(refuse)?.func().clone()
-            }
-            Goal::Whole(Derivative::Gradient) | Goal::Here(Derivative::Gradient) => {
-                pipeline::gradient(&primal, Weights::One).map_err(refuse)?.func().clone()
-            }
-            Goal::Whole(Derivative::Jacobian) | Goal::Here(Derivative::Jacobian) => {
-                let sparse = pipeline::jacobian(&primal).map_err(refuse)?;
-                return by_rows(goal, sparse);
-            }
-            Goal::Whole(Derivative::Hessian) | Goal::Here(Derivative::Hessian) => {
-                let sparse = pipeline::hessian(&primal, Weights::One).map_err(refuse)?;
-                return by_rows(goal, sparse);
-            }
-            Goal::Dense(Derivative::Hessian) => {
-                pipeline::dense(&primal, Matrix::Hessian(Weights::One)).map_err(refuse)?.func().clone()
-            }
-            Goal::Dense(Derivative::Jacobian) => {
-                pipeline::dense(&primal, Matrix::Jacobian).map_err(refuse)?.func().clone()
-            }
-            Goal::Dense(Derivative::Value | Derivative::Gradient) => {
-                unreachable!("dense programs are asked for matrices only")
-            }
-            Goal::Product(Kind::Jvp) => {
-                product_alone(pipeline::directional(&primal).map_err(refuse)?.func(), Kind::Jvp)
-            }
-            Goal::Product(Kind::Vjp) => {
-                product_alone(pipeline::gradient(&primal, Weights::Inputs).map_err(refuse)?.func(), Kind::Vjp)
-            }
-            Goal::Product(Kind::Hvp) => product_alone(
-                pipeline::hessian_product(&primal, Weights::One).map_err(refuse)?.func(),
-                Kind::Hvp,
-            ),
-        };
-        // Without a matrix the index program only checks subscripts.
-        let index = index_program(&eval).map_err(refuse)?;
-        Program::new(eval, index)
+    /// A product as a kernel of its own, to differentiate again: its parameters are those of this kernel and the direction, its
+    /// result is the product alone. A JVP or HVP takes its direction as `NAME_dot` for each unknown and gives `RESULT_dot` or
+    /// `NAME_bar_dot`; a VJP takes `RESULT_bar` and gives `NAME_bar`.
+    ///
+    /// # Errors
+    /// As [`crate::product::Products::new`]; [`Kind::Second`] is no kernel (it takes one direction twice) and refused.
+    pub fn product_kernel(&self, kind: Kind, wrt: Option<&[String]>) -> Result<Kernel, Error> {
+        let func = goal::product_func(self, kind, wrt)?;
+        Kernel::from_func(func)
     }
-}
-
-/// The program of a sparse matrix; row by row if it runs here and is affine.
-fn by_rows(goal: Goal, sparse: Sparse) -> Result<Program, Error> {
-    let plain = matches!(goal, Goal::Whole(_)) || stages::listed(&sparse.eval).next().is_some();
-    let rows = if plain { None } else { pipeline::affine(&sparse) };
-    let sparse = rows.unwrap_or(sparse);
-    Program::new(sparse.eval, sparse.index)
-}
-
-/// The program without its other outputs, which would be computed again for every direction.
-fn product_alone(func: &Func, kind: Kind) -> Func {
-    let others = func.buffers_of(Role::Output).filter(|&y| match (kind, func.buffers[y].plane) {
-        (Kind::Jvp, Plane::Tangent(of)) => func.buffers[of].plane != Plane::Primal,
-        (Kind::Hvp, Plane::Tangent(of)) => !matches!(func.buffers[of].plane, Plane::Adjoint(_)),
-        (Kind::Vjp, Plane::Adjoint(_)) => false,
-        _ => true,
-    });
-    dce::without(func, &others.collect::<Vec<_>>())
 }
 
 pub(crate) fn is_input(role: Role) -> bool {

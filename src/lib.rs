@@ -35,20 +35,27 @@
 //! Read [`compiler`], [`kernel`] and [`problem`] in this order. [`error::Error`] says what can go wrong; the same text and
 //! exit code reach the user of the `spadina` command.
 
+mod assembly;
 pub mod bind;
 pub mod compiler;
 mod compressed;
 pub mod detect;
 pub mod error;
 pub mod explain;
+mod export;
+mod goal;
 pub mod inputs;
 pub mod kernel;
 mod lint;
+mod multipliers;
 mod native;
 pub mod options;
+mod outputs;
 mod part;
+mod prepare;
 pub mod problem;
 pub mod product;
 pub mod program;
 pub mod report;
+mod request;
 mod road;

@@ -107,11 +107,13 @@ fn align(
         }
     }
     let mut phases: Vec<PhaseInfo> = Vec::new();
+    let mut unowned = writes_unowned(&programs.eval);
     for (own, found) in eval.phases.iter().zip(&phase) {
         let mut merged = found.map_or_else(|| own.clone(), |k| index.phases[k].clone());
         merged.sums.clone_from(&own.sums);
         // Where the rows are not known that a phase writes: one thread, in order.
         merged.serial |= own.serial || found.is_none();
+        merged.serial |= unowned.next().unwrap_or(false);
         phases.push(merged);
     }
     for k in 0..index.phases.len() {
@@ -154,12 +156,24 @@ fn roots(func: &Func) -> Vec<Root> {
     insts.map(root).collect()
 }
 
+/// For each phase, whether it writes arrays that are no rows of the program: nobody owns their elements.
+fn writes_unowned(func: &Func) -> impl Iterator<Item = bool> + '_ {
+    let insts = func.regions[func.body].insts.iter().filter(|&&inst| walk::has_effects(func, inst));
+    let unowned = |b: &Buffer| {
+        let data = &func.buffers[*b];
+        data.role == Role::Output
+            && !data.dims.is_empty()
+            && !func.rows.contains(&crate::outputs::owner(func, *b))
+    };
+    insts.map(move |&inst| walk::written_buffers(func, inst).iter().any(unowned))
+}
+
 /// What an effect writes rows of: by accumulation, or, in an index program, by naming them.
 fn written_rows(func: &Func, inst: Inst) -> BTreeSet<Buffer> {
     let ranked = |b: &Buffer| func.buffers[*b].role == Role::Output && !func.buffers[*b].dims.is_empty();
     let written = walk::written_buffers(func, inst).into_iter().filter(ranked);
     let mut rows: BTreeSet<Buffer> =
-        written.map(|b| crate::part::owner(func, b)).filter(|b| func.rows.contains(b)).collect();
+        written.map(|b| crate::outputs::owner(func, b)).filter(|b| func.rows.contains(b)).collect();
     let mut named = |inst: Inst| {
         if let InstData::Emit(emit) = &func.insts[inst] {
             rows.extend(emit.rows.iter().filter_map(|&position| match func.def(position) {

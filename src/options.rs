@@ -4,6 +4,10 @@ use spadina_ir::project::{Filter, Projection};
 use std::fmt;
 use std::str::FromStr;
 
+pub use spadina_layout::filter::Triangle;
+pub use spadina_runtime::options::FixedRule;
+pub use spadina_runtime::storage::{Format, IndexWidth};
+
 /// What is computed. Each includes the value; a Hessian includes the gradient.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Derivative {
@@ -13,19 +17,39 @@ pub enum Derivative {
     Gradient,
     /// Every result and the sparse Jacobian: rows are results, columns unknowns.
     Jacobian,
-    /// Value, gradient and sparse Hessian of an energy, both triangles.
+    /// Value, gradient and sparse Hessian of an energy.
     Hessian,
+    /// Every result, and gradient and sparse Hessian of the Lagrangian: the sum of all results, each element times its multiplier. The
+    /// multipliers are data named `multipliers.RESULT`, shaped like the result; that of a result `objective`, or of an energy, is
+    /// 1 unless bound.
+    Lagrangian,
+    /// Every result `r`, the gradient `J^T r` of half their squared norm, and the sparse matrix `J^T J`.
+    GaussNewton,
 }
 
 impl Derivative {
     /// Whether a sparse matrix is computed.
     pub fn has_matrix(self) -> bool {
-        matches!(self, Derivative::Jacobian | Derivative::Hessian)
+        !matches!(self, Derivative::Value | Derivative::Gradient)
+    }
+
+    /// Whether rows and columns of the matrix are the same unknowns.
+    pub fn is_square(self) -> bool {
+        matches!(self, Derivative::Hessian | Derivative::Lagrangian | Derivative::GaussNewton)
+    }
+
+    /// What the compiler derives for it: a Lagrangian is a Hessian of weighted results, Gauss-Newton starts from the Jacobian.
+    pub(crate) fn core(self) -> Derivative {
+        match self {
+            Derivative::Lagrangian => Derivative::Hessian,
+            Derivative::GaussNewton => Derivative::Jacobian,
+            other => other,
+        }
     }
 
     /// Whether a gradient is computed.
     pub fn has_gradient(self) -> bool {
-        matches!(self, Derivative::Gradient | Derivative::Hessian)
+        !matches!(self, Derivative::Value | Derivative::Jacobian)
     }
 
     /// The name on the command line.
@@ -35,6 +59,8 @@ impl Derivative {
             Derivative::Gradient => "grad",
             Derivative::Jacobian => "jacobian",
             Derivative::Hessian => "hessian",
+            Derivative::Lagrangian => "lagrangian",
+            Derivative::GaussNewton => "gauss_newton",
         }
     }
 }
@@ -154,6 +180,14 @@ pub struct Options {
     pub derivative: Derivative,
     /// Parameters to differentiate by, variables or float data; `None` for all variables. Columns keep declaration order.
     pub wrt: Option<Vec<String>>,
+    /// For a mixed block of a Hessian: the parameters that give its rows (and the gradient), where `wrt` gives its columns.
+    pub rows: Option<Vec<String>>,
+    /// Whether results are computed beside a gradient or matrix.
+    pub value: bool,
+    /// Whether a gradient is computed beside a matrix.
+    pub gradient: bool,
+    /// How the matrix is stored, and which of its rows and columns.
+    pub assembly: Assembly,
     /// Who computes.
     pub engine: Engine,
     /// How the matrix is computed.
@@ -165,15 +199,58 @@ pub struct Options {
 }
 
 impl Options {
-    /// Compiled, automatic strategy, all variables, one thread.
+    /// Compiled, automatic strategy, all variables, by rows, one thread.
     pub fn new(derivative: Derivative) -> Options {
         Options {
             derivative,
             wrt: None,
+            rows: None,
+            value: true,
+            gradient: true,
+            assembly: Assembly::default(),
             engine: Engine::default(),
             strategy: Strategy::default(),
             project: Project::default(),
             threads: 1,
         }
     }
+
+    /// The same with respect to these parameters.
+    #[must_use]
+    pub fn wrt<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Options {
+        Options { wrt: Some(names.into_iter().map(Into::into).collect()), ..self }
+    }
+
+    /// The block of a Hessian with these rows; columns are those of [`Options::wrt`].
+    #[must_use]
+    pub fn rows<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Options {
+        Options { rows: Some(names.into_iter().map(Into::into).collect()), ..self }
+    }
+}
+
+/// How a matrix is stored, and which of its rows and columns.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Assembly {
+    /// By rows, columns, coordinates or blocks.
+    pub format: Format,
+    /// Which triangle; one triangle only where rows and columns are the same unknowns.
+    pub triangle: Triangle,
+    /// Width of the indices of [`crate::problem::Problem::storage`].
+    pub width: IndexWidth,
+    /// Unknowns that do not move, beside those of `#[fixed(..)]`.
+    pub fixed: Vec<Fixed>,
+    /// What happens to their rows and columns.
+    pub fixed_rule: FixedRule,
+}
+
+/// Unknowns that do not move.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fixed {
+    /// By number, counted over all unknowns in declaration order, each array row-major.
+    List(Vec<usize>),
+    /// Those that are true: one for each unknown.
+    Mask(Vec<bool>),
+    /// Those of one array that are true: one for each element, or for each element of its leading axes (a vertex for all its
+    /// coordinates).
+    Of(String, Vec<bool>),
 }

@@ -5,15 +5,16 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::native::NativeEval;
 use crate::options::Engine;
-use crate::product::Kind;
+use crate::outputs::{Output, Seed, Slices, Take, destinations, element, outputs, seeds, total};
 use crate::program::Program;
 use rayon::ThreadPool;
-use spadina_ir::func::{Buffer, Func, Plane, Role};
+use spadina_ir::func::Func;
+use spadina_ir::func::{Buffer, Plane, Role};
 use spadina_ir::interp::{self, ArrayData, Bindings};
 use spadina_ir::span::SourceFile;
-use spadina_ir::types::{Size, Ty};
-use spadina_passes::sparse::stages::{listed, unknowns};
-use spadina_runtime::array::{Array, ArrayMut, Element, OwnedArray};
+use spadina_ir::types::Size;
+use spadina_passes::sparse::stages::listed;
+use spadina_runtime::array::{Array, ArrayMut, OwnedArray};
 use spadina_runtime::buffer::{BufferSpec, BufferUse};
 use spadina_runtime::csr::Pattern;
 use spadina_runtime::error::RuntimeError;
@@ -36,40 +37,16 @@ pub(crate) struct How {
     pub(crate) pool: Option<Arc<ThreadPool>>,
 }
 
-/// Where an output goes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Goes {
-    /// Into the results, at an offset.
-    Results(usize),
-    /// Into the gradient, at an offset.
-    Gradient(usize),
-    /// Into the dense matrix: first row, first column, columns of the block, columns of the matrix.
-    Matrix(usize, usize, usize, usize),
-    /// Nowhere.
-    Nowhere,
-}
-
-/// One output of a program.
-struct Output {
-    goes: Goes,
-    /// Number of the buffer.
-    buffer: usize,
-    /// Number among the rank-0 outputs.
-    scalar: Option<usize>,
-    len: usize,
-    /// Memory of its own, where it does not go straight into a slice of the caller.
-    own: Option<OwnedArray>,
-}
-
-/// One array of a direction.
-struct Seed {
-    /// Number of the buffer.
-    buffer: usize,
-    /// Where it starts in the direction.
-    start: usize,
-    len: usize,
-    /// Its elements in single precision, where the program takes them so.
-    single: Option<Vec<f32>>,
+/// What a program is prepared for.
+#[derive(Clone, Copy)]
+pub(crate) struct Setup<'a> {
+    pub(crate) bound: &'a Bound,
+    pub(crate) how: &'a How,
+    pub(crate) take: Take,
+    /// Which entries are kept, and under which numbers (compiled code only).
+    pub(crate) options: Option<&'a PrepareOptions>,
+    /// A part of the same program: its pattern is shared if it has not changed.
+    pub(crate) old: Option<&'a Part>,
 }
 
 /// A prepared program.
@@ -78,7 +55,7 @@ pub(crate) struct Part {
     how: How,
     /// `(buffer of the program, buffer of the kernel as written)` of all inputs.
     inputs: Vec<(usize, usize)>,
-    /// Further inputs, which together are a direction; only products have them.
+    /// Further inputs, which together are a direction or weights.
     seeds: Vec<Seed>,
     /// Sorted by where they go.
     outputs: Vec<Output>,
@@ -89,94 +66,22 @@ pub(crate) struct Part {
 }
 
 enum Backend {
-    Jit { eval: Arc<NativeEval>, plan: Box<Plan>, workspace: Box<Workspace>, scalars: Vec<f64> },
+    Jit { eval: Arc<NativeEval>, plan: Arc<Plan>, workspace: Box<Workspace>, scalars: Vec<f64> },
     Interp { sizes: Vec<i64> },
 }
 
 /// Intermediate arrays that the emitted matrix has rows and columns for.
+#[derive(Clone)]
 struct Stages {
     elimination: Elimination,
     /// Values of the emitted matrix.
     emitted: Vec<f64>,
 }
 
-/// Slices of the caller.
-pub(crate) struct Slices<'a> {
-    pub(crate) results: &'a mut [f64],
-    pub(crate) gradient: &'a mut [f64],
-    pub(crate) matrix: &'a mut [f64],
-    /// What a product is with; empty for other programs.
-    pub(crate) direction: &'a [f64],
-}
-
-/// The array that another is the adjoint or tangent of; else itself.
-pub(crate) fn owner(func: &Func, buffer: Buffer) -> Buffer {
-    match func.buffers[buffer].plane {
-        Plane::Adjoint(of) | Plane::Tangent(of) => of,
-        Plane::Primal | Plane::Block(..) => buffer,
-    }
-}
-
-fn element(ty: Ty) -> Element {
-    match ty {
-        Ty::F64 => Element::F64,
-        Ty::F32 => Element::F32,
-        Ty::Int => Element::I64,
-        Ty::Bool => Element::Bool,
-    }
-}
-
-/// The elements of buffers that come one after another, and those before `buffer`.
-fn offset(func: &Func, bound: &Bound, list: &[Buffer], buffer: Buffer) -> Result<Option<usize>, Error> {
-    let mut before = 0;
-    for &other in list {
-        if other == buffer || owner(func, other) == owner(func, buffer) {
-            return Ok(Some(before));
-        }
-        before += bound.len_of(&func.buffers[other])?;
-    }
-    Ok(None)
-}
-
-/// The elements of all buffers of a list together.
-pub(crate) fn total(func: &Func, bound: &Bound, list: &[Buffer]) -> Result<usize, Error> {
-    list.iter().try_fold(0_usize, |sum, &b| {
-        let len = bound.len_of(&func.buffers[b])?;
-        sum.checked_add(len).ok_or_else(|| Error::data("the unknowns do not fit into memory"))
-    })
-}
-
 impl Part {
-    /// Prepares a program; with `old`, a part of the same program, its pattern is shared if it has not changed.
-    pub(crate) fn prepare(
-        kernel: &Kernel,
-        program: &Arc<Program>,
-        bound: &Bound,
-        how: &How,
-        old: Option<&Part>,
-    ) -> Result<Part, Error> {
-        Part::new(kernel, program, None, bound, how, old)
-    }
-
-    /// Prepares a program of products: JVPs come as results, VJPs and HVPs as gradients.
-    pub(crate) fn product(
-        kernel: &Kernel,
-        program: &Arc<Program>,
-        kind: Kind,
-        bound: &Bound,
-        how: &How,
-    ) -> Result<Part, Error> {
-        Part::new(kernel, program, Some(kind), bound, how, None)
-    }
-
-    fn new(
-        kernel: &Kernel,
-        program: &Arc<Program>,
-        kind: Option<Kind>,
-        bound: &Bound,
-        how: &How,
-        old: Option<&Part>,
-    ) -> Result<Part, Error> {
+    /// Prepares a program.
+    pub(crate) fn prepare(kernel: &Kernel, program: &Arc<Program>, setup: &Setup<'_>) -> Result<Part, Error> {
+        let &Setup { bound, how, take, .. } = setup;
         let (func, source, kernel) = (&program.eval, kernel.source(), kernel.func());
         let inputs = func
             .buffers
@@ -192,10 +97,10 @@ impl Part {
         let cols = total(func, bound, &func.columns)?;
         let stages = listed(func).collect::<Vec<_>>();
         let stages = total(func, bound, &stages)?;
-        let outputs = outputs(kernel, func, kind, bound)?;
+        let outputs = outputs(kernel, func, take, bound)?;
         let seeds = seeds(kernel, func, bound)?;
         let (backend, pattern) = match how.engine {
-            Engine::Jit => jit(program, source, bound, how, &inputs, (rows, cols), old)?,
+            Engine::Jit => jit(program, source, setup, &inputs, (rows, cols))?,
             Engine::Interp => interpret(program, source, bound, &inputs, &seeds)?,
         };
         let stages = if stages > 0 {
@@ -206,6 +111,29 @@ impl Part {
         };
         let (program, how) = (Arc::clone(program), how.clone());
         Ok(Part { program, how, inputs, seeds, outputs, pattern, stages, backend })
+    }
+
+    /// The same prepared program with memory of its own, for another thread.
+    pub(crate) fn fork(&self) -> Result<Part, Error> {
+        let backend = match &self.backend {
+            Backend::Jit { eval, plan, scalars, .. } => {
+                let index = self.program.native_index(self.how.threads > 1)?;
+                let workspace = Box::new(Workspace::new(plan, &*index, self.how.threads)?);
+                let (eval, plan) = (Arc::clone(eval), Arc::clone(plan));
+                Backend::Jit { eval, plan, workspace, scalars: scalars.clone() }
+            }
+            Backend::Interp { sizes } => Backend::Interp { sizes: sizes.clone() },
+        };
+        Ok(Part {
+            program: Arc::clone(&self.program),
+            how: self.how.clone(),
+            inputs: self.inputs.clone(),
+            seeds: self.seeds.clone(),
+            outputs: self.outputs.clone(),
+            pattern: Arc::clone(&self.pattern),
+            stages: self.stages.clone(),
+            backend,
+        })
     }
 
     /// The pattern of its matrix.
@@ -224,9 +152,10 @@ impl Part {
     /// Evaluates into the caller's slices.
     pub(crate) fn evaluate(&mut self, bound: &Bound, slices: &mut Slices<'_>) -> Result<(), Error> {
         let Some(mut stages) = self.stages.take() else { return self.emit(bound, slices) };
-        let Slices { results, gradient, matrix, direction } = slices;
-        let outcome =
-            self.emit(bound, &mut Slices { results, gradient, matrix: &mut stages.emitted, direction });
+        let Slices { results, gradient, matrix, product, direction, weights } = slices;
+        let matrix_of_all = &mut stages.emitted[..];
+        let mut emitting = Slices { results, gradient, matrix: matrix_of_all, product, direction, weights };
+        let outcome = self.emit(bound, &mut emitting);
         let pool = self.how.pool.as_deref();
         let outcome =
             outcome.and_then(|()| Ok(stages.elimination.evaluate(&stages.emitted, matrix, pool)?));
@@ -236,15 +165,12 @@ impl Part {
 
     /// Runs the program; its matrix is the emitted one.
     fn emit(&mut self, bound: &Bound, slices: &mut Slices<'_>) -> Result<(), Error> {
+        let (direction, weights) = (slices.direction, slices.weights);
         for seed in &mut self.seeds {
-            if let Some(single) = &mut seed.single {
-                let direction = &slices.direction[seed.start..seed.start + seed.len];
-                single.iter_mut().zip(direction).for_each(|(to, &x)| *to = x as f32);
-            }
+            seed.load(direction, weights);
         }
         match &mut self.backend {
-            Backend::Jit { eval, plan, workspace, scalars, .. } => {
-                let values = if self.pattern.nnz() > 0 { &mut *slices.matrix } else { &mut [][..] };
+            Backend::Jit { eval, plan, workspace, scalars } => {
                 {
                     let mut data = [(0, Array::F64(&[])); USUAL_BUFFERS];
                     let mut data_spill = Vec::new();
@@ -252,36 +178,21 @@ impl Part {
                     let frozen = |n: usize| buffers[n].usage == BufferUse::Frozen;
                     let wanted = self.inputs.iter().filter(|(n, _)| !frozen(*n));
                     let views = wanted.filter_map(|&(n, at)| Some((n, bound.arrays[at].as_ref()?.view())));
-                    let direction = slices.direction;
-                    let seeds = self.seeds.iter().map(|seed| {
-                        let view = match &seed.single {
-                            Some(single) => Array::F32(single),
-                            None => Array::F64(&direction[seed.start..seed.start + seed.len]),
-                        };
-                        (seed.buffer, view)
-                    });
+                    let seeds = self.seeds.iter().map(|seed| (seed.buffer, seed.view(direction, weights)));
                     let count = self.inputs.len() + self.seeds.len();
                     let data = collect(views.chain(seeds), count, &mut data, &mut data_spill);
                     let mut out: [_; USUAL_BUFFERS] = std::array::from_fn(|_| (0, ArrayMut::F64(&mut [])));
                     let mut out_spill = Vec::new();
                     let count = self.outputs.len();
-                    let places = destinations(&mut self.outputs, slices.results, slices.gradient);
+                    let Slices { results, gradient, product, matrix, .. } = &mut *slices;
+                    let values = if self.pattern.nnz() > 0 { &mut **matrix } else { &mut [][..] };
+                    let places = destinations(&mut self.outputs, results, gradient, product);
                     let outputs = collect(places, count, &mut out, &mut out_spill);
                     let pool = self.how.pool.as_deref();
                     evaluate(plan, &**eval, workspace, Call { data, outputs, scalars, values, pool })?;
                 }
                 for output in &self.outputs {
-                    if let Some(value) = output.scalar.and_then(|n| scalars.get(n)) {
-                        put(
-                            output.goes,
-                            slices.results,
-                            slices.gradient,
-                            slices.matrix,
-                            std::iter::once(*value),
-                        );
-                    } else if let Some(own) = &output.own {
-                        put_array(output.goes, slices.results, slices.gradient, slices.matrix, own);
-                    }
+                    output.copy(scalars, slices);
                 }
                 Ok(())
             }
@@ -290,7 +201,7 @@ impl Part {
                 for seed in &self.seeds {
                     let data = match &seed.single {
                         Some(single) => ArrayData::F32(single.clone()),
-                        None => ArrayData::F64(slices.direction[seed.start..seed.start + seed.len].to_vec()),
+                        None => ArrayData::F64(seed.values(direction, weights).to_vec()),
                     };
                     bindings.arrays.insert(Buffer::from_u32(seed.buffer as u32), data);
                 }
@@ -298,7 +209,7 @@ impl Part {
                 for output in &self.outputs {
                     let buffer = Buffer::from_u32(output.buffer as u32);
                     let array = found.arrays.get(&buffer).map(ArrayData::to_f64).unwrap_or_default();
-                    put(output.goes, slices.results, slices.gradient, slices.matrix, array.into_iter());
+                    output.put(slices, array.into_iter());
                 }
                 if self.pattern.nnz() > 0 {
                     slices.matrix.fill(0.0);
@@ -333,154 +244,14 @@ fn collect<'s, T>(
     &mut room[..used]
 }
 
-/// A slice for every output of rank one and more.
-fn destinations<'a>(
-    outputs: &'a mut [Output],
-    results: &'a mut [f64],
-    gradient: &'a mut [f64],
-) -> impl Iterator<Item = (usize, ArrayMut<'a>)> {
-    let (mut results, mut gradient) = (Rest { slice: results, at: 0 }, Rest { slice: gradient, at: 0 });
-    outputs.iter_mut().filter(|o| o.scalar.is_none()).map(move |output| {
-        let place = match (&mut output.own, output.goes) {
-            (Some(OwnedArray::F32(own)), _) => ArrayMut::F32(own),
-            (Some(OwnedArray::F64(own)), _) => ArrayMut::F64(own),
-            (None, Goes::Results(start)) => ArrayMut::F64(results.take(start, output.len)),
-            (None, Goes::Gradient(start)) => ArrayMut::F64(gradient.take(start, output.len)),
-            (Some(OwnedArray::I64(_) | OwnedArray::Bool(_)), _)
-            | (None, Goes::Matrix(..) | Goes::Nowhere) => ArrayMut::F64(&mut []),
-        };
-        (output.buffer, place)
-    })
-}
-
-/// What is left of a slice that is cut from the front.
-struct Rest<'a> {
-    slice: &'a mut [f64],
-    /// Number of the first element left.
-    at: usize,
-}
-
-impl<'a> Rest<'a> {
-    /// Cuts elements `start..start + len` out.
-    fn take(&mut self, start: usize, len: usize) -> &'a mut [f64] {
-        let slice = std::mem::take(&mut self.slice);
-        let skip = start.saturating_sub(self.at).min(slice.len());
-        let (_, slice) = slice.split_at_mut(skip);
-        let (taken, slice) = slice.split_at_mut(len.min(slice.len()));
-        (self.slice, self.at) = (slice, start + len);
-        taken
-    }
-}
-
-fn put_array(goes: Goes, results: &mut [f64], gradient: &mut [f64], matrix: &mut [f64], array: &OwnedArray) {
-    match array {
-        OwnedArray::F64(data) => put(goes, results, gradient, matrix, data.iter().copied()),
-        OwnedArray::F32(data) => put(goes, results, gradient, matrix, data.iter().map(|&x| f64::from(x))),
-        OwnedArray::I64(_) | OwnedArray::Bool(_) => {}
-    }
-}
-
-fn put(
-    goes: Goes,
-    results: &mut [f64],
-    gradient: &mut [f64],
-    matrix: &mut [f64],
-    values: impl Iterator<Item = f64>,
-) {
-    match goes {
-        Goes::Results(start) => results[start..].iter_mut().zip(values).for_each(|(to, x)| *to = x),
-        Goes::Gradient(start) => gradient[start..].iter_mut().zip(values).for_each(|(to, x)| *to = x),
-        Goes::Matrix(row, col, width, stride) => {
-            for (k, x) in values.enumerate() {
-                matrix[(row + k / width.max(1)) * stride + col + k % width.max(1)] = x;
-            }
-        }
-        Goes::Nowhere => {}
-    }
-}
-
-/// The inputs that are a direction: tangents of the unknowns, or weights of the results.
-fn seeds(kernel: &Func, func: &Func, bound: &Bound) -> Result<Vec<Seed>, Error> {
-    let results: Vec<Buffer> = kernel.buffers_of(Role::Output).collect();
-    let columns: Vec<Buffer> = unknowns(func).collect();
-    let mut list = Vec::new();
-    for (buffer, data) in func.buffers.iter().filter(|(_, data)| crate::kernel::is_input(data.role)) {
-        let start = match data.plane {
-            Plane::Primal | Plane::Block(..) => continue,
-            Plane::Tangent(x) => offset(func, bound, &columns, x)?,
-            Plane::Adjoint(y) => match kernel.buffer_named(&func.buffers[y].name) {
-                Some(result) => offset(kernel, bound, &results, result)?,
-                None => None,
-            },
-        };
-        let start =
-            start.ok_or_else(|| Error::Internal(format!("`{}` is no part of a direction", data.name)))?;
-        let len = bound.len_of(data)?;
-        let single = (data.elem == Ty::F32).then(|| vec![0.0; len]);
-        list.push(Seed { buffer: number(buffer), start, len, single });
-    }
-    Ok(list)
-}
-
-fn outputs(kernel: &Func, func: &Func, kind: Option<Kind>, bound: &Bound) -> Result<Vec<Output>, Error> {
-    let results: Vec<Buffer> = kernel.buffers_of(Role::Output).collect();
-    let columns: Vec<Buffer> = unknowns(func).collect();
-    let stride = total(func, bound, &columns)?;
-    // A dense program computes blocks alone: results and gradient, if declared, stay zero.
-    let dense = func.buffers.values().any(|data| matches!(data.plane, Plane::Block(..)));
-    let mut list = Vec::new();
-    let mut scalars = 0;
-    for buffer in func.buffers_of(Role::Output) {
-        let data = &func.buffers[buffer];
-        let len = bound.len_of(data)?;
-        let as_result = |name: &str| match kernel.buffer_named(name) {
-            Some(result) => Ok(offset(kernel, bound, &results, result)?.map_or(Goes::Nowhere, Goes::Results)),
-            None => Ok::<_, Error>(Goes::Nowhere),
-        };
-        let as_gradient =
-            |x| Ok::<_, Error>(offset(func, bound, &columns, x)?.map_or(Goes::Nowhere, Goes::Gradient));
-        let goes = match data.plane {
-            Plane::Primal | Plane::Adjoint(_) if dense => Goes::Nowhere,
-            Plane::Primal if kind.is_none() => as_result(&data.name)?,
-            Plane::Adjoint(x) if matches!(kind, None | Some(Kind::Vjp)) => as_gradient(x)?,
-            Plane::Tangent(of) => match (kind, func.buffers[of].plane) {
-                (Some(Kind::Jvp), Plane::Primal) => as_result(&func.buffers[of].name)?,
-                (Some(Kind::Hvp), Plane::Adjoint(x)) => as_gradient(x)?,
-                _ => Goes::Nowhere,
-            },
-            Plane::Primal | Plane::Adjoint(_) => Goes::Nowhere,
-            Plane::Block(y, x) => {
-                let row = offset(func, bound, &func.rows, y)?;
-                let col = offset(func, bound, &columns, x)?;
-                let width = bound.len_of(&func.buffers[x])?;
-                let both = row.zip(col).map(|(row, col)| Goes::Matrix(row, col, width, stride));
-                both.ok_or_else(|| Error::Internal(format!("`{}` has no place", data.name)))?
-            }
-        };
-        let scalar = data.dims.is_empty().then_some(scalars);
-        scalars += usize::from(scalar.is_some());
-        let straight = data.elem == Ty::F64 && matches!(goes, Goes::Results(_) | Goes::Gradient(_));
-        let own = if scalar.is_some() || straight {
-            None
-        } else {
-            let made = OwnedArray::zeros(element(data.elem), len);
-            Some(made.ok_or_else(|| Error::Data(format!("not enough memory for `{}`", data.name)))?)
-        };
-        list.push(Output { goes, buffer: number(buffer), scalar, len, own });
-    }
-    list.sort_by_key(|output| output.goes);
-    Ok(list)
-}
-
 fn jit(
     program: &Program,
     source: &SourceFile,
-    bound: &Bound,
-    how: &How,
+    setup: &Setup<'_>,
     inputs: &[(usize, usize)],
     (rows, cols): (usize, usize),
-    old: Option<&Part>,
 ) -> Result<(Backend, Arc<Pattern>), Error> {
+    let &Setup { bound, how, old, .. } = setup;
     let func = &program.eval;
     let owned = how.threads > 1;
     let index = program.native_index(owned)?;
@@ -503,7 +274,7 @@ fn jit(
         .collect();
     let square = rows == cols && func.rows == func.columns;
     let inputs = Inputs { sizes: &bound.sizes, buffers, arrays: &frozen, rows, cols, square };
-    let options = PrepareOptions::default();
+    let options = setup.options.cloned().unwrap_or_default();
     let old = old.and_then(|part| match &part.backend {
         Backend::Jit { plan, .. } => Some(plan),
         Backend::Interp { .. } => None,
@@ -529,7 +300,7 @@ fn jit(
     let workspace = Workspace::new(&plan, &*index, how.threads)?;
     let pattern = Arc::clone(plan.pattern());
     let scalars = vec![0.0; plan.info().scalar_outputs];
-    let (plan, workspace) = (Box::new(plan), Box::new(workspace));
+    let (plan, workspace) = (Arc::new(plan), Box::new(workspace));
     Ok((Backend::Jit { eval, plan, workspace, scalars }, pattern))
 }
 
@@ -580,7 +351,7 @@ pub(crate) fn bindings(func: &Func, sizes: &[i64], bound: &Bound, inputs: &[(usi
         if func.buffers.get(buffer).is_none() {
             continue;
         }
-        let data = match &bound.arrays[at] {
+        let data = match bound.arrays[at].as_deref() {
             Some(OwnedArray::F64(data)) => ArrayData::F64(data.clone()),
             Some(OwnedArray::F32(data)) => ArrayData::F32(data.clone()),
             Some(OwnedArray::I64(data)) => ArrayData::Int(data.clone()),

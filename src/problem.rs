@@ -1,29 +1,34 @@
 //! A kernel bound to data: prepared once, evaluated often.
 
-use crate::bind::{Bound, convert, input_named, number};
+use crate::assembly::{Assembled, Side};
+use crate::bind::Bound;
 use crate::error::Error;
 use crate::inputs::{Inputs, ToArray};
-use crate::kernel::{Goal, Kernel};
-use crate::options::{Derivative, Engine, Options, Strategy};
-use crate::part::{How, Part, Slices, total};
+use crate::kernel::Kernel;
+use crate::options::{Derivative, Options, Strategy};
+use crate::outputs::Slices;
+use crate::part::{How, Part};
 use crate::report::Report;
-use crate::road::{Other, Road};
-use spadina_io::array::Shape;
-use spadina_ir::diag::{Diagnostic, Severity};
+use crate::road::Road;
+use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Func, Role};
-use spadina_runtime::array::OwnedArray;
 use spadina_runtime::csr::Pattern;
+use spadina_runtime::gauss_newton::GaussNewton;
+use spadina_runtime::storage::Storage;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Values of one evaluation, in the layout of a [`Problem`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
-    /// All results in declaration order, each row-major; for an energy, its value.
+    /// All results in declaration order, each row-major; for an energy, its value. Empty if options leave the value out.
     pub results: Vec<f64>,
-    /// The gradient, one element a column; empty unless asked for.
+    /// The gradient, one element a row of the Hessian; empty unless asked for.
     pub gradient: Vec<f64>,
-    /// The values of the matrix, in the order of [`Problem::pattern`]; empty unless asked for.
+    /// The values of the matrix, in the order of [`Problem::storage`] (by default by rows, in the order of [`Problem::pattern`]); empty
+    /// unless asked for.
     pub matrix: Vec<f64>,
 }
 
@@ -47,23 +52,49 @@ pub struct Times {
     pub prepare: Duration,
 }
 
-/// A kernel bound to data.
+/// A kernel bound to data: prepared once, evaluated often.
+///
+/// Evaluation takes `&mut self`, for the memory that it reuses. Threads share a problem through [`Problem::fork`]: each works
+/// with values and memory of its own; code, pattern and slots are shared.
 pub struct Problem {
-    kernel: Kernel,
-    options: Options,
+    pub(crate) kernel: Kernel,
+    pub(crate) options: Options,
+    /// The options as programs see them: a mixed block whose rows and columns overlap is cut out of the Hessian by all of them.
+    pub(crate) effective: Options,
     /// The kernel as written, with the chosen columns.
-    primal: Func,
-    bound: Bound,
-    inputs: Inputs,
-    how: How,
+    pub(crate) primal: Func,
+    pub(crate) bound: Bound,
+    /// Sizes that were bound by name.
+    pub(crate) sizes: BTreeMap<String, i64>,
+    pub(crate) how: How,
     /// What computes results and gradient, and, on the structural road, the matrix.
-    main: Part,
-    road: Road,
-    pattern: Arc<Pattern>,
-    strategy: Option<Strategy>,
-    warnings: Vec<Diagnostic>,
-    results: usize,
-    times: Times,
+    pub(crate) main: Part,
+    /// What computes results where the main program cannot.
+    pub(crate) values: Option<Part>,
+    pub(crate) road: Road,
+    /// The way from a Jacobian to `J^T J`.
+    pub(crate) normal: Option<GaussNewton>,
+    pub(crate) assembled: Assembled,
+    /// What rows and columns of the matrix stand for; rows also elements of the gradient.
+    pub(crate) sides: (Arc<Side>, Arc<Side>),
+    pub(crate) own: Own,
+    pub(crate) strategy: Option<Strategy>,
+    pub(crate) warnings: Vec<Diagnostic>,
+    pub(crate) results: usize,
+    pub(crate) times: Times,
+}
+
+/// Memory between the programs and the caller, each of the full length or, where programs write straight to the caller, empty.
+#[derive(Clone, Default)]
+pub(crate) struct Own {
+    /// Results that only Gauss-Newton asks for.
+    pub(crate) results: Vec<f64>,
+    /// The gradient by all unknowns.
+    pub(crate) gradient: Vec<f64>,
+    /// The values of the road.
+    pub(crate) road: Vec<f64>,
+    /// `J^T J` before it is assembled.
+    pub(crate) normal: Vec<f64>,
 }
 
 impl std::fmt::Debug for Problem {
@@ -74,117 +105,52 @@ impl std::fmt::Debug for Problem {
 }
 
 impl Problem {
-    /// Derives, compiles, checks the data and finds the pattern.
+    /// Another evaluator of the same prepared problem, for another thread: it shares code, pattern and slots, starts with the values
+    /// that are bound now, and has memory of its own.
+    ///
+    /// ```
+    /// # use spadina::{compiler::Module, inputs::Inputs, options::{Derivative, Options}, problem::Problem};
+    /// # let text = "kernel k<N>(x: var f64[N]) -> f64 { sum v in x { v^2 } }";
+    /// # let kernel = Module::from_text("k.ir", text)?.kernel(None)?;
+    /// # let mut inputs = Inputs::new();
+    /// # inputs.set("x", &[0.0, 0.0]);
+    /// let problem = Problem::prepare(&kernel, &inputs, &Options::new(Derivative::Hessian))?;
+    /// let values: Vec<f64> = std::thread::scope(|scope| {
+    ///     let threads = [1.0, 2.0].map(|x| {
+    ///         let mut mine = problem.fork().expect("memory for a thread");
+    ///         scope.spawn(move || {
+    ///             mine.set_values("x", &[x, x])?;
+    ///             Ok::<_, spadina::error::Error>(mine.evaluated()?.results[0])
+    ///         })
+    ///     });
+    ///     threads.map(|t| t.join().expect("no panic")).into_iter().collect::<Result<_, _>>()
+    /// })?;
+    /// assert_eq!(values, [2.0, 8.0]);
+    /// # Ok::<(), spadina::error::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Source`] for refused derivatives, [`Error::Usage`] for requests that do not fit the kernel, [`Error::Data`]
-    /// for data that do not fit.
-    pub fn prepare(kernel: &Kernel, inputs: &Inputs, options: &Options) -> Result<Problem, Error> {
-        if options.threads == 0 {
-            return Err(Error::usage("an evaluation needs at least one thread"));
-        }
-        let pool = if options.threads > 1 && options.engine == Engine::Jit {
-            let built = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
-            Some(Arc::new(
-                built.map_err(|e| Error::Data(format!("cannot start {} threads: {e}", options.threads)))?,
-            ))
-        } else {
-            None
-        };
-        let threads = if options.engine == Engine::Jit { options.threads } else { 1 };
-        let how = How { engine: options.engine, threads, pool };
-        Problem::make(kernel, inputs, options, how, None)
-    }
-
-    fn make(
-        kernel: &Kernel,
-        inputs: &Inputs,
-        options: &Options,
-        how: How,
-        old: Option<&Problem>,
-    ) -> Result<Problem, Error> {
-        let derivative = options.derivative;
-        let kernel = &kernel.projected(options.project);
-        kernel.admits(derivative)?;
-        let wrt = options.wrt.as_deref();
-        let mut times = Times::default();
-        let started = Instant::now();
-        let primal = kernel.primal(wrt)?;
-        let mut reasons = Vec::new();
-        let whole = |derivative| {
-            let program = kernel.program(Goal::Here(derivative), wrt)?;
-            if how.engine == Engine::Jit {
-                // Machine code is made here, so that its time counts as compilation.
-                program.native_index(how.threads > 1)?;
-            }
-            Ok::<_, Error>(program)
-        };
-        let structural = match (derivative.has_matrix(), options.strategy) {
-            (true, Strategy::Dense | Strategy::Compressed) => None,
-            (true, Strategy::Auto) => match whole(derivative) {
-                Err(Error::Source(report)) => {
-                    reasons = report.diagnostics;
-                    None
-                }
-                other => Some(other?),
-            },
-            (false, _) | (true, Strategy::Structural) => Some(whole(derivative)?),
-        };
-        let plain = if derivative == Derivative::Hessian { Derivative::Gradient } else { Derivative::Value };
-        let is_structural = structural.is_some();
-        let main = structural.map_or_else(|| whole(plain), Ok)?;
-        times.compile = started.elapsed();
-        let compiled = times.compile;
-        let started = Instant::now();
-        let bound = Bound::new(kernel, inputs)?;
-        let columns = total(&primal, &bound, &primal.columns)?;
-        let results: Vec<_> = primal.buffers_of(Role::Output).collect();
-        let results = total(&primal, &bound, &results)?;
-        // Fails here, with a message, and not where memory for results is made.
-        let room = Vec::<f64>::new().try_reserve_exact(results);
-        room.map_err(|_| Error::Data(format!("{results} results do not fit into memory")))?;
-        let previous = old.map(|problem| &problem.main);
-        let main = Part::prepare(kernel, &main, &bound, &how, previous)?;
-        let road = if is_structural {
-            Road::Structural
-        } else {
-            let rows = if derivative == Derivative::Hessian { columns } else { results };
-            let other = Other { kernel, options, bound: &bound, how: &how, sides: (columns, results), rows };
-            other.road(&mut reasons, &mut times, old.map(|problem| &problem.pattern))?
-        };
-        let pattern = match &road {
-            Road::Structural if derivative.has_matrix() => Arc::clone(main.pattern()),
-            Road::Structural => empty_pattern(),
-            Road::Compressed(compressed) => Arc::clone(compressed.pattern()),
-            Road::Dense(_, pattern) => Arc::clone(pattern),
-        };
-        times.prepare = started.elapsed().saturating_sub(times.compile.saturating_sub(compiled));
-        let strategy = derivative.has_matrix().then_some(match road {
-            Road::Structural => Strategy::Structural,
-            Road::Compressed(_) => Strategy::Compressed,
-            Road::Dense(..) => Strategy::Dense,
-        });
-        let mut warnings = kernel.without_effect(derivative);
-        warnings.append(&mut reasons);
-        warnings.extend(is_structural.then(|| full(kernel, &pattern)).flatten());
-        if kernel.lowered().allow.iter().any(|lint| lint == "dense") {
-            warnings.retain(|diagnostic| diagnostic.code != "dense-matrix");
-        }
-        let (kernel, options, inputs) = (kernel.clone(), options.clone(), inputs.clone());
+    /// [`Error::Data`] where memory is missing.
+    pub fn fork(&self) -> Result<Problem, Error> {
         Ok(Problem {
-            kernel,
-            options,
-            primal,
-            bound,
-            inputs,
-            how,
-            main,
-            road,
-            pattern,
-            strategy,
-            warnings,
-            results,
-            times,
+            kernel: self.kernel.clone(),
+            options: self.options.clone(),
+            effective: self.effective.clone(),
+            primal: self.primal.clone(),
+            bound: self.bound.fork(&self.kernel),
+            sizes: self.sizes.clone(),
+            how: self.how.clone(),
+            main: self.main.fork()?,
+            values: self.values.as_ref().map(Part::fork).transpose()?,
+            road: self.road.fork()?,
+            normal: self.normal.clone(),
+            assembled: self.assembled.clone(),
+            sides: self.sides.clone(),
+            own: self.own.clone(),
+            strategy: self.strategy,
+            warnings: self.warnings.clone(),
+            results: self.results,
+            times: self.times,
         })
     }
 
@@ -198,16 +164,22 @@ impl Problem {
         &self.options
     }
 
-    /// Number of unknowns: columns of the matrix, elements of the gradient.
+    /// Number of free unknowns: columns of the matrix. Fixed ones that are kept as identity count.
     pub fn columns(&self) -> usize {
-        self.primal.columns.iter().map(|&x| self.bound.len_of(&self.primal.buffers[x]).unwrap_or(0)).sum()
+        self.sides.1.len()
     }
 
     /// Number of rows of the matrix: unknowns for an energy, results for a residual.
     pub fn rows(&self) -> usize {
-        let square = self.options.derivative == Derivative::Hessian
-            || (self.options.derivative != Derivative::Jacobian && self.kernel.is_energy());
-        if square { self.columns() } else { self.results }
+        let derivative = self.options.derivative;
+        let square =
+            derivative.is_square() || (derivative != Derivative::Jacobian && self.kernel.is_energy());
+        if square { self.sides.0.len() } else { self.results }
+    }
+
+    /// The unknown that a column stands for, counted over all unknowns, the fixed ones too.
+    pub fn unknown(&self, column: usize) -> usize {
+        self.sides.1.position(column)
     }
 
     /// Number of results.
@@ -220,9 +192,19 @@ impl Problem {
         self.primal.sizes.values().map(String::as_str).zip(self.bound.sizes.iter().copied())
     }
 
-    /// Where the entries of the matrix are.
+    /// Where the entries of the matrix are, by rows: those of the triangle and the unknowns asked for.
     pub fn pattern(&self) -> &Arc<Pattern> {
-        &self.pattern
+        &self.assembled.pattern
+    }
+
+    /// A number that changes when the pattern changes, and only then: what a solver may keep its symbolic factorization by.
+    pub fn pattern_id(&self) -> u64 {
+        self.assembled.pattern.id()
+    }
+
+    /// The matrix in the format asked for: the values of an evaluation are in its order.
+    pub fn storage(&self) -> &Arc<Storage> {
+        &self.assembled.storage
     }
 
     /// How the matrix is computed: structural, compressed or dense; `None` where there is none.
@@ -248,15 +230,52 @@ impl Problem {
 
     /// The unknown that a column stands for, such as `x[3, 0]`.
     pub fn column_name(&self, column: usize) -> Option<String> {
-        self.element_name(&self.primal.columns, column)
+        self.element_name(&self.primal.columns, self.sides.1.position(column))
     }
 
     /// What a row stands for: an unknown for an energy's matrix, a result for a residual's.
     pub fn row_name(&self, row: usize) -> Option<String> {
-        if self.options.derivative == Derivative::Hessian {
-            return self.column_name(row);
+        let position = self.sides.0.position(row);
+        if let Some(rows) = &self.effective.rows {
+            let names = self.kernel.columns(Some(rows)).ok()?;
+            let rows: Vec<Buffer> = names.iter().filter_map(|name| self.primal.buffer_named(name)).collect();
+            return self.element_name(&rows, position);
+        }
+        if self.options.derivative.is_square() {
+            return self.element_name(&self.primal.columns, position);
         }
         self.element_name(&self.primal.buffers_of(Role::Output).collect::<Vec<_>>(), row)
+    }
+
+    /// Where an array of unknowns (or, with `results`, a result) stands in a direction: its start and length.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is no such array, or where fixed unknowns are dropped from the direction.
+    pub fn place(&self, name: &str, results: bool) -> Result<(usize, usize), Error> {
+        let buffers = if results {
+            self.primal.buffers_of(Role::Output).collect()
+        } else {
+            self.primal.columns.clone()
+        };
+        if !results && self.columns() != self.sides.1.positions() {
+            return Err(Error::Usage(format!(
+                "directions are by free unknowns here, {} numbers: give them all instead of those of `{name}`",
+                self.columns()
+            )));
+        }
+        let mut start = 0;
+        for buffer in &buffers {
+            let data = &self.primal.buffers[*buffer];
+            let len = self.bound.len_of(data)?;
+            if data.name == name {
+                return Ok((start, len));
+            }
+            start += len;
+        }
+        let known: Vec<&str> = buffers.iter().map(|&b| self.primal.buffers[b].name.as_str()).collect();
+        let (kernel, known) = (self.kernel.name(), known.join(", "));
+        let what = if results { "result" } else { "unknown" };
+        Err(Error::Usage(format!("`{kernel}` has no {what} `{name}` (there are: {known})")))
     }
 
     fn element_name(&self, buffers: &[Buffer], mut at: usize) -> Option<String> {
@@ -273,6 +292,11 @@ impl Problem {
         None
     }
 
+    /// What programs are made for.
+    pub(crate) fn effective(&self) -> &Options {
+        &self.effective
+    }
+
     pub(crate) fn bound(&self) -> &Bound {
         &self.bound
     }
@@ -286,6 +310,11 @@ impl Problem {
         &self.how
     }
 
+    /// What rows (also elements of the gradient) and columns stand for.
+    pub(crate) fn sides(&self) -> (Arc<Side>, Arc<Side>) {
+        self.sides.clone()
+    }
+
     /// How long compiling and preparing took.
     pub fn times(&self) -> Times {
         self.times
@@ -296,14 +325,33 @@ impl Problem {
         self.main.slot_bytes()
     }
 
+    /// Lengths of results, gradient and matrix values.
+    fn lengths(&self) -> (usize, usize, usize) {
+        let Options { derivative, value, gradient, .. } = self.options;
+        let matrix = derivative.has_matrix();
+        let results = if value || derivative == Derivative::Value { self.results } else { 0 };
+        let gradient = derivative.has_gradient() && (gradient || !matrix);
+        (
+            results,
+            if gradient { self.sides.0.len() } else { 0 },
+            if matrix { self.assembled.storage.len } else { 0 },
+        )
+    }
+
     /// Zeros in the right lengths, for [`Problem::evaluate`].
     pub fn evaluation(&self) -> Evaluation {
-        let gradient = if self.options.derivative.has_gradient() { self.columns() } else { 0 };
-        Evaluation {
-            results: vec![0.0; self.results],
-            gradient: vec![0.0; gradient],
-            matrix: vec![0.0; self.pattern.nnz()],
-        }
+        let (results, gradient, matrix) = self.lengths();
+        Evaluation { results: vec![0.0; results], gradient: vec![0.0; gradient], matrix: vec![0.0; matrix] }
+    }
+
+    /// Evaluates at the bound data, into new memory.
+    ///
+    /// # Errors
+    /// As [`Problem::evaluate_into`].
+    pub fn evaluated(&mut self) -> Result<Evaluation, Error> {
+        let mut into = self.evaluation();
+        self.evaluate(&mut into)?;
+        Ok(into)
     }
 
     /// Evaluates at the bound data.
@@ -323,13 +371,12 @@ impl Problem {
     /// # Errors
     /// [`Error::Data`] for slices of other lengths than [`Problem::evaluation`] has.
     pub fn evaluate_into(&mut self, into: EvaluationMut<'_>) -> Result<(), Error> {
-        let gradient = if self.options.derivative.has_gradient() { self.columns() } else { 0 };
-        let lengths = [
-            ("results", self.results, into.results.len()),
+        let (results, gradient, matrix) = self.lengths();
+        for (name, wanted, found) in [
+            ("results", results, into.results.len()),
             ("gradient", gradient, into.gradient.len()),
-            ("matrix", self.pattern.nnz(), into.matrix.len()),
-        ];
-        for (name, wanted, found) in lengths {
+            ("matrix", matrix, into.matrix.len()),
+        ] {
             if wanted != found {
                 return Err(Error::Data(format!(
                     "the slice for `{name}` has {found} elements, not {wanted}"
@@ -337,80 +384,72 @@ impl Problem {
             }
         }
         let EvaluationMut { results, gradient, matrix } = into;
-        let bound = &self.bound;
-        let mut plain = |matrix: &mut [f64]| {
-            self.main.evaluate(bound, &mut Slices { results, gradient, matrix, direction: &[] })
-        };
-        match &mut self.road {
-            Road::Structural => plain(matrix),
-            Road::Compressed(compressed) => {
-                plain(&mut [])?;
-                compressed.evaluate(bound, matrix)
+        let (bound, own) = (&self.bound, &mut self.own);
+        let results = if own.results.is_empty() { results } else { &mut own.results };
+        let has_gradient = !gradient.is_empty();
+        let by_all = if own.gradient.is_empty() { &mut *gradient } else { &mut own.gradient };
+        let by_road = if own.road.is_empty() { &mut *matrix } else { &mut own.road };
+        let mut beside: &mut [f64] = &mut *results;
+        if let Some(values) = &mut self.values {
+            values.evaluate(bound, &mut Slices { results: &mut *results, ..Slices::default() })?;
+            beside = &mut [];
+        }
+        let mut slices = Slices { results: beside, weights: &bound.weights, ..Slices::default() };
+        if self.normal.is_none() {
+            slices.gradient = &mut *by_all;
+        }
+        if matches!(self.road, Road::Structural) {
+            slices.matrix = &mut *by_road;
+        }
+        self.main.evaluate(bound, &mut slices)?;
+        self.road.evaluate(bound, by_road)?;
+        let Some(normal) = &mut self.normal else {
+            if !own.gradient.is_empty() {
+                self.sides.0.reduce(&own.gradient, gradient);
             }
-            Road::Dense(dense, _) => {
-                plain(&mut [])?;
-                matrix.fill(0.0);
-                let (results, gradient): (&mut [f64], &mut [f64]) = (&mut [], &mut []);
-                dense.evaluate(bound, &mut Slices { results, gradient, matrix, direction: &[] })
+            if !own.road.is_empty() {
+                self.assembled.gather(&own.road, matrix);
+            }
+            return Ok(());
+        };
+        // Everything of its own: the Jacobian always is.
+        let product = if own.normal.is_empty() { &mut *matrix } else { &mut own.normal };
+        normal.matrix(&own.road, product)?;
+        if !own.normal.is_empty() {
+            self.assembled.gather(&own.normal, matrix);
+        }
+        if has_gradient {
+            normal.gradient(&own.road, results, by_all)?;
+            if !own.gradient.is_empty() {
+                self.sides.0.reduce(&own.gradient, gradient);
             }
         }
+        Ok(())
     }
 
-    /// Replaces an unknown or float data, in place and without preparing again.
+    /// Replaces an unknown, float data or (`multipliers.RESULT`) multipliers, in place and without preparing again.
     ///
     /// # Errors
     /// [`Error::Data`]: no such parameter, another shape, or a structural parameter (see [`Problem::rebind`]).
     pub fn set(&mut self, name: &str, array: &(impl ToArray + ?Sized)) -> Result<(), Error> {
-        let func = self.kernel.func();
-        let buffer = input_named(&self.kernel, name)?;
-        let data = &func.buffers[buffer];
-        if data.role == Role::Structural {
-            return Err(Error::Data(format!(
-                "`{name}` decides which entries exist: use `rebind`, which prepares again"
-            )));
-        }
-        let array = array.to_array();
-        let dims: Option<Vec<usize>> =
-            data.dims.iter().map(|d| usize::try_from(self.bound.eval(d)?).ok()).collect();
-        let fits = dims.as_deref() == Some(array.shape()) || (data.dims.is_empty() && array.len() == 1);
-        if !fits {
-            return Err(Error::Data(format!(
-                "`{name}` has shape {}, but an array of shape {} was given",
-                Shape(&dims.unwrap_or_default()),
-                Shape(array.shape())
-            )));
-        }
-        let converted = convert(data, &array)?;
-        self.inputs.arrays.insert(name.to_owned(), array);
-        self.bound.arrays[number(buffer)] = Some(converted);
-        Ok(())
+        self.bound.set(&self.kernel, name, &array.to_array())
     }
 
-    /// Copies an unknown or float data of type `f64` in place: as [`Problem::set`], without allocating.
+    /// Copies an unknown, float data or multipliers in place: as [`Problem::set`], without allocating. Single precision is rounded to.
     ///
     /// # Errors
-    /// [`Error::Data`]: no such parameter, another number of elements, not `f64`, or structural.
+    /// [`Error::Data`]: no such parameter, another number of elements, not floats, or structural.
     pub fn set_values(&mut self, name: &str, values: &[f64]) -> Result<(), Error> {
-        let func = self.kernel.func();
-        let buffer = input_named(&self.kernel, name)?;
-        match &mut self.bound.arrays[number(buffer)] {
-            Some(OwnedArray::F64(old))
-                if old.len() == values.len() && func.buffers[buffer].role != Role::Structural =>
-            {
-                old.copy_from_slice(values);
-                Ok(())
-            }
-            _ => Err(Error::Data(format!("`{name}` does not take {} values of type f64", values.len()))),
-        }
+        self.bound.set_values(&self.kernel, name, values)
     }
 
     /// Binds structural arrays (or anything else) anew and prepares again; sizes may change. Where the pattern stays the same
-    /// it is shared with the old one.
+    /// it is shared with the old one. Nothing is compiled again.
     ///
     /// # Errors
     /// As [`Problem::prepare`]; the problem then stays as it was.
     pub fn rebind(&mut self, inputs: &Inputs) -> Result<(), Error> {
-        let mut all = self.current_inputs();
+        let mut all = self.bound.inputs(&self.kernel, &self.sizes);
         all.arrays.extend(inputs.arrays.iter().map(|(name, array)| (name.clone(), array.clone())));
         all.sizes.extend(inputs.sizes.iter().map(|(name, size)| (name.clone(), *size)));
         let made = Problem::make(&self.kernel, &all, &self.options, self.how.clone(), Some(self))?;
@@ -418,51 +457,19 @@ impl Problem {
         Ok(())
     }
 
-    /// The inputs with values set since.
-    fn current_inputs(&self) -> Inputs {
-        let mut inputs = self.inputs.clone();
-        let func = self.kernel.func();
-        for (name, array) in &mut inputs.arrays {
-            let Some(buffer) = func.buffer_named(name) else { continue };
-            if let Some(OwnedArray::F64(values)) = &self.bound.arrays[number(buffer)] {
-                let data = spadina_io::array::Data::F64(values.clone());
-                if let Ok(current) = spadina_io::array::Array::new(array.shape().to_vec(), data) {
-                    *array = current;
-                }
-            }
-        }
-        inputs
-    }
-
-    /// The matrix with these values, as a `sprs` matrix by rows.
+    /// Values in the order of [`Problem::pattern`], from those in the order of [`Problem::storage`].
     ///
     /// # Panics
-    /// If `values` has another length than the pattern has entries.
+    /// If `values` has another length than the matrix has values.
+    pub fn values_by_rows<'a>(&self, values: &'a [f64]) -> Cow<'a, [f64]> {
+        crate::export::by_rows(&self.assembled.pattern, &self.assembled.storage, values)
+    }
+
+    /// The matrix with these values, as a `sprs` matrix by rows (by columns, if it is stored so).
+    ///
+    /// # Panics
+    /// If `values` has another length than the matrix has values.
     pub fn matrix(&self, values: &[f64]) -> sprs::CsMat<f64> {
-        assert_eq!(values.len(), self.pattern.nnz(), "one value per entry of the pattern");
-        let csr = spadina_runtime::csr::Csr { pattern: Arc::clone(&self.pattern), values: values.to_vec() };
-        csr.to_cs_mat()
+        crate::export::to_sprs(&self.assembled.pattern, &self.assembled.storage, values)
     }
-}
-
-/// Says of a matrix that the structure of the kernel fills: small ones are nobody's surprise.
-fn full(kernel: &Kernel, pattern: &Pattern) -> Option<Diagnostic> {
-    const SURPRISE: usize = 32;
-    let (rows, columns) = (pattern.rows(), pattern.cols());
-    if columns < SURPRISE || rows.checked_mul(columns) != Some(pattern.nnz()) {
-        return None;
-    }
-    let message = format!(
-        "the matrix of `{}` is dense by nature: {rows} x {columns}, every entry is stored",
-        kernel.name()
-    );
-    let mut note = Diagnostic::warning("dense-matrix", message)
-        .label(kernel.lowered().span, "every result depends on every unknown")
-        .help("`hvp` or `jvp` give products with it without storing it; `#[allow(dense)]` says that it is meant");
-    note.severity = Severity::Note;
-    Some(note)
-}
-
-fn empty_pattern() -> Arc<Pattern> {
-    Arc::new(Pattern::new(0, 0, vec![0], Vec::new()).expect("an empty matrix is a matrix"))
 }

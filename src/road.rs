@@ -3,11 +3,14 @@
 use crate::bind::Bound;
 use crate::compressed::{self, Compressed};
 use crate::error::Error;
-use crate::kernel::{Goal, Kernel};
-use crate::options::{Engine, Options, Strategy};
-use crate::part::{How, Part};
+use crate::goal::Goal;
+use crate::kernel::Kernel;
+use crate::options::{Derivative, Engine, Options, Strategy};
+use crate::outputs::{Slices, Take};
+use crate::part::{How, Part, Setup};
 use crate::problem::Times;
 use crate::report::Report;
+use crate::request::Request;
 use spadina_ir::diag::{Diagnostic, Severity};
 use spadina_runtime::csr::Pattern;
 use std::sync::Arc;
@@ -24,6 +27,30 @@ pub(crate) enum Road {
     Compressed(Box<Compressed>),
     /// A program that fills a full pattern.
     Dense(Box<Part>, Arc<Pattern>),
+}
+
+impl Road {
+    /// The same road with memory of its own.
+    pub(crate) fn fork(&self) -> Result<Road, Error> {
+        Ok(match self {
+            Road::Structural => Road::Structural,
+            Road::Compressed(compressed) => Road::Compressed(Box::new(compressed.fork()?)),
+            Road::Dense(part, pattern) => Road::Dense(Box::new(part.fork()?), Arc::clone(pattern)),
+        })
+    }
+
+    /// Overwrites the values of the matrix, where the main program does not give them.
+    pub(crate) fn evaluate(&mut self, bound: &Bound, matrix: &mut [f64]) -> Result<(), Error> {
+        match self {
+            Road::Structural => Ok(()),
+            Road::Compressed(compressed) => compressed.evaluate(bound, matrix),
+            Road::Dense(dense, _) => {
+                matrix.fill(0.0);
+                let mut slices = Slices { matrix, weights: &bound.weights, ..Slices::default() };
+                dense.evaluate(bound, &mut slices)
+            }
+        }
+    }
 }
 
 /// What the other roads need.
@@ -47,18 +74,20 @@ impl Other<'_> {
         old: Option<&Arc<Pattern>>,
     ) -> Result<Road, Error> {
         let Other { kernel, options, bound, how, sides, rows } = *self;
-        let (derivative, wrt) = (options.derivative, options.wrt.as_deref());
+        let (derivative, request) = (options.derivative.core(), Request::of(options));
         if let Some(refused) = kernel.not_projected(derivative) {
             // Where the structural road was tried, its reasons say more.
             let diagnostics = if reasons.is_empty() { vec![refused] } else { std::mem::take(reasons) };
             return Err(Error::Source(Box::new(Report { source: Arc::clone(kernel.source()), diagnostics })));
         }
         if options.strategy != Strategy::Dense {
-            match compressed::Plan::new(kernel, bound, derivative, wrt) {
+            match compressed::Plan::new(kernel, bound, derivative, request) {
                 Ok(plan) if options.strategy == Strategy::Compressed || !self.is_full(&plan) => {
                     let started = Instant::now();
                     let with = (derivative, bound, how);
-                    let made = Compressed::prepare(kernel, wrt, &plan, with, sides, old)?;
+                    // A Hessian has rows for unknowns, which may be others than its columns.
+                    let lengths = if derivative == Derivative::Hessian { (sides.0, rows) } else { sides };
+                    let made = Compressed::prepare(kernel, request, &plan, with, lengths, old)?;
                     times.compile += started.elapsed();
                     self.note_compressed(reasons, &made);
                     return Ok(Road::Compressed(Box::new(made)));
@@ -80,14 +109,15 @@ impl Other<'_> {
             return Err(Error::Source(Box::new(Report { source, diagnostics: refused })));
         }
         let started = Instant::now();
-        let program = kernel.program(Goal::Dense(derivative), wrt)?;
+        let program = kernel.program(Goal::Dense(derivative), request)?;
         if how.engine == Engine::Jit {
             program.native_index(how.threads > 1)?;
         }
         times.compile += started.elapsed();
         let pattern = full_pattern(rows, columns)?;
         warn_dense(reasons, kernel, options.strategy, rows, columns);
-        Ok(Road::Dense(Box::new(Part::prepare(kernel, &program, bound, how, None)?), pattern))
+        let setup = Setup { bound, how, take: Take::default(), options: None, old: None };
+        Ok(Road::Dense(Box::new(Part::prepare(kernel, &program, &setup)?), pattern))
     }
 
     /// Whether products save too little over the dense program.

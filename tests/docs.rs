@@ -12,8 +12,15 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Codes that other commands than compiling and deriving give, or whose wrong example is shortened.
-const ELSEWHERE: [&str; 6] =
-    ["compressed-matrix", "dense-matrix", "unknown-example", "too-deep", "not-finite", "unbounded-slope"];
+const ELSEWHERE: [&str; 7] = [
+    "left-to-caller",
+    "compressed-matrix",
+    "dense-matrix",
+    "unknown-example",
+    "too-deep",
+    "not-finite",
+    "unbounded-slope",
+];
 
 /// Fenced blocks of a Markdown text: language and contents.
 fn blocks(text: &str) -> Vec<(String, String)> {
@@ -47,7 +54,6 @@ fn diagnostics(text: &str) -> Vec<Diagnostic> {
     if let Ok(module) = spadina::compiler::Module::from_text("block.ir", text) {
         for kernel in module.kernels() {
             let derivative = kernel.default_derivative();
-            all.extend(kernel.without_effect(derivative));
             if let Err(spadina::error::Error::Source(report)) = kernel.derive(derivative, None) {
                 all.extend(report.diagnostics);
             }

@@ -20,7 +20,7 @@ use crate::simplify;
 use crate::sparse::hessian::Failure;
 use crate::sparse::{extract, hessian, index, jacobian, project, rows, seed, solve, work};
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Func, Plane, Role};
+use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::walk;
 
 /// Passes from a function to a function that can be selected by name.
@@ -127,6 +127,22 @@ fn sparse(mut trace: Trace, road: Road) -> Result<Sparse, Diagnostic> {
     Ok(Sparse { eval, index, road, trace })
 }
 
+impl Sparse {
+    /// The same matrix without these outputs beside it, and without what only they needed.
+    ///
+    /// # Errors
+    /// As for the program itself.
+    pub fn without(mut self, outputs: &[Buffer]) -> Result<Sparse, Diagnostic> {
+        self.trace.steps.pop_if(|step| step.pass == materialize::PASS.name);
+        let func = dce::without(self.trace.func(), outputs);
+        self.trace.push("dce", "without outputs that nobody asks for", func);
+        self.trace.run(&[materialize::PASS])?;
+        self.eval = self.trace.func().clone();
+        self.index = index::index_program(&self.eval)?;
+        Ok(self)
+    }
+}
+
 /// The same matrix row by row, where every row of the program follows from loop variables (a stencil, a grid, a ring): its emissions
 /// away from borders are direct, so they need no slots. The matrix is the whole one: no unknown may be fixed, nothing reordered.
 /// `None` too where repeating iterations for each of their rows costs more than slots do.
@@ -144,7 +160,7 @@ pub fn affine(sparse: &Sparse) -> Option<Sparse> {
     Some(Sparse { eval, index, road: sparse.road, trace })
 }
 
-fn results(func: &Func) -> Vec<spadina_ir::func::Buffer> {
+fn results(func: &Func) -> Vec<Buffer> {
     func.buffers_of(Role::Output).collect()
 }
 
@@ -163,35 +179,76 @@ pub fn value(func: &Func) -> Result<Trace, Diagnostic> {
 
 /// Results and the gradient of their sum, or with [`Weights::Inputs`] a vector-Jacobian product.
 pub fn gradient(func: &Func, weights: Weights) -> Result<Trace, Diagnostic> {
-    let mut trace = gradient_steps(func, weights)?;
+    gradient_by(func, &func.columns, weights)
+}
+
+/// [`gradient`] with respect to other unknowns than the columns.
+pub fn gradient_by(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Trace, Diagnostic> {
+    let mut trace = gradient_steps(func, sources, weights)?;
     trace.run(PLAIN)?;
     Ok(trace)
 }
 
-fn gradient_steps(func: &Func, weights: Weights) -> Result<Trace, Diagnostic> {
+/// The gradient with respect to `sources`, whose adjoints are the rows, before its last passes.
+pub fn gradient_steps(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Trace, Diagnostic> {
     let mut trace = primal(func)?;
-    let mut adjoint = reverse(trace.func(), &func.columns, weights, true)?;
-    adjoint.rows.clone_from(&func.columns);
+    let mut adjoint = reverse(trace.func(), sources, weights, true)?;
+    adjoint.rows = sources.to_vec();
     trace.push("reverse", "reverse mode: the adjoint of every unknown", adjoint);
     trace.run(&[dce::PASS])?;
     Ok(trace)
 }
 
+fn forward_step(trace: &mut Trace, columns: &[Buffer], summary: &'static str) {
+    let tangent = forward::forward(trace.func(), columns, true);
+    trace.push("forward", summary, tangent);
+}
+
+/// Results and their derivative along a direction `x_dot` of every column, before the last passes.
+pub fn directional_steps(func: &Func) -> Result<Trace, Diagnostic> {
+    let mut trace = primal(func)?;
+    forward_step(&mut trace, &func.columns, "forward mode: tangents beside values");
+    Ok(trace)
+}
+
 /// Results and their derivative along a direction `x_dot` of every column.
 pub fn directional(func: &Func) -> Result<Trace, Diagnostic> {
-    let mut trace = primal(func)?;
-    let tangent = forward::forward(trace.func(), &func.columns, true);
-    trace.push("forward", "forward mode: tangents beside values", tangent);
+    let mut trace = directional_steps(func)?;
+    trace.run(PLAIN)?;
+    Ok(trace)
+}
+
+/// Results, their derivative along a direction, and along the same direction the derivative of that: the tangent of the tangent.
+/// The program takes the direction twice.
+pub fn second_directional_steps(func: &Func) -> Result<Trace, Diagnostic> {
+    let mut trace = directional_steps(func)?;
+    forward_step(&mut trace, &func.columns, "forward mode over forward mode");
+    Ok(trace)
+}
+
+/// [`second_directional_steps`], ready for code.
+pub fn second_directional(func: &Func) -> Result<Trace, Diagnostic> {
+    let mut trace = second_directional_steps(func)?;
     trace.run(PLAIN)?;
     Ok(trace)
 }
 
 /// Results, gradient, and the product of the Hessian of their (weighted) sum with a direction `x_dot`.
 pub fn hessian_product(func: &Func, weights: Weights) -> Result<Trace, Diagnostic> {
-    let mut trace = gradient_steps(func, weights)?;
-    let tangent = forward::forward(trace.func(), &func.columns, true);
-    trace.push("forward", "forward mode over the gradient", tangent);
+    hessian_product_by(func, &func.columns, weights)
+}
+
+/// [`hessian_product`] of the mixed block whose rows are `sources`.
+pub fn hessian_product_by(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Trace, Diagnostic> {
+    let mut trace = hessian_product_steps(func, sources, weights)?;
     trace.run(PLAIN)?;
+    Ok(trace)
+}
+
+/// [`hessian_product_by`] before its last passes.
+pub fn hessian_product_steps(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Trace, Diagnostic> {
+    let mut trace = gradient_steps(func, sources, weights)?;
+    forward_step(&mut trace, &func.columns, "forward mode over the gradient");
     Ok(trace)
 }
 
@@ -206,7 +263,7 @@ pub fn jacobian(func: &Func) -> Result<Sparse, Diagnostic> {
 }
 
 /// Results that are arrays: a Hessian program leaves them out, because its rows are the unknowns.
-fn array_results(func: &Func) -> Vec<spadina_ir::func::Buffer> {
+fn array_results(func: &Func) -> Vec<Buffer> {
     results(func)
         .into_iter()
         .filter(|&y| !func.buffers[y].dims.is_empty() && func.buffers[y].plane == Plane::Primal)
@@ -270,8 +327,13 @@ fn cheaper(first: &Sparse, second: &Sparse) -> bool {
 
 /// The Hessian as the Jacobian of the gradient: the general road.
 pub fn hessian_by_sweeps(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
+    mixed(func, &func.columns, weights)
+}
+
+/// A mixed block of the Hessian: rows are `sources`, columns those of the function. The Jacobian of the gradient.
+pub fn mixed(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Sparse, Diagnostic> {
     debug_assert!(!project::is_marked(func), "sweeps never see an element's block");
-    let mut trace = gradient_steps(func, weights)?;
+    let mut trace = gradient_steps(func, sources, weights)?;
     let emitting = jacobian::jacobian(trace.func())?;
     let emitting = dce::without(&emitting, &array_results(&emitting));
     trace.push("jacobian", "at every row of the gradient a sweep to the unknowns", emitting);
@@ -287,9 +349,9 @@ pub enum Matrix {
     Hessian(Weights),
 }
 
-fn dense_steps(func: &Func, matrix: Matrix) -> Result<Trace, Diagnostic> {
+fn dense_steps(func: &Func, sources: &[Buffer], matrix: Matrix) -> Result<Trace, Diagnostic> {
     let mut trace = match matrix {
-        Matrix::Hessian(weights) => gradient_steps(func, weights)?,
+        Matrix::Hessian(weights) => gradient_steps(func, sources, weights)?,
         Matrix::Jacobian => primal(func)?,
     };
     let mut start = trace.func().clone();
@@ -303,14 +365,19 @@ fn dense_steps(func: &Func, matrix: Matrix) -> Result<Trace, Diagnostic> {
 
 /// The matrix by its definition, into dense blocks: the oracle, and the strategy `dense`.
 pub fn dense(func: &Func, matrix: Matrix) -> Result<Trace, Diagnostic> {
-    let mut trace = dense_steps(func, matrix)?;
+    dense_by(func, &func.columns, matrix)
+}
+
+/// [`dense`]; the rows of a Hessian are `sources`.
+pub fn dense_by(func: &Func, sources: &[Buffer], matrix: Matrix) -> Result<Trace, Diagnostic> {
+    let mut trace = dense_steps(func, sources, matrix)?;
     trace.run(&[hoist::PASS, dce::PASS, materialize::PASS])?;
     Ok(trace)
 }
 
 /// The walk from the dense loop nest to the sparse one.
 pub fn walk(func: &Func, matrix: Matrix) -> Result<Sparse, Diagnostic> {
-    let mut trace = dense_steps(func, matrix)?;
+    let mut trace = dense_steps(func, &func.columns, matrix)?;
     trace.run(&[simplify::PASS, solve::PASS, simplify::PASS])?;
     sparse(trace, Road::Sweeps)
 }

@@ -1,8 +1,9 @@
 //! The command line as clap reads it.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use spadina::options::{Engine, Options, Project, Strategy};
+use spadina::options::{Engine, Format, Options, Project, Strategy};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Compiles energies to their sparse derivatives.
 ///
@@ -88,12 +89,12 @@ pub(crate) struct MethodArgs {
 impl MethodArgs {
     pub(crate) fn options(&self, derivative: spadina::options::Derivative) -> Options {
         Options {
-            derivative,
             wrt: self.wrt.clone(),
             engine: self.engine,
             strategy: self.strategy,
             project: self.project,
             threads: self.threads as usize,
+            ..Options::new(derivative)
         }
     }
 }
@@ -102,19 +103,90 @@ impl MethodArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) kernel: KernelArgs,
-    /// What to compute: value, grad, residual, jacobian, hessian.
+    /// What to compute: a matrix (jacobian, hessian, lagrangian, gauss-newton), grad, value or residual, products (jvp, vjp, hvp),
+    /// derivative, second-derivative.
     #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
     pub(crate) derive: Option<Vec<What>>,
     #[command(flatten)]
     pub(crate) method: MethodArgs,
     #[command(flatten)]
+    pub(crate) assembly: AssemblyArgs,
+    #[command(flatten)]
     pub(crate) data: DataArgs,
-    /// Write a result: value, grad, residual to .npy; jacobian, hessian to .npz, .mtx or .npy (dense).
+    /// Direction of jvp and hvp: one number for each unknown, or several such rows; with NAME the unknowns of one array, the others zero.
+    #[arg(long, value_name = "FILE|NAME=FILE")]
+    pub(crate) tangent: Vec<String>,
+    /// Weights of vjp: one number for each result, or several such rows; with NAME those of one result, the others zero.
+    #[arg(long, value_name = "FILE|NAME=FILE")]
+    pub(crate) cotangent: Vec<String>,
+    /// Write a result: matrices to .npz, .mtx or .npy (dense), everything else to .npy.
     #[arg(short = 'o', long = "output", value_name = "WHAT=FILE")]
     pub(crate) output: Vec<String>,
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Which entries of the matrix, and how they are stored.
+#[derive(Debug, Args)]
+pub(crate) struct AssemblyArgs {
+    /// Rows of a mixed block of the Hessian, where `--wrt` names its columns.
+    #[arg(long, value_name = "x,..", value_delimiter = ',')]
+    pub(crate) rows: Option<Vec<String>>,
+    /// Storage of the matrix, and of .npz files: csr, csc, coo, bsr (blocks by the unknowns' last axes), or bsr:RxC.
+    #[arg(long, value_name = "FORMAT", default_value = "csr")]
+    pub(crate) assemble: Assemble,
+    /// Only entries on and below the diagonal.
+    #[arg(long, conflicts_with = "upper")]
+    pub(crate) lower: bool,
+    /// Only entries on and above the diagonal.
+    #[arg(long)]
+    pub(crate) upper: bool,
+    /// Unknowns that do not move: truth values (a mask over all unknowns, or with NAME over one array or its leading axes) or a list
+    /// of numbers counted over all unknowns.
+    #[arg(long, value_name = "FILE|NAME=FILE")]
+    pub(crate) fixed: Vec<String>,
+    /// What happens to rows and columns of fixed unknowns: drop, or identity.
+    #[arg(long, value_name = "RULE", default_value = "drop")]
+    pub(crate) fixed_rule: Rule,
+}
+
+/// `csr`, `csc`, `coo`, `bsr` or `bsr:3x3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Assemble {
+    /// A format as it stands.
+    Format(Format),
+    /// Blocks by the last axes of the unknowns.
+    Blocks,
+}
+
+impl FromStr for Assemble {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Assemble, String> {
+        Ok(match text {
+            "csr" => Assemble::Format(Format::Csr),
+            "csc" => Assemble::Format(Format::Csc),
+            "coo" => Assemble::Format(Format::Coo),
+            "bsr" => Assemble::Blocks,
+            _ => {
+                let size = text.strip_prefix("bsr:").and_then(|size| size.split_once('x'));
+                let size = size.and_then(|(rows, cols)| Some((rows.parse().ok()?, cols.parse().ok()?)));
+                let size = size.filter(|&(rows, cols): &(usize, usize)| rows > 0 && cols > 0);
+                let (rows, cols) = size.ok_or("expected csr, csc, coo, bsr or bsr:RxC")?;
+                Assemble::Format(Format::Bsr(rows, cols))
+            }
+        })
+    }
+}
+
+/// What happens to rows and columns of fixed unknowns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rule {
+    /// They are removed.
+    Drop,
+    /// They stay, with a one on the diagonal.
+    Identity,
 }
 
 /// A result by name.
@@ -129,8 +201,24 @@ pub(crate) enum What {
     Residual,
     /// The sparse Jacobian of the results.
     Jacobian,
-    /// The sparse Hessian of an energy.
+    /// The sparse Hessian of an energy; of the Lagrangian where multipliers are given.
     Hessian,
+    /// The sparse Hessian of the Lagrangian.
+    Lagrangian,
+    /// `J^T J`.
+    #[value(alias = "gauss_newton")]
+    GaussNewton,
+    /// `J v`.
+    Jvp,
+    /// `J^T w`.
+    Vjp,
+    /// `H v`.
+    Hvp,
+    /// The derivative of every result by one number.
+    Derivative,
+    /// The second derivative of every result by one number.
+    #[value(alias = "second_derivative")]
+    SecondDerivative,
 }
 
 #[derive(Debug, Args)]

@@ -35,7 +35,6 @@ fn source(file: &Path) -> Result<(), Error> {
     let mut failed: Option<Error> = None;
     for kernel in module.kernels() {
         let mut derivative = kernel.default_derivative();
-        console::without_effect(&kernel, derivative);
         let mut derived = kernel.derive(derivative, None);
         if let (Err(Error::Source(report)), true) = (&derived, derivative.has_matrix()) {
             // `run` would take another road: no error, but worth a warning.

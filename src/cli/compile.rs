@@ -27,7 +27,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Error> {
     kernel.columns(wrt)?;
     let mut programs = Vec::new();
     for derivative in derivatives(&kernel, args.derive.as_deref())? {
-        console::without_effect(&kernel, derivative);
+        console::diagnostics(&kernel, kernel.left_to_the_caller(derivative));
         programs.push((derivative, kernel.portable(derivative, wrt)?));
     }
     let emits: BTreeSet<Emit> = match &args.emit[..] {
@@ -55,18 +55,27 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Error> {
 
 /// The derivatives asked for, smallest first.
 fn derivatives(kernel: &Kernel, derive: Option<&[What]>) -> Result<BTreeSet<Derivative>, Error> {
-    let Some(list) = derive else { return Ok(BTreeSet::from([result::largest(kernel, None)?])) };
-    let named = list.iter().map(|what| match what {
-        What::Value | What::Residual => Derivative::Value,
-        What::Grad => Derivative::Gradient,
-        What::Jacobian => Derivative::Jacobian,
-        What::Hessian => Derivative::Hessian,
+    let Some(list) = derive else { return Ok(BTreeSet::from([usual(kernel)?])) };
+    let named = list.iter().map(|what| match what.product() {
+        None => Ok(what.derivative()),
+        Some(_) => Err(Error::usage("a native object has value, grad, jacobian, hessian and lagrangian")),
     });
-    let derivatives: BTreeSet<Derivative> = named.collect();
+    let derivatives: BTreeSet<Derivative> = named.collect::<Result<_, Error>>()?;
     for &derivative in &derivatives {
         kernel.admits(derivative)?;
+        if derivative == Derivative::GaussNewton {
+            return Err(Error::usage("a native object has no J^T J: ask for `jacobian`"));
+        }
     }
     Ok(derivatives)
+}
+
+/// What the kernel's attribute asks for, as far as an object can have it.
+fn usual(kernel: &Kernel) -> Result<Derivative, Error> {
+    Ok(match result::largest(kernel, None)? {
+        Derivative::GaussNewton => Derivative::Jacobian,
+        other => other,
+    })
 }
 
 fn object(

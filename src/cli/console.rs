@@ -2,8 +2,8 @@
 
 use spadina::error::Error;
 use spadina::kernel::Kernel;
-use spadina::options::Derivative;
 use spadina::report::Report;
+use spadina_ir::diag::Diagnostic;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::Arc;
 
@@ -29,9 +29,8 @@ pub(crate) fn report(report: &Report) {
     message(&report.render(io::stderr().is_terminal()));
 }
 
-/// Warns about attributes that a derivative does not respect.
-pub(crate) fn without_effect(kernel: &Kernel, derivative: Derivative) {
-    let diagnostics = kernel.without_effect(derivative);
+/// Shows what is said about a kernel.
+pub(crate) fn diagnostics(kernel: &Kernel, diagnostics: Vec<Diagnostic>) {
     if !diagnostics.is_empty() {
         report(&Report { source: Arc::clone(kernel.source()), diagnostics });
     }

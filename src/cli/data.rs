@@ -24,7 +24,11 @@ enum Binding<'a> {
 pub(crate) fn inputs(kernel: &Kernel, args: &DataArgs) -> Result<Inputs, Error> {
     let bindings = args.data.iter().map(|arg| binding(arg)).collect::<Result<Vec<_>, Error>>()?;
     let sizes = args.size.iter().map(|arg| size(arg)).collect::<Result<Vec<_>, Error>>()?;
-    let only_numbers = bindings.iter().all(|b| matches!(b, Binding::Number(..)));
+    let only_numbers = bindings.iter().all(|b| match b {
+        Binding::Number(..) => true,
+        Binding::File(name, _) => is_multiplier(kernel, name),
+        Binding::Directory(_) => false,
+    });
     let mut inputs = Inputs::new();
     if only_numbers && args.mesh.is_none() {
         example::bind(kernel, &sizes, &mut inputs)?;
@@ -38,7 +42,7 @@ pub(crate) fn inputs(kernel: &Kernel, args: &DataArgs) -> Result<Inputs, Error> 
     let known = parameters(kernel);
     for binding in bindings {
         match binding {
-            Binding::Directory(path) => directory(path, &known, &mut inputs)?,
+            Binding::Directory(path) => directory(kernel, path, &known, &mut inputs)?,
             Binding::File(name, path) => {
                 known_name(kernel, &known, name)?;
                 inputs.set(name, &read_npy(path)?);
@@ -52,15 +56,41 @@ pub(crate) fn inputs(kernel: &Kernel, args: &DataArgs) -> Result<Inputs, Error> 
     Ok(inputs)
 }
 
+/// What the names of multipliers start with.
+const MULTIPLIERS: &str = "multipliers.";
+
+/// Whether multipliers are among the arguments.
+pub(crate) fn has_multipliers(kernel: &Kernel, args: &DataArgs) -> bool {
+    let known = parameters(kernel);
+    args.data
+        .iter()
+        .filter_map(|arg| arg.split_once('='))
+        .any(|(name, _)| name.starts_with(MULTIPLIERS) && !known.contains(name))
+}
+
 fn parameters(kernel: &Kernel) -> BTreeSet<String> {
     let func = kernel.func();
     let buffers = kernel.lowered().params.iter().flat_map(|p| &p.buffers);
     buffers.map(|&b| func.buffers[b].name.clone()).collect()
 }
 
+/// Whether the name is that of multipliers of a result.
+fn is_multiplier(kernel: &Kernel, name: &str) -> bool {
+    let result = name.strip_prefix(MULTIPLIERS);
+    result.is_some_and(|result| kernel.lowered().results.iter().any(|r| r.name == result))
+}
+
 fn known_name(kernel: &Kernel, known: &BTreeSet<String>, name: &str) -> Result<(), Error> {
-    if known.contains(name) {
+    if known.contains(name) || is_multiplier(kernel, name) {
         return Ok(());
+    }
+    if let Some(result) = name.strip_prefix(MULTIPLIERS) {
+        let list: Vec<&str> = kernel.lowered().results.iter().map(|r| r.name.as_str()).collect();
+        return Err(Error::Data(format!(
+            "`{}` has no result `{result}` to multiply (it has: {})",
+            kernel.name(),
+            list.join(", ")
+        )));
     }
     let list: Vec<&str> = kernel.lowered().params.iter().map(|p| p.name.as_str()).collect();
     Err(Error::Data(format!("`{}` has no parameter `{name}` (it has: {})", kernel.name(), list.join(", "))))
@@ -114,7 +144,12 @@ fn size(arg: &str) -> Result<(String, i64), Error> {
 }
 
 /// Binds every `NAME.npy` of a directory that a parameter asks for; the others are named in a note.
-fn directory(path: &Path, known: &BTreeSet<String>, inputs: &mut Inputs) -> Result<(), Error> {
+fn directory(
+    kernel: &Kernel,
+    path: &Path,
+    known: &BTreeSet<String>,
+    inputs: &mut Inputs,
+) -> Result<(), Error> {
     let fail = |e: std::io::Error| Error::Data(format!("cannot read directory `{}`: {e}", path.display()));
     if path.is_file() {
         return Err(Error::Data(format!(
@@ -133,7 +168,7 @@ fn directory(path: &Path, known: &BTreeSet<String>, inputs: &mut Inputs) -> Resu
             continue;
         }
         let Some(stem) = file.file_stem().and_then(|s| s.to_str()) else { continue };
-        if known.contains(stem) {
+        if known.contains(stem) || is_multiplier(kernel, stem) {
             inputs.set(stem, &read_npy(&file)?);
         } else {
             skipped.push(format!("{stem}.npy"));

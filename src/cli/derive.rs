@@ -16,7 +16,6 @@ pub(crate) fn derive(args: &DeriveArgs) -> Result<(), Error> {
     let derivative = result::largest(&kernel, args.derive.as_deref())?;
     let wrt = args.wrt.as_deref();
     kernel.columns(wrt)?;
-    console::without_effect(&kernel, derivative);
     let Some(wanted) = &args.print_after else {
         let program = kernel.derive(derivative, wrt)?;
         return console::print(&print(&program.eval));

@@ -1,7 +1,7 @@
 //! `spadina explain CODE`: what a message means, with a wrong and a right example. `spadina explain K.ir`: how the derivatives of a
 //! kernel are computed, and what they cost.
 
-use super::args::{ExplainArgs, What};
+use super::args::ExplainArgs;
 use super::codes::CODES;
 use super::{console, data, run};
 use serde_json::{Value, json};
@@ -110,22 +110,18 @@ fn terms(kernel: &Kernel, entry: &str, args: &ExplainArgs) -> Result<(), Error> 
 /// What was asked for, or everything that the kernel has.
 fn wanted(kernel: &Kernel, args: &ExplainArgs) -> Result<Vec<Derivative>, Error> {
     let mut list: Vec<Derivative> = match &args.derive {
-        Some(list) => list.iter().map(|what| derivative(*what)).collect(),
+        Some(list) if list.iter().any(|what| what.product().is_some()) => {
+            return Err(Error::usage(
+                "products are explained by what they multiply with: ask for grad, jacobian or hessian",
+            ));
+        }
+        Some(list) => list.iter().map(|what| what.derivative()).collect(),
         None if kernel.columns(args.wrt.as_deref())?.is_empty() => vec![Derivative::Value],
         None if kernel.is_energy() => vec![Derivative::Value, Derivative::Gradient, Derivative::Hessian],
         None => vec![Derivative::Value, Derivative::Jacobian],
     };
     list.dedup();
     Ok(list)
-}
-
-fn derivative(what: What) -> Derivative {
-    match what {
-        What::Value | What::Residual => Derivative::Value,
-        What::Grad => Derivative::Gradient,
-        What::Jacobian => Derivative::Jacobian,
-        What::Hessian => Derivative::Hessian,
-    }
 }
 
 fn describe(text: &mut String, kernel: &Kernel, explanation: &Explanation, ops: bool) {
@@ -154,7 +150,8 @@ fn describe(text: &mut String, kernel: &Kernel, explanation: &Explanation, ops: 
         Derivative::Value => "",
         Derivative::Gradient => ", value included",
         Derivative::Jacobian => ", results included",
-        Derivative::Hessian => ", value and gradient included",
+        Derivative::Hessian | Derivative::Lagrangian => ", value and gradient included",
+        Derivative::GaussNewton => " of the Jacobian, results included",
     };
     let _ = writeln!(text, "           {total} operations in one iteration of each loop{with}");
     if ops {

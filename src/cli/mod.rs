@@ -3,6 +3,7 @@
 //! stdout is for results, stderr for everything else. Exit codes are those of [`spadina::error::Error::exit_code`].
 
 mod args;
+mod assembly;
 mod check;
 mod codes;
 mod color;
@@ -10,6 +11,7 @@ mod compile;
 mod console;
 mod data;
 mod derive;
+mod direction;
 mod example;
 mod explain;
 mod generate;

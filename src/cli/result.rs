@@ -5,13 +5,17 @@ use super::staged::Staged;
 use clap::ValueEnum;
 use spadina::error::Error;
 use spadina::kernel::Kernel;
-use spadina::options::Derivative;
+use spadina::options::{Derivative, Format};
 use spadina::problem::{Evaluation, Problem};
+use spadina::product::Kind;
 use spadina_io::array::{Array, Data};
 use spadina_io::npy::write::{write_npy, write_npy_f64};
 use spadina_io::sparse_file::by_name::write_sparse;
 use spadina_io::sparse_file::csr::CsrRef;
-use std::collections::BTreeSet;
+use spadina_io::sparse_file::npz::{Compression, Stored, StoredLayout, write_npz_stored};
+use spadina_ir::frontend::program::Derive;
+use spadina_runtime::storage::Storage;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// `-o WHAT=FILE`.
@@ -28,14 +32,15 @@ pub(crate) fn outputs(args: &[String]) -> Result<Vec<Output>, Error> {
         let parts = arg.split_once('=').filter(|(what, path)| !what.is_empty() && !path.is_empty());
         let (what, path) = parts.ok_or_else(|| Error::Usage(format!("`-o {arg}`: expected WHAT=FILE")))?;
         let what = What::from_str(what, false).map_err(|_| {
-            Error::Usage(format!("`-o {arg}`: `{what}` is none of value, grad, residual, jacobian, hessian"))
+            let known: Vec<String> = What::value_variants()
+                .iter()
+                .filter_map(|what| Some(what.to_possible_value()?.get_name().to_owned()))
+                .collect();
+            Error::Usage(format!("`-o {arg}`: `{what}` is none of {}", known.join(", ")))
         })?;
         let path = PathBuf::from(path);
-        let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-        let known: &[&str] = match what {
-            What::Value | What::Grad | What::Residual => &["npy"],
-            What::Jacobian | What::Hessian => &["npz", "mtx", "npy"],
-        };
+        let ending = ending(&path);
+        let known: &[&str] = if what.is_matrix() { &["npz", "mtx", "npy"] } else { &["npy"] };
         if !known.contains(&ending.as_str()) {
             let known: Vec<String> = known.iter().map(|e| format!(".{e}")).collect();
             return Err(Error::Usage(format!("`-o {arg}`: the file name must end in {}", known.join(", "))));
@@ -48,34 +53,81 @@ pub(crate) fn outputs(args: &[String]) -> Result<Vec<Output>, Error> {
     Ok(list)
 }
 
+impl What {
+    /// Whether it is a matrix.
+    pub(crate) fn is_matrix(self) -> bool {
+        matches!(self, What::Jacobian | What::Hessian | What::Lagrangian | What::GaussNewton)
+    }
+
+    /// The product with a direction that it is.
+    pub(crate) fn product(self) -> Option<Kind> {
+        match self {
+            What::Jvp | What::Derivative => Some(Kind::Jvp),
+            What::Vjp => Some(Kind::Vjp),
+            What::Hvp => Some(Kind::Hvp),
+            What::SecondDerivative => Some(Kind::Second),
+            What::Value
+            | What::Grad
+            | What::Residual
+            | What::Jacobian
+            | What::Hessian
+            | What::Lagrangian
+            | What::GaussNewton => None,
+        }
+    }
+
+    /// The program that gives it, beside products.
+    pub(crate) fn derivative(self) -> Derivative {
+        match self {
+            What::Grad => Derivative::Gradient,
+            What::Jacobian => Derivative::Jacobian,
+            What::Hessian => Derivative::Hessian,
+            What::Lagrangian => Derivative::Lagrangian,
+            What::GaussNewton => Derivative::GaussNewton,
+            What::Value
+            | What::Residual
+            | What::Jvp
+            | What::Vjp
+            | What::Hvp
+            | What::Derivative
+            | What::SecondDerivative => Derivative::Value,
+        }
+    }
+}
+
 /// Everything that is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     /// By name.
     pub(crate) what: BTreeSet<What>,
-    /// The program that gives all of it.
+    /// The program that gives all of it but products.
     pub(crate) derivative: Derivative,
 }
 
-/// From `--derive`, or what the kernel's attribute says, and the outputs.
-pub(crate) fn wanted(kernel: &Kernel, derive: Option<&[What]>, outputs: &[Output]) -> Result<Wanted, Error> {
+/// From `--derive`, or what the kernel's attribute says, and the outputs. With multipliers a Hessian is that of the Lagrangian.
+pub(crate) fn wanted(
+    kernel: &Kernel,
+    derive: Option<&[What]>,
+    outputs: &[Output],
+    multipliers: bool,
+) -> Result<Wanted, Error> {
+    let lagrangian = multipliers || (!kernel.is_energy() && kernel.derives(Derive::HessianLagrangian));
     let mut what: BTreeSet<What> = match derive {
         Some(list) => list.iter().copied().collect(),
-        None => match kernel.default_derivative() {
-            Derivative::Value => BTreeSet::from([What::Value]),
-            Derivative::Gradient => BTreeSet::from([What::Value, What::Grad]),
-            Derivative::Jacobian => BTreeSet::from([What::Value, What::Jacobian]),
-            Derivative::Hessian => BTreeSet::from([What::Value, What::Grad, What::Hessian]),
-        },
+        None => usual(kernel, outputs, multipliers),
     };
     what.extend(outputs.iter().map(|o| o.what));
+    if lagrangian && what.remove(&What::Hessian) {
+        what.insert(What::Lagrangian);
+    }
     let derivative = derivative_of(&what)?;
     for asked in &what {
         kernel.admits(match asked {
-            What::Value | What::Residual => Derivative::Value,
-            What::Grad => Derivative::Gradient,
-            What::Jacobian => Derivative::Jacobian,
-            What::Hessian => Derivative::Hessian,
+            // Every matrix of unknowns has its gradient.
+            What::Grad if derivative.is_square() => derivative,
+            What::Hvp if lagrangian => Derivative::Lagrangian,
+            What::Hvp => Derivative::Hessian,
+            other => other.derivative(),
         })?;
     }
     if what.contains(&What::Jacobian) && what.contains(&What::Grad) {
@@ -83,18 +135,44 @@ pub(crate) fn wanted(kernel: &Kernel, derive: Option<&[What]>, outputs: &[Output
             "`grad` and `jacobian` of one kernel are two runs: its Jacobian is the gradient as a row",
         ));
     }
+    // The product takes the multipliers of its problem.
+    let derivative = match derivative {
+        Derivative::Value if lagrangian && what.contains(&What::Hvp) => Derivative::Lagrangian,
+        other => other,
+    };
     Ok(Wanted { what, derivative })
+}
+
+/// What the kernel's attribute asks for. A matrix or product among the outputs takes the place of its matrix.
+fn usual(kernel: &Kernel, outputs: &[Output], multipliers: bool) -> BTreeSet<What> {
+    let derivative = if multipliers { Derivative::Lagrangian } else { kernel.default_derivative() };
+    let (grad, matrix) = match derivative {
+        Derivative::Value => (None, None),
+        Derivative::Gradient => (Some(What::Grad), None),
+        Derivative::Jacobian => (None, Some(What::Jacobian)),
+        Derivative::Hessian => (Some(What::Grad), Some(What::Hessian)),
+        Derivative::Lagrangian => (Some(What::Grad), Some(What::Lagrangian)),
+        Derivative::GaussNewton => (Some(What::Grad), Some(What::GaussNewton)),
+    };
+    let asked = |what: fn(What) -> bool| outputs.iter().any(|o| what(o.what));
+    let replaced = asked(What::is_matrix) || asked(|what| what.product().is_some());
+    let matrix = matrix.filter(|_| !replaced);
+    let grad =
+        grad.filter(|_| kernel.is_energy() && !asked(|what| what == What::Jacobian) || matrix.is_some());
+    [Some(What::Value), grad, matrix].into_iter().flatten().collect()
 }
 
 /// The largest of what is asked for.
 fn derivative_of(what: &BTreeSet<What>) -> Result<Derivative, Error> {
-    let has = |w: What| what.contains(&w);
-    match (has(What::Hessian), has(What::Jacobian), has(What::Grad)) {
-        (true, true, _) => Err(Error::usage("`jacobian` and `hessian` are two runs: ask for one of them")),
-        (true, false, _) => Ok(Derivative::Hessian),
-        (false, true, _) => Ok(Derivative::Jacobian),
-        (false, false, true) => Ok(Derivative::Gradient),
-        (false, false, false) => Ok(Derivative::Value),
+    let matrices: Vec<&What> = what.iter().filter(|what| what.is_matrix()).collect();
+    match &matrices[..] {
+        [] if what.contains(&What::Grad) => Ok(Derivative::Gradient),
+        [] => Ok(Derivative::Value),
+        [matrix] => Ok(matrix.derivative()),
+        [a, b, ..] => {
+            let (a, b) = (a.derivative().name(), b.derivative().name());
+            Err(Error::Usage(format!("`{a}` and `{b}` are two runs: ask for one of them")))
+        }
     }
 }
 
@@ -109,10 +187,18 @@ pub(crate) fn largest(kernel: &Kernel, derive: Option<&[What]>) -> Result<Deriva
 }
 
 /// Writes every output, or none.
-pub(crate) fn write(outputs: &[Output], problem: &Problem, at: &Evaluation) -> Result<(), Error> {
+pub(crate) fn write(
+    outputs: &[Output],
+    problem: &Problem,
+    at: &Evaluation,
+    products: &BTreeMap<What, Array>,
+) -> Result<(), Error> {
     let mut staged = Staged::default();
     for output in outputs {
-        staged.add(&output.path, |path| write_one(output.what, path, problem, at))?;
+        staged.add(&output.path, |path| match products.get(&output.what) {
+            Some(product) => Ok(write_npy(path, product)?),
+            None => write_one(output.what, path, problem, at),
+        })?;
     }
     staged.commit()
 }
@@ -124,17 +210,43 @@ fn write_one(what: What, path: &Path, problem: &Problem, at: &Evaluation) -> Res
         }
         What::Value | What::Residual => write_npy_f64(path, &at.results)?,
         What::Grad => write_npy_f64(path, &at.gradient)?,
-        What::Jacobian | What::Hessian => {
-            let pattern = problem.pattern();
+        What::Jacobian | What::Hessian | What::Lagrangian | What::GaussNewton => {
+            let (pattern, storage) = (problem.pattern(), problem.storage());
+            if storage.format != Format::Csr && ending(path) == "npz" {
+                return stored(path, storage, &at.matrix);
+            }
+            let by_rows = problem.values_by_rows(&at.matrix);
             let matrix = CsrRef {
                 nrows: pattern.rows(),
                 ncols: pattern.cols(),
                 row_ptr: pattern.row_ptr(),
                 col_idx: pattern.col_idx(),
-                values: &at.matrix,
+                values: &by_rows,
             };
             write_sparse(path, matrix)?;
         }
+        What::Jvp | What::Vjp | What::Hvp | What::Derivative | What::SecondDerivative => {
+            return Err(Error::Internal("a product was not computed".into()));
+        }
     }
     Ok(())
+}
+
+fn ending(path: &Path) -> String {
+    path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
+}
+
+/// Writes the archive that scipy reads into the same format.
+fn stored(path: &Path, storage: &Storage, values: &[f64]) -> Result<(), Error> {
+    let (starts, indices) =
+        (storage.starts.iter().collect::<Vec<_>>(), storage.indices.iter().collect::<Vec<_>>());
+    let (nrows, ncols) = storage.shape;
+    let layout = match storage.format {
+        Format::Csr => StoredLayout::Csr,
+        Format::Csc => StoredLayout::Csc,
+        Format::Coo => StoredLayout::Coo,
+        Format::Bsr(rows, cols) => StoredLayout::Bsr(rows, cols),
+    };
+    let matrix = Stored { layout, shape: (nrows, ncols), starts: &starts, indices: &indices, values };
+    Ok(write_npz_stored(path, matrix, Compression::Deflate)?)
 }

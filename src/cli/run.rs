@@ -1,14 +1,17 @@
 //! `spadina run`: bind, prepare, evaluate, show, write.
 
 use super::args::{RunArgs, What};
-use super::{console, data, result};
+use super::{assembly, console, data, direction, result};
+use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use spadina::compiler::Module;
 use spadina::error::Error;
 use spadina::options::Engine;
 use spadina::problem::{Evaluation, Problem};
+use spadina_io::array::Array;
 use spadina_io::picture::pattern::{Paint, Pattern};
 use spadina_io::picture::text::{TextStyle, pattern_text};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -26,8 +29,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
         console::report(&report);
     }
     let kernel = module.kernel(args.kernel.kernel.as_deref())?;
-    let wanted = result::wanted(&kernel, args.derive.as_deref(), &outputs)?;
-    let options = args.method.options(wanted.derivative);
+    let multipliers = data::has_multipliers(&kernel, &args.data);
+    let wanted = result::wanted(&kernel, args.derive.as_deref(), &outputs, multipliers)?;
+    direction::check(&wanted.what, args)?;
+    let mut options = args.method.options(wanted.derivative);
+    assembly::choose(&kernel, args, &mut options)?;
     kernel.columns(options.wrt.as_deref())?;
     let inputs = data::inputs(&kernel, &args.data)?;
     let mut problem = Problem::prepare(&kernel, &inputs, &options)?;
@@ -39,13 +45,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     if let Some(report) = problem.doubts(&at)? {
         console::report(&report);
     }
-    result::write(&outputs, &problem, &at)?;
+    let products = direction::products(&problem, &wanted.what, args)?;
+    result::write(&outputs, &problem, &at, &products)?;
     let times =
         Shown { compile: parsed + problem.times().compile, prepare: problem.times().prepare, evaluate };
     let text = if args.json {
         as_json(&problem, &at, &times)
     } else {
-        as_text(&problem, &at, &times, &wanted.what)?
+        as_text(&problem, &at, &times, &wanted.what, &products)?
     };
     console::print(&text)
 }
@@ -124,7 +131,8 @@ fn as_text(
     problem: &Problem,
     at: &Evaluation,
     times: &Shown,
-    what: &std::collections::BTreeSet<What>,
+    what: &BTreeSet<What>,
+    products: &BTreeMap<What, Array>,
 ) -> Result<String, Error> {
     let kernel = problem.kernel();
     let mut text = String::new();
@@ -144,10 +152,19 @@ fn as_text(
     }
     if let Some(strategy) = problem.strategy() {
         let pattern = problem.pattern();
-        let name = problem.options().derivative.name();
+        let name = problem.options().derivative.name().replace('_', "-");
         let size = format!("{} x {}, {} entries", pattern.rows(), pattern.cols(), pattern.nnz());
         let _ = writeln!(text, "{name:<10} {size}, norm {:?} ({strategy})", norm(&at.matrix));
         text += &picture(problem.pattern(), &Paint::Plain)?;
+    }
+    for (what, product) in products {
+        let name = what.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let values = product.to_f64(&name)?;
+        if let [value] = values[..] {
+            let _ = writeln!(text, "{name:<10} {value:?}");
+        } else {
+            let _ = writeln!(text, "{name:<10} {} entries, norm {:?}", values.len(), norm(&values));
+        }
     }
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let (threads, engine) = (problem.options().threads, problem.options().engine);

@@ -28,7 +28,8 @@ use std::fmt::Write;
 const DENSE: usize = 1 << 22;
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
-    let kernel = pattern::kernel(&args.kernel.file, args.kernel.kernel.as_deref())?;
+    // Every entry is compared, those of fixed unknowns too.
+    let kernel = pattern::kernel(&args.kernel.file, args.kernel.kernel.as_deref())?.freed();
     let mut derivative = result::largest(&kernel, args.derive.as_deref())?;
     if !derivative.has_matrix() {
         if args.derive.is_some() {
@@ -84,7 +85,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
         let (a, b) = (matrix.strategy, reference.strategy);
         say(&mut said, "values", &format!("{a} and {b} agree (largest difference {largest:.1e})"));
     }
-    if derivative == Derivative::Hessian {
+    if derivative.is_square() {
         for matrix in &all {
             matrix.symmetric()?;
         }

@@ -1,6 +1,6 @@
 //! The `.npz` archive in which `scipy.sparse.save_npz` keeps a matrix: a zip of `.npy` entries.
 //!
-//! Written: `indices`, `indptr`, `format` ("csr"), `shape`, `data`. Read: csr, csc and coo.
+//! Written: `indices`, `indptr` (coo: `row`, `col`), `format`, `shape`, `data`. Read: csr, csc and coo.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -28,6 +28,46 @@ pub enum Compression {
     Deflate,
 }
 
+/// How entries are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredLayout {
+    /// Compressed rows.
+    Csr,
+    /// Compressed columns.
+    Csc,
+    /// Coordinates.
+    Coo,
+    /// Compressed rows of dense blocks with so many rows and columns.
+    Bsr(usize, usize),
+}
+
+/// A matrix in one of scipy's formats. What it says is trusted to fit.
+#[derive(Debug, Clone, Copy)]
+pub struct Stored<'a, P = usize, I = usize> {
+    /// The format.
+    pub layout: StoredLayout,
+    /// Rows and columns.
+    pub shape: (usize, usize),
+    /// `indptr`; `row` of coordinates.
+    pub starts: &'a [P],
+    /// `indices`; `col` of coordinates.
+    pub indices: &'a [I],
+    /// `data`; blocks one after the other, each row-major.
+    pub values: &'a [f64],
+}
+
+/// Writes a matrix in any format as `scipy.sparse.save_npz` does.
+///
+/// # Errors
+/// What the system reports; no partial file is left.
+pub fn write_npz_stored<P: Index, I: Index>(
+    path: &Path,
+    matrix: Stored<'_, P, I>,
+    compression: Compression,
+) -> Result<(), Error> {
+    write_file(path, |out| write_archive(out, matrix, compression).map_err(|e| Error::io(path, "write", e)))
+}
+
 /// Writes a matrix as `scipy.sparse.save_npz` does; the same matrix always gives the same bytes.
 ///
 /// Indices are int32 where extents and entry count fit, int64 otherwise.
@@ -40,41 +80,58 @@ pub fn write_npz<P: Index, I: Index>(
     compression: Compression,
 ) -> Result<(), Error> {
     matrix.check()?;
-    write_file(path, |out| write_archive(out, matrix, compression).map_err(|e| Error::io(path, "write", e)))
+    let stored = Stored {
+        layout: StoredLayout::Csr,
+        shape: (matrix.nrows, matrix.ncols),
+        starts: matrix.row_ptr,
+        indices: matrix.col_idx,
+        values: matrix.values,
+    };
+    write_npz_stored(path, stored, compression)
 }
 
 fn write_archive<P: Index, I: Index>(
     out: &mut (impl Write + Seek),
-    m: CsrRef<'_, P, I>,
+    m: Stored<'_, P, I>,
     compression: Compression,
 ) -> io::Result<()> {
     let method = match compression {
         Compression::Store => zip::CompressionMethod::Stored,
         Compression::Deflate => zip::CompressionMethod::Deflated,
     };
-    let bytes = 8 * m.col_idx.len().max(m.row_ptr.len()) as u64;
+    let bytes = 8 * m.values.len().max(m.starts.len()) as u64;
     let options = zip::write::FileOptions::default()
         .compression_method(method)
         // Values hardly shrink further at higher levels, which take several times as long.
         .compression_level((compression == Compression::Deflate).then_some(1))
         .last_modified_time(zip::DateTime::default())
         .large_file(bytes + (1 << 16) > u64::from(u32::MAX));
-    let narrow = i32::try_from(m.nrows.max(m.ncols).max(m.nnz())).is_ok();
+    let narrow = i32::try_from(m.shape.0.max(m.shape.1).max(m.values.len())).is_ok();
     let mut archive = NpzWriter::new(out);
     let zip = archive.zip_writer();
 
-    zip.start_file("indices.npy", options)?;
-    write_indices(zip, narrow, m.col_idx)?;
-    zip.start_file("indptr.npy", options)?;
-    write_indices(zip, narrow, m.row_ptr)?;
+    let (format, indices, starts): (&[u8], _, _) = match m.layout {
+        StoredLayout::Csr => (b"csr", "indices.npy", "indptr.npy"),
+        StoredLayout::Csc => (b"csc", "indices.npy", "indptr.npy"),
+        StoredLayout::Coo => (b"coo", "col.npy", "row.npy"),
+        StoredLayout::Bsr(..) => (b"bsr", "indices.npy", "indptr.npy"),
+    };
+    zip.start_file(indices, options)?;
+    write_indices(zip, narrow, m.indices)?;
+    zip.start_file(starts, options)?;
+    write_indices(zip, narrow, m.starts)?;
     zip.start_file("format.npy", options)?;
     zip.write_all(&encode("|S3", &[]))?;
-    zip.write_all(b"csr")?;
+    zip.write_all(format)?;
     zip.start_file("shape.npy", options)?;
     zip.write_all(&encode("<i8", &[2]))?;
-    write_words(zip, &[m.nrows as i64, m.ncols as i64])?;
+    write_words(zip, &[m.shape.0 as i64, m.shape.1 as i64])?;
     zip.start_file("data.npy", options)?;
-    zip.write_all(&encode("<f8", &[m.values.len()]))?;
+    let shape = match m.layout {
+        StoredLayout::Bsr(rows, cols) => vec![m.indices.len(), rows, cols],
+        StoredLayout::Csr | StoredLayout::Csc | StoredLayout::Coo => vec![m.values.len()],
+    };
+    zip.write_all(&encode("<f8", &shape))?;
     write_words(zip, m.values)?;
     zip.finish()?;
     Ok(())

@@ -135,8 +135,16 @@ pub(super) fn differences(
         let at = problem.evaluation();
         Ok::<_, Error>(Nearby { problem, at, what, unknowns: &unknowns, x: &x })
     };
-    if options.derivative != Derivative::Hessian {
-        return of_matrix(&mut nearby(Derivative::Value, |at| &at.results)?, matrix, said);
+    match options.derivative {
+        Derivative::Hessian => {}
+        Derivative::Lagrangian => {
+            return of_matrix(&mut nearby(Derivative::Lagrangian, |at| &at.gradient)?, matrix, said);
+        }
+        // No derivative of anything.
+        Derivative::GaussNewton => return Ok(()),
+        Derivative::Value | Derivative::Gradient | Derivative::Jacobian => {
+            return of_matrix(&mut nearby(Derivative::Value, |at| &at.results)?, matrix, said);
+        }
     }
     of_gradient(&mut nearby(Derivative::Value, |at| &at.results)?, matrix, said)?;
     of_matrix(&mut nearby(Derivative::Gradient, |at| &at.gradient)?, matrix, said)

@@ -12,7 +12,8 @@ pub(super) fn products(all: &[&Matrix], derivative: Derivative, said: &mut Strin
     let Some(first) = all.first() else { return Ok(()) };
     let (rows, columns) = (first.problem.rows(), first.problem.columns());
     let kinds: &[(Kind, &str)] = match derivative {
-        Derivative::Hessian => &[(Kind::Hvp, "H v")],
+        Derivative::Hessian | Derivative::Lagrangian => &[(Kind::Hvp, "H v")],
+        Derivative::GaussNewton => &[],
         Derivative::Value | Derivative::Gradient | Derivative::Jacobian => {
             &[(Kind::Jvp, "J v"), (Kind::Vjp, "J^T w")]
         }

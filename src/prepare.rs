@@ -1,0 +1,368 @@
+//! From a kernel, data and options to a prepared problem: which programs, which road, which memory.
+
+use crate::assembly::{Assembled, Side};
+use crate::bind::Bound;
+use crate::error::Error;
+use crate::goal::Goal;
+use crate::inputs::Inputs;
+use crate::kernel::Kernel;
+use crate::options::{Assembly, Derivative, Engine, FixedRule, Format, Options, Strategy, Triangle};
+use crate::outputs::{Take, total};
+use crate::part::{How, Part, Setup};
+use crate::problem::{Own, Problem, Times};
+use crate::program::Program;
+use crate::request::{Request, Without};
+use crate::road::{Other, Road};
+use spadina_ir::diag::{Diagnostic, Severity};
+use spadina_ir::func::{Buffer, Func, Role};
+use spadina_passes::sparse::stages;
+use spadina_runtime::csr::Pattern;
+use spadina_runtime::gauss_newton::GaussNewton;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Problem {
+    /// Derives, compiles, checks the data and finds the pattern.
+    ///
+    /// # Errors
+    /// [`Error::Source`] for refused derivatives, [`Error::Usage`] for requests that do not fit the kernel, [`Error::Data`]
+    /// for data that do not fit.
+    pub fn prepare(kernel: &Kernel, inputs: &Inputs, options: &Options) -> Result<Problem, Error> {
+        if options.threads == 0 {
+            return Err(Error::usage("an evaluation needs at least one thread"));
+        }
+        let pool = if options.threads > 1 && options.engine == Engine::Jit {
+            let built = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
+            Some(Arc::new(
+                built.map_err(|e| Error::Data(format!("cannot start {} threads: {e}", options.threads)))?,
+            ))
+        } else {
+            None
+        };
+        let threads = if options.engine == Engine::Jit { options.threads } else { 1 };
+        let how = How { engine: options.engine, threads, pool };
+        Problem::make(kernel, inputs, options, how, None)
+    }
+
+    pub(crate) fn make(
+        kernel: &Kernel,
+        inputs: &Inputs,
+        options: &Options,
+        how: How,
+        old: Option<&Problem>,
+    ) -> Result<Problem, Error> {
+        let derivative = options.derivative;
+        let kernel = &kernel.projected(options.project);
+        kernel.admits(derivative)?;
+        fits(kernel, options)?;
+        let mut times = Times::default();
+        let started = Instant::now();
+        let effective = effective(kernel, options)?;
+        let primal = kernel.primal(effective.wrt.as_deref())?;
+        let mut reasons = Vec::new();
+        let wanted = Wanted::new(kernel, options);
+        let programs = Programs { kernel, options: &effective, wanted, how: &how };
+        let (main, is_structural) = programs.main(&mut reasons)?;
+        let values =
+            wanted.separate.then(|| programs.compiled(Goal::Here(Derivative::Value), true)).transpose()?;
+        times.compile = started.elapsed();
+        let compiled = times.compile;
+        let started = Instant::now();
+        let mut bound = Bound::new(kernel, inputs)?;
+        if derivative == Derivative::Lagrangian {
+            bound = bound.with_multipliers(kernel, inputs)?;
+        }
+        let results: Vec<Buffer> = primal.buffers_of(Role::Output).collect();
+        let results = total(&primal, &bound, &results)?;
+        // Fails here, with a message, and not where memory for results is made.
+        let room = Vec::<f64>::new().try_reserve_exact(results);
+        room.map_err(|_| Error::Data(format!("{results} results do not fit into memory")))?;
+        let sides = sides(kernel, &primal, &bound, (options, &effective), results)?;
+        // The matrix of a program with stages is filtered after they are eliminated from it.
+        let filtered = is_structural && wanted.filtered && stages::listed(&main.eval).next().is_none();
+        let filter = sides.1.prepare_options(options.assembly.triangle);
+        let take = Take {
+            results: wanted.take.results && !wanted.separate,
+            gradient: wanted.take.gradient,
+            product: None,
+        };
+        let setup = Setup {
+            bound: &bound,
+            how: &how,
+            take,
+            options: filtered.then_some(&filter),
+            old: old.map(|problem| &problem.main),
+        };
+        let main = Part::prepare(kernel, &main, &setup)?;
+        let take = Take { results: true, ..Take::default() };
+        let setup = Setup { take, options: None, old: None, ..setup };
+        let values = values.map(|program| Part::prepare(kernel, &program, &setup)).transpose()?;
+        let road = if is_structural {
+            Road::Structural
+        } else {
+            let lengths = (sides.1.positions(), results);
+            let rows = if derivative.core() == Derivative::Hessian { sides.0.positions() } else { results };
+            let other = Other { kernel, options: &effective, bound: &bound, how: &how, sides: lengths, rows };
+            other.road(&mut reasons, &mut times, None)?
+        };
+        let of_road = match &road {
+            Road::Structural if derivative.has_matrix() => Arc::clone(main.pattern()),
+            Road::Structural => empty_pattern(),
+            Road::Compressed(compressed) => Arc::clone(compressed.pattern()),
+            Road::Dense(_, pattern) => Arc::clone(pattern),
+        };
+        let normal =
+            (derivative == Derivative::GaussNewton).then(|| GaussNewton::new(&of_road)).transpose()?;
+        let before = normal.as_ref().map_or(&of_road, GaussNewton::pattern);
+        let assembled = if derivative.has_matrix() {
+            let previous = old.map(|problem| &problem.assembled);
+            Assembled::new(before, filtered, (&sides.0, &sides.1), &options.assembly, previous)?
+        } else {
+            let (none, assembly) = (Side::default(), Assembly::default());
+            Assembled::new(before, true, (&none, &none), &assembly, None)?
+        };
+        let own = own(options, wanted, (&of_road, before), &assembled, &sides, results);
+        times.prepare = started.elapsed().saturating_sub(times.compile.saturating_sub(compiled));
+        let strategy = derivative.has_matrix().then_some(match road {
+            Road::Structural => Strategy::Structural,
+            Road::Compressed(_) => Strategy::Compressed,
+            Road::Dense(..) => Strategy::Dense,
+        });
+        let mut warnings = reasons;
+        warnings.extend(is_structural.then(|| full(kernel, &assembled.pattern)).flatten());
+        if kernel.lowered().allow.iter().any(|lint| lint == "dense") {
+            warnings.retain(|diagnostic| diagnostic.code != "dense-matrix");
+        }
+        let (kernel, options, sizes) = (kernel.clone(), options.clone(), inputs.sizes.clone());
+        Ok(Problem {
+            kernel,
+            options,
+            effective,
+            primal,
+            bound,
+            sizes,
+            how,
+            main,
+            values,
+            road,
+            normal,
+            assembled,
+            sides,
+            own,
+            strategy,
+            warnings,
+            results,
+            times,
+        })
+    }
+}
+
+/// What the programs must give.
+#[derive(Clone, Copy)]
+struct Wanted {
+    take: Take,
+    /// Whether results come from a program of their own.
+    separate: bool,
+    /// Whether the structural program keeps only what is asked for.
+    filtered: bool,
+}
+
+impl Wanted {
+    fn new(kernel: &Kernel, options: &Options) -> Wanted {
+        let derivative = options.derivative;
+        let gradient = derivative.has_gradient() && (options.gradient || !derivative.has_matrix());
+        let normal = derivative == Derivative::GaussNewton;
+        let results = options.value || derivative == Derivative::Value || (normal && gradient);
+        let has_arrays = kernel.lowered().results.iter().any(|result| !result.dims.is_empty());
+        let fixes = !options.assembly.fixed.is_empty()
+            || kernel.lowered().params.iter().any(|param| !param.fixed.is_empty());
+        let some = fixes || options.assembly.triangle != Triangle::Full;
+        let filtered = some && options.engine == Engine::Jit && options.rows.is_none() && !normal;
+        Wanted {
+            take: Take { results, gradient: gradient && !normal, product: None },
+            separate: results && has_arrays && derivative.core() == Derivative::Hessian,
+            filtered: filtered && derivative.has_matrix(),
+        }
+    }
+
+    fn without(self) -> Without {
+        Without { results: !self.take.results || self.separate, gradient: !self.take.gradient }
+    }
+}
+
+/// What makes programs.
+struct Programs<'a> {
+    kernel: &'a Kernel,
+    options: &'a Options,
+    wanted: Wanted,
+    how: &'a How,
+}
+
+impl Programs<'_> {
+    fn compiled(&self, goal: Goal, with_results: bool) -> Result<Arc<Program>, Error> {
+        let mut request = Request::of(self.options);
+        request.without = self.wanted.without();
+        if with_results {
+            request.without.results = false;
+        }
+        let program = self.kernel.program(goal, request)?;
+        if self.how.engine == Engine::Jit {
+            // Machine code is made here, so that its time counts as compilation.
+            program.native_index(self.how.threads > 1)?;
+        }
+        Ok(program)
+    }
+
+    /// The main program, and whether it gives the matrix. Why it does not comes as diagnostics.
+    fn main(&self, reasons: &mut Vec<Diagnostic>) -> Result<(Arc<Program>, bool), Error> {
+        let core = self.options.derivative.core();
+        let whole = if self.wanted.filtered { Goal::Whole(core) } else { Goal::Here(core) };
+        let structural = match (core.has_matrix(), self.options.strategy) {
+            (true, Strategy::Dense | Strategy::Compressed) => None,
+            (true, Strategy::Auto) => match self.compiled(whole, false) {
+                Err(Error::Source(report)) => {
+                    *reasons = report.diagnostics;
+                    None
+                }
+                other => Some(other?),
+            },
+            (false, _) | (true, Strategy::Structural) => Some(self.compiled(whole, false)?),
+        };
+        if let Some(program) = structural {
+            return Ok((program, true));
+        }
+        let plain = if core == Derivative::Hessian && self.wanted.take.gradient {
+            Derivative::Gradient
+        } else {
+            Derivative::Value
+        };
+        Ok((self.compiled(Goal::Here(plain), false)?, false))
+    }
+}
+
+/// Refuses options that contradict each other or the derivative.
+fn fits(kernel: &Kernel, options: &Options) -> Result<(), Error> {
+    let derivative = options.derivative;
+    let name = derivative.name();
+    let mixed = options.rows.is_some();
+    if mixed && derivative.core() != Derivative::Hessian {
+        return Err(Error::Usage(format!(
+            "rows are chosen for a mixed block of a Hessian, not for `{name}`"
+        )));
+    }
+    if let Some(refused) = kernel.not_projected(derivative.core()).filter(|_| mixed) {
+        return Err(kernel.refusal(refused));
+    }
+    let square = derivative.is_square() && !mixed;
+    let what = if mixed { "a mixed block".to_owned() } else { format!("`{name}`") };
+    if derivative.has_matrix() && !square {
+        if options.assembly.triangle != Triangle::Full {
+            let kernel = kernel.name();
+            return Err(Error::Usage(format!(
+                "{what} of `{kernel}` has no triangles: rows and columns are not the same unknowns"
+            )));
+        }
+        if options.assembly.fixed_rule == FixedRule::Identity {
+            return Err(Error::Usage(format!(
+                "{what} cannot keep fixed unknowns as identity: rows and columns are not the same unknowns"
+            )));
+        }
+    }
+    if matches!(options.assembly.format, Format::Bsr(0, _) | Format::Bsr(_, 0)) {
+        return Err(Error::usage("blocks have at least one row and one column"));
+    }
+    Ok(())
+}
+
+/// The options as programs see them. An array has one position, so one that gives rows and columns of a mixed block gives them in the
+/// same place: then the block is cut out of the Hessian by the unknowns of both.
+fn effective(kernel: &Kernel, options: &Options) -> Result<Options, Error> {
+    let Some(rows) = &options.rows else { return Ok(options.clone()) };
+    let (rows, columns) = (kernel.columns(Some(rows))?, kernel.columns(options.wrt.as_deref())?);
+    if !rows.iter().any(|row| columns.contains(row)) {
+        return Ok(options.clone());
+    }
+    let all: Vec<String> = rows.into_iter().chain(columns).collect();
+    Ok(Options { wrt: Some(kernel.columns(Some(&all))?), rows: None, ..options.clone() })
+}
+
+/// What rows and columns stand for.
+fn sides(
+    kernel: &Kernel,
+    primal: &Func,
+    bound: &Bound,
+    (options, effective): (&Options, &Options),
+    results: usize,
+) -> Result<(Arc<Side>, Arc<Side>), Error> {
+    let assembly = &options.assembly;
+    let Some(rows) = &options.rows else {
+        let columns = Arc::new(Side::unknowns(kernel, primal, bound, &primal.columns, assembly)?);
+        let rows = match options.derivative {
+            Derivative::Jacobian => Arc::new(Side::all(results)),
+            _ => Arc::clone(&columns),
+        };
+        return Ok((rows, columns));
+    };
+    // Lists and masks of options are about columns.
+    let of_rows = Assembly { fixed: Vec::new(), ..assembly.clone() };
+    let buffers = |names: Option<&[String]>| {
+        let names = kernel.columns(names)?;
+        Ok::<Vec<Buffer>, Error>(names.iter().filter_map(|name| primal.buffer_named(name)).collect())
+    };
+    let (rows, columns) = (buffers(Some(rows))?, buffers(options.wrt.as_deref())?);
+    let mut sides = [
+        Side::unknowns(kernel, primal, bound, &rows, &of_rows)?,
+        Side::unknowns(kernel, primal, bound, &columns, assembly)?,
+    ];
+    if effective.rows.is_none() {
+        for (side, buffers) in sides.iter_mut().zip([&rows, &columns]) {
+            *side = side.within(primal, bound, buffers)?;
+        }
+    }
+    let [rows, columns] = sides;
+    Ok((Arc::new(rows), Arc::new(columns)))
+}
+
+/// Memory between the programs and the caller.
+fn own(
+    options: &Options,
+    wanted: Wanted,
+    (of_road, before): (&Pattern, &Pattern),
+    assembled: &Assembled,
+    (rows, _): &(Arc<Side>, Arc<Side>),
+    results: usize,
+) -> Own {
+    let normal = options.derivative == Derivative::GaussNewton;
+    let gathers = assembled.sources.is_some();
+    let gradient =
+        options.derivative.has_gradient() && (options.gradient || !options.derivative.has_matrix());
+    let zeros = |wanted: bool, len: usize| if wanted { vec![0.0; len] } else { Vec::new() };
+    Own {
+        results: zeros(normal && wanted.take.results && !options.value, results),
+        gradient: zeros(gradient && rows.moves(), rows.positions()),
+        road: zeros(normal || gathers, of_road.nnz()),
+        normal: zeros(normal && gathers, before.nnz()),
+    }
+}
+
+/// Says of a matrix that the structure of the kernel fills: small ones are nobody's surprise.
+fn full(kernel: &Kernel, pattern: &Pattern) -> Option<Diagnostic> {
+    const SURPRISE: usize = 32;
+    let (rows, columns) = (pattern.rows(), pattern.cols());
+    if columns < SURPRISE || rows.checked_mul(columns) != Some(pattern.nnz()) {
+        return None;
+    }
+    let message = format!(
+        "the matrix of `{}` is dense by nature: {rows} x {columns}, every entry is stored",
+        kernel.name()
+    );
+    let mut note = Diagnostic::warning("dense-matrix", message)
+        .label(kernel.lowered().span, "every result depends on every unknown")
+        .help("`hvp` or `jvp` give products with it without storing it; `#[allow(dense)]` says that it is meant");
+    note.severity = Severity::Note;
+    Some(note)
+}
+
+fn empty_pattern() -> Arc<Pattern> {
+    Arc::new(Pattern::new(0, 0, vec![0], Vec::new()).expect("an empty matrix is a matrix"))
+}
