@@ -7,7 +7,7 @@ mod common;
 use common::{Case, agree_matrix, agree_matvec, folder};
 use spadina::compiler::Module;
 use spadina::inputs::Inputs;
-use spadina::options::{Engine, Options, Strategy};
+use spadina::options::{Engine, Options, Project, Strategy};
 use spadina::problem::Problem;
 use spadina_io::npy::read::read_npy;
 use spadina_io::sparse_file::by_name::read_sparse;
@@ -43,6 +43,8 @@ fn check(case: &Case, engine: Engine, threads: usize, strategy: Strategy) {
     }
     let mut options = Options::new(kernel.default_derivative());
     (options.engine, options.threads, options.strategy) = (engine, threads, strategy);
+    // The references are plain Hessians.
+    options.project = Project::Off;
     let mut problem = Problem::prepare(&kernel, &inputs, &options)
         .unwrap_or_else(|error| panic!("{} ({engine}):\n{error}", case.label()));
     let mut at = problem.evaluation();
@@ -147,7 +149,11 @@ fn by_command(case: &Case, engine: &str, point: &str) {
     let matrix = if energy { "hessian" } else { "jacobian" };
     let vector = if energy { "grad" } else { "residual" };
     let mut command = Command::new(env!("CARGO_BIN_EXE_spadina"));
-    command.arg("run").arg(case.kernel_file()).arg("--data").arg(case.path.join("inputs"));
+    command
+        .args(["run", "--project", "off"])
+        .arg(case.kernel_file())
+        .arg("--data")
+        .arg(case.path.join("inputs"));
     for (name, file) in case.variable_files(point) {
         command.arg("--data").arg(format!("{name}={}", file.display()));
     }
