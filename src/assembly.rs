@@ -13,7 +13,7 @@ use spadina_runtime::array::OwnedArray;
 use spadina_runtime::csr::Pattern;
 use spadina_runtime::options::PrepareOptions;
 use spadina_runtime::select::{ONE, ZERO, gather, select};
-use spadina_runtime::storage::Storage;
+use spadina_runtime::storage::{Format, Indices, Storage};
 use std::sync::Arc;
 
 /// The unknowns (or results) that rows or columns stand for.
@@ -54,30 +54,34 @@ impl Side {
         for fixed in &assembly.fixed {
             mask.option(kernel, func, bound, fixed)?;
         }
-        let positions = mask.fixed.len();
-        let numbers = |value: bool| (0..).zip(&mask.fixed).filter(move |&(_, &f)| f == value).map(|(n, _)| n);
+        Ok(Side::new(&mask.fixed, assembly.fixed_rule))
+    }
+
+    /// All unknowns but the marked ones.
+    pub(crate) fn new(mask: &[bool], rule: FixedRule) -> Side {
+        let numbers = |value: bool| (0..).zip(mask).filter(move |&(_, &f)| f == value).map(|(n, _)| n);
         let fixed: Vec<u32> = numbers(true).collect();
-        let drops = !fixed.is_empty() && assembly.fixed_rule == FixedRule::Drop;
+        let drops = !fixed.is_empty() && rule == FixedRule::Drop;
         let free = if drops { numbers(false).collect() } else { Vec::new() };
-        Ok(Side { positions, fixed, rule: assembly.fixed_rule, free })
+        Side { positions: mask.len(), fixed, rule, free }
+    }
+
+    /// Those that do not move.
+    pub(crate) fn fixed(&self) -> &[u32] {
+        &self.fixed
     }
 
     /// The same rows or columns of `buffers` among all unknowns of `func`: the others are dropped.
     pub(crate) fn within(&self, func: &Func, bound: &Bound, buffers: &[Buffer]) -> Result<Side, Error> {
-        let (mut fixed, mut next) = (Vec::new(), 0_u32);
-        let mut own = 0_u32;
+        let (mut mask, mut own) = (Vec::new(), 0_u32);
         for &buffer in &func.columns {
             let inside = buffers.contains(&buffer);
             for _ in 0..bound.len_of(&func.buffers[buffer])? {
-                if !inside || self.fixed.binary_search(&own).is_ok() {
-                    fixed.push(next);
-                }
+                mask.push(!inside || self.fixed.binary_search(&own).is_ok());
                 own += u32::from(inside);
-                next += 1;
             }
         }
-        let free = (0..next).filter(|position| fixed.binary_search(position).is_err()).collect();
-        Ok(Side { positions: next as usize, fixed, rule: FixedRule::Drop, free })
+        Ok(Side::new(&mask, FixedRule::Drop))
     }
 
     fn drops(&self) -> bool {
@@ -295,6 +299,14 @@ pub(crate) struct Assembled {
 }
 
 impl Assembled {
+    /// No matrix.
+    pub(crate) fn none() -> Assembled {
+        let starts = || Indices::I32(Vec::new());
+        let storage =
+            Storage { format: Format::Csr, shape: (0, 0), starts: starts(), indices: starts(), len: 0 };
+        Assembled { pattern: Arc::default(), storage: Arc::new(storage), sources: None }
+    }
+
     /// From the pattern that a road gives: `filtered` where only what is asked for is in it.
     ///
     /// # Errors

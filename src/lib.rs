@@ -59,3 +59,4 @@ pub mod program;
 pub mod report;
 mod request;
 mod road;
+pub mod sum;

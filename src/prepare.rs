@@ -118,8 +118,7 @@ impl Problem {
             let previous = old.map(|problem| &problem.assembled);
             Assembled::new(before, filtered, (&sides.0, &sides.1), &options.assembly, previous)?
         } else {
-            let (none, assembly) = (Side::default(), Assembly::default());
-            Assembled::new(before, true, (&none, &none), &assembly, None)?
+            Assembled::none()
         };
         let own = own(options, wanted, (&of_road, before), &assembled, &sides, results);
         times.prepare = started.elapsed().saturating_sub(times.compile.saturating_sub(compiled));
