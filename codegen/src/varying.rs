@@ -11,12 +11,13 @@
 //! No lanes where a phase reads an array that it writes, where effects stand in inner loops or branches, and where most work
 //! is of the kind that vectors do not do (calls, integers, branches that differ between lanes).
 
-use crate::program::Phase;
+use crate::program::{Phase, literal_product};
 use cranelift_codegen::entity::EntitySet;
 use spadina_ir::func::{Carry, Func, Inst, InstData, Region, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
 use spadina_ir::walk;
+use std::collections::BTreeMap;
 
 /// Operations in vectors below which lanes are not worth their code.
 const FEWEST: u32 = 4;
@@ -50,6 +51,46 @@ pub(crate) fn varying(func: &Func, phase: &Phase) -> Option<EntitySet<Value>> {
     let mut work = Work::default();
     work.region(func, &marks.varying, split.body);
     (work.vector >= FEWEST && work.vector >= work.scalar).then_some(marks.varying)
+}
+
+/// Reads of doubles that are neighbors in memory, in one region: for each of both, the first and the second.
+pub(crate) fn neighbors(
+    func: &Func,
+    phase: &Phase,
+    varying: &EntitySet<Value>,
+) -> BTreeMap<Inst, (Inst, Inst)> {
+    let mut found: BTreeMap<_, BTreeMap<i64, Inst>> = BTreeMap::new();
+    let Some(split) = phase.split else { return BTreeMap::new() };
+    walk::visit_insts(func, split.body, &mut |region, inst| {
+        let InstData::Load(buffer, index) = &func.insts[inst] else { return };
+        let data = &func.buffers[*buffer];
+        if data.elem != Ty::F64 || !func.result(inst).is_some_and(|v| varying.contains(v)) {
+            return;
+        }
+        // Literal subscripts of literal axes, flattened; everything else must be the same.
+        let (mut key, mut offset) = (Vec::<Option<Value>>::new(), 0_i64);
+        for (axis, &subscript) in index.iter().enumerate() {
+            match (func.as_int(subscript), literal_product(&data.dims[axis + 1..])) {
+                (Some(n), Some(stride)) => {
+                    offset = offset.wrapping_add(n.wrapping_mul(stride));
+                    key.push(None);
+                }
+                _ => key.push(Some(subscript)),
+            }
+        }
+        found.entry((region, *buffer, key)).or_default().entry(offset).or_insert(inst);
+    });
+    let mut pairs = BTreeMap::new();
+    for places in found.values() {
+        let mut places = places.iter().peekable();
+        while let Some((&offset, &first)) = places.next() {
+            if let Some((_, &second)) = places.next_if(|&(&next, _)| offset.checked_add(1) == Some(next)) {
+                pairs.insert(first, (first, second));
+                pairs.insert(second, (first, second));
+            }
+        }
+    }
+    pairs
 }
 
 struct Marks<'a> {

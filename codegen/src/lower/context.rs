@@ -109,6 +109,10 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) varying: EntitySet<Value>,
     /// Effects that wait for their lane's turn.
     pub(crate) deferred: Vec<Inst>,
+    /// Reads of neighbors in memory, lowered together: for each, the first and the second of them.
+    pub(crate) neighbors: BTreeMap<Inst, (Inst, Inst)>,
+    /// Reads whose values are made already, together with those of a neighbor.
+    pub(crate) loaded: BTreeSet<Inst>,
     /// Byte orders that take the low or high halves of two vectors.
     pub(crate) halves: Option<[Immediate; 2]>,
     values: SecondaryMap<Value, Option<Lanes>>,
@@ -158,6 +162,8 @@ impl<'a, 'b> Lower<'a, 'b> {
             lane: 0,
             varying: EntitySet::new(),
             deferred: Vec::new(),
+            neighbors: BTreeMap::new(),
+            loaded: BTreeSet::new(),
             halves: None,
             values: SecondaryMap::new(),
             positions: SecondaryMap::new(),

@@ -5,7 +5,7 @@ use crate::lower::context::{Cursor, Eval, Filter, Lower, Mode, Program};
 use crate::lower::lanes::Lanes;
 use crate::lower::live;
 use crate::program::{Phase, Split};
-use crate::varying::varying;
+use crate::varying::{neighbors, varying};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Value as Clif, types};
 use cranelift_frontend::FunctionBuilder;
@@ -110,6 +110,7 @@ impl Lower<'_, '_> {
             return false;
         }
         let Some(varying) = varying(self.func, phase) else { return false };
+        self.neighbors = neighbors(self.func, phase, &varying);
         (self.lanes, self.varying) = (wanted, varying);
         true
     }

@@ -90,7 +90,7 @@ impl Lower<'_, '_> {
     pub(crate) fn join(&mut self, scalars: &[Clif]) -> Clif {
         let first = self.vector_scalar(scalars[0]);
         let ty = self.vector_of(first);
-        let mut vector = self.b.ins().scalar_to_vector(ty, first);
+        let mut vector = self.b.ins().splat(ty, first);
         for (lane, &scalar) in (1..).zip(&scalars[1..]) {
             let scalar = self.vector_scalar(scalar);
             vector = self.b.ins().insertlane(vector, scalar, lane);

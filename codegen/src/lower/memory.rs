@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::lower::context::{Eval, Filter, Linear, Lower, Mode, clif_type};
+use crate::lower::lanes::{Lanes, PER_VECTOR};
 use crate::program::{literal_product, row_buffer};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
@@ -105,19 +106,43 @@ impl Lower<'_, '_> {
         let base = self.base(buffer)?;
         let linear = self.flatten(buffer, index)?;
         let (address, offset) = self.element(base, linear, Self::shift(data.elem));
-        let flags = match data.role {
-            Role::Var | Role::Data | Role::Structural => {
-                let still = self.conditional > 0 || self.checks.is_some();
-                let flags = MemFlagsData::trusted().with_readonly();
-                if still { flags } else { flags.with_can_move() }
-            }
-            Role::Scratch | Role::Output => shared_flags(),
-        };
+        let flags = self.read_flags(buffer, shared_flags());
         let value = self.b.ins().load(clif_type(data.elem), flags, address, offset);
         Ok(match data.elem {
             Ty::Bool => self.b.ins().icmp_imm_s(IntCC::NotEqual, value, 0),
             Ty::F64 | Ty::F32 | Ty::Int => value,
         })
+    }
+
+    /// `buffer[index]` and its neighbor, in all lanes.
+    pub(crate) fn load_neighbors(&mut self, buffer: Buffer, index: &[Value]) -> Result<(Lanes, Lanes)> {
+        let base = self.base(buffer)?;
+        let mut pairs = Vec::with_capacity(self.lanes);
+        for lane in 0..self.lanes {
+            self.lane = lane;
+            let linear = self.flatten(buffer, index)?;
+            let (address, offset) = self.element(base, linear, Self::shift(Ty::F64));
+            let flags = self.read_flags(buffer, unaligned_flags());
+            pairs.push(self.b.ins().load(types::F64X2, flags, address, offset));
+        }
+        self.lane = 0;
+        let [first, second] = [false, true].map(|high| {
+            let vectors = pairs.chunks(PER_VECTOR).map(|pair| self.halves(pair[0], pair[1], high));
+            Lanes::Packed(vectors.collect())
+        });
+        Ok((first, second))
+    }
+
+    /// Flags of a read of a buffer.
+    fn read_flags(&self, buffer: Buffer, plain: MemFlagsData) -> MemFlagsData {
+        match self.func.buffers[buffer].role {
+            Role::Var | Role::Data | Role::Structural => {
+                let still = self.conditional > 0 || self.checks.is_some();
+                let flags = plain.with_readonly();
+                if still { flags } else { flags.with_can_move() }
+            }
+            Role::Scratch | Role::Output => plain,
+        }
     }
 
     /// The position of `buffer[index]` among the rows or columns.

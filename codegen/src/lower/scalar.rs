@@ -39,14 +39,13 @@ impl Lower<'_, '_> {
 
     /// `sum + value` in type `ty`; a negated value is subtracted, which saves the negation and gives the same bits.
     pub(crate) fn add_signed(&mut self, sum: Clif, value: Value, ty: Type) -> Result<Clif> {
-        if let Some(InstData::Op(Op::Neg, args)) = self.func.def(value) {
-            let positive = self.get(args[0])?;
-            let positive = self.convert(positive, ty);
-            return Ok(self.float_sub(sum, positive));
-        }
-        let value = self.get(value)?;
-        let value = self.convert(value, ty);
-        Ok(self.float_add(sum, value))
+        let (value, negated) = match self.func.def(value) {
+            Some(InstData::Op(Op::Neg, args)) => (args[0], true),
+            _ => (value, false),
+        };
+        let term = self.get(value)?;
+        let term = self.convert(term, ty);
+        Ok(if negated { self.float_sub(sum, term) } else { self.float_add(sum, term) })
     }
 
     /// Sums of negated values as differences: that saves the negation and gives the same bits.
