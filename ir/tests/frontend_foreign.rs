@@ -17,7 +17,8 @@ fn other_languages_are_understood() {
         ("# a comment\n sum i in 0..N { x[i]^2 }", "//"),
     ] {
         let text = format!("kernel k<N>(x: var f64[N]) -> f64 {{\n {body}\n}}\n");
-        let errors: Vec<_> = compile(&text).diagnostics.into_iter().filter(|d| d.is_error()).collect();
+        let errors: Vec<_> =
+            compile(&text).diagnostics.into_iter().filter(spadina_ir::diag::Diagnostic::is_error).collect();
         let first = errors.first().unwrap_or_else(|| panic!("{body} compiles"));
         assert!(first.help.iter().any(|help| help.contains(hint)), "{body}: {first:?}");
         assert!(errors.len() == 1, "{body}: {errors:?}");
