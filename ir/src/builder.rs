@@ -17,7 +17,7 @@ use crate::math;
 use crate::op::Op;
 use crate::project::{Filter, Projection};
 use crate::types::{Size, SizeExpr, Ty};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
@@ -26,15 +26,31 @@ enum Key {
     Int(i64),
     Bool(bool),
     Size(SizeExpr),
-    Op(Op, Vec<Value>),
+    /// The operands, then [`NO_OPERAND`].
+    Op(Op, [u32; MOST_OPERANDS]),
     Load(Buffer, u32, Vec<Value>),
     Position(Buffer, Vec<Value>),
+}
+
+/// Operations take at most so many operands.
+const MOST_OPERANDS: usize = 3;
+/// Fills the places behind the last operand.
+const NO_OPERAND: u32 = u32::MAX;
+
+impl Key {
+    fn op(op: Op, args: &[Value]) -> Key {
+        let mut operands = [NO_OPERAND; MOST_OPERANDS];
+        for (operand, arg) in operands.iter_mut().zip(args) {
+            *operand = arg.as_u32();
+        }
+        Key::Op(op, operands)
+    }
 }
 
 #[derive(Clone)]
 struct Scope {
     region: Region,
-    table: HashMap<Key, Value>,
+    table: FxHashMap<Key, Value>,
     open: Open,
 }
 
@@ -51,15 +67,15 @@ enum Open {
 pub struct Builder {
     func: Func,
     scopes: Vec<Scope>,
-    resets: HashMap<Buffer, u32>,
+    resets: FxHashMap<Buffer, u32>,
     span: (u32, u32),
 }
 
 impl Builder {
     /// Continues at the end of the body of `func`. Instructions already there are not hash-consed with.
     pub fn new(func: Func) -> Builder {
-        let scope = Scope { region: func.body, table: HashMap::new(), open: Open::Body };
-        Builder { func, scopes: vec![scope], resets: HashMap::new(), span: (0, 0) }
+        let scope = Scope { region: func.body, table: FxHashMap::default(), open: Open::Body };
+        Builder { func, scopes: vec![scope], resets: FxHashMap::default(), span: (0, 0) }
     }
 
     /// An empty function with the declarations of `func` (sizes, buffers, columns, rows): what a pass starts from.
@@ -178,11 +194,15 @@ impl Builder {
         if op.is_commutative() && args[1] < args[0] {
             args.swap(0, 1);
         }
-        let types: Vec<Ty> = args.iter().map(|&a| self.func.ty(a)).collect();
-        let ty = op.result_type(&types).unwrap_or_else(|| {
+        let mut types = [Ty::F64; MOST_OPERANDS];
+        for (ty, &arg) in types.iter_mut().zip(&args) {
+            *ty = self.func.ty(arg);
+        }
+        let types = &types[..args.len()];
+        let ty = op.result_type(types).unwrap_or_else(|| {
             unreachable!("`{}` does not take {types:?}: the caller checks types", op.name())
         });
-        self.pure(Key::Op(op, args.clone()), InstData::Op(op, args), ty)
+        self.pure(Key::op(op, &args), InstData::Op(op, args), ty)
     }
 
     /// `a + b`
@@ -311,7 +331,7 @@ impl Builder {
             }
         }
         let open = Open::Loop { lo, hi, step, carries: carries.to_vec() };
-        self.scopes.push(Scope { region, table: HashMap::new(), open });
+        self.scopes.push(Scope { region, table: FxHashMap::default(), open });
         (iv, states)
     }
 
@@ -334,7 +354,7 @@ impl Builder {
     /// Opens the first branch of an `if`.
     pub fn begin_if(&mut self, cond: Value) {
         let region = self.func.regions.push(RegionData::default());
-        self.scopes.push(Scope { region, table: HashMap::new(), open: Open::Then { cond } });
+        self.scopes.push(Scope { region, table: FxHashMap::default(), open: Open::Then { cond } });
     }
 
     /// Closes the first branch with its yields and opens the second.
@@ -346,7 +366,7 @@ impl Builder {
         self.func.regions[scope.region].yields = yields.to_vec();
         let region = self.func.regions.push(RegionData::default());
         let open = Open::Else { cond, then: scope.region };
-        self.scopes.push(Scope { region, table: HashMap::new(), open });
+        self.scopes.push(Scope { region, table: FxHashMap::default(), open });
     }
 
     /// Closes the second branch with its yields; returns the results.
@@ -556,7 +576,7 @@ impl Builder {
                     (None, Some(nb)) => return Some(self.add(a, nb)),
                     (None, None) => {}
                 }
-                let mirrored = self.find(&Key::Op(Op::Sub, vec![b, a]))?;
+                let mirrored = self.find(&Key::op(Op::Sub, &[b, a]))?;
                 Some(self.neg(mirrored))
             }
             Op::Mul => self.fold_mul(a, b),
