@@ -166,6 +166,12 @@ fn compiled_programs_compute_what_interpreted_ones_do() {
     let mut failures = Vec::new();
     for seed in first..first.saturating_add(count) {
         let plain = seed % 3 != 0;
+        if seed % 4 == 0 {
+            let wide = generate(seed, &Config::wide_energy());
+            if let Err(error) = check(&wide) {
+                failures.push(format!("wide seed {seed}: {error}\n{wide}"));
+            }
+        }
         let case = generate(seed, &configs[(seed % 3) as usize]);
         match check(&case) {
             Ok(None) => {}

@@ -14,7 +14,7 @@ use crate::ad::forward;
 use crate::ad::reverse::{Weights, reverse};
 use crate::dce;
 use crate::inline;
-use crate::loops::{hoist, materialize, normalize, speculate, unroll};
+use crate::loops::{hoist, materialize, normalize, sink, speculate, unroll};
 use crate::pass::Pass;
 use crate::simplify;
 use crate::sparse::hessian::Failure;
@@ -90,7 +90,8 @@ impl Trace {
 /// What prepares a kernel for every derivative.
 const PRIMAL: &[Pass] = &[normalize::PASS, unroll::PASS, inline::PASS, speculate::PASS, dce::PASS];
 /// The same, with the loops of elements kept.
-const KEPT: &[Pass] = &[normalize::PASS, unroll::SHORT, inline::PASS, speculate::PASS, dce::PASS];
+const KEPT: &[Pass] =
+    &[normalize::PASS, unroll::SHORT, inline::PASS, speculate::PASS, dce::PASS, sink::PASS, dce::PASS];
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.

@@ -151,6 +151,17 @@ fn check(case: &Case, walk: bool) -> Result<Vec<&'static str>, String> {
     Ok(refused)
 }
 
+/// Checks the program that keeps the loops of elements, where there is one, whether or not it is the cheapest.
+fn by_blocks(case: &Case) -> Result<bool, String> {
+    let blocks = pipeline::hessian_by_blocks(&case.func, Weights::One).map_err(|d| d.message)?;
+    let Some(blocks) = blocks else { return Ok(false) };
+    let cols = lengths(&case.func, case, &case.func.columns);
+    let dense = pipeline::dense(&case.func, Matrix::Hessian(Weights::One)).map_err(|d| d.message)?;
+    let hessian = assemble(dense.func(), &execute(dense.func(), &case.bindings)?, &cols, &cols);
+    check_sparse("blocks", case, Ok(blocks.sparse), &hessian, &mut Vec::new())?;
+    Ok(true)
+}
+
 fn adjoint(func: &Func, of: Buffer) -> Buffer {
     let found = func.buffers.iter().find(|(_, d)| d.role == Role::Output && d.plane == Plane::Adjoint(of));
     found.expect("every column has an adjoint").0
@@ -193,6 +204,17 @@ fn check_directional(case: &Case, jacobian: &[f64], n: usize) -> Result<(), Stri
 /// Programs that were once wrong: sweeps read an array of an earlier iteration (9162).
 const REGRESSIONS: [u64; 1] = [9162];
 
+/// Wide programs that were once wrong: a branch captured what had been built after it (301, 348).
+const WIDE_REGRESSIONS: [u64; 2] = [301, 348];
+
+#[test]
+fn elements_with_many_unknowns() {
+    for seed in WIDE_REGRESSIONS {
+        let wide = generate(seed, &Config::wide_energy());
+        by_blocks(&wide).unwrap_or_else(|error| panic!("wide seed {seed}: {error}\n{wide}"));
+    }
+}
+
 #[test]
 fn every_road_gives_the_same_derivatives() {
     let number = |name: &str, default: u64| {
@@ -202,9 +224,16 @@ fn every_road_gives_the_same_derivatives() {
     let walk_every = number("SPADINA_WALK_EVERY", 1).max(1);
     let configs = [Config::default(), Config::plain_energy(), Config::plain_residual()];
     let mut refusals = std::collections::BTreeMap::new();
+    let mut blocks = 0;
     for seed in REGRESSIONS.into_iter().chain(first..first + count) {
         let config = &configs[(seed % 3) as usize];
         let case = generate(seed, config);
+        if seed % 2 == 0 {
+            let wide = generate(seed, &Config::wide_energy());
+            let outcome = check(&wide, false).and_then(|_| by_blocks(&wide));
+            blocks +=
+                usize::from(outcome.unwrap_or_else(|error| panic!("wide seed {seed}: {error}\n{wide}")));
+        }
         match check(&case, seed % walk_every == 0) {
             Ok(refused) => {
                 for code in refused {
@@ -218,4 +247,5 @@ fn every_road_gives_the_same_derivatives() {
     // A generator that only makes what is refused would test nothing.
     let total: u64 = refusals.values().sum();
     assert!(total < count * 4, "refusals: {refusals:?}");
+    assert!(count < 20 || blocks * 8 > count as usize, "elements keep their loops in {blocks} programs only");
 }

@@ -45,6 +45,8 @@ pub struct Config {
     pub kinks: bool,
     /// Nonlinear functions of a sum over everything: their Hessian is dense.
     pub global_sums: bool,
+    /// Elements that read many unknowns in inner loops over a literal range, also with points of quadrature around.
+    pub wide: bool,
 }
 
 impl Default for Config {
@@ -61,6 +63,7 @@ impl Default for Config {
             reductions: true,
             kinks: true,
             global_sums: true,
+            wide: false,
         }
     }
 }
@@ -80,6 +83,11 @@ impl Config {
             global_sums: false,
             ..Config::default()
         }
+    }
+
+    /// Energies of elements with many unknowns, read in inner loops, some of them under conditions.
+    pub fn wide_energy() -> Config {
+        Config { wide: true, branches: true, terms: 2, ops: 4, ..Config::plain_energy() }
     }
 
     /// Residuals over tables and stencils, and nothing else.

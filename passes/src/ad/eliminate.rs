@@ -43,6 +43,8 @@ pub struct Form {
     pub bars: BTreeMap<Value, Value>,
     /// Second-order coefficients: `arcs[u][w] = arcs[w][u]`.
     pub arcs: BTreeMap<Value, BTreeMap<Value, Value>>,
+    /// The largest value that has become live since it was last asked for.
+    newest: Option<Value>,
 }
 
 impl Form {
@@ -56,6 +58,7 @@ impl Form {
             None => bar,
         };
         self.bars.insert(value, sum);
+        self.newest = self.newest.max(Some(value));
     }
 
     /// Adds to an arc.
@@ -69,6 +72,7 @@ impl Form {
         };
         self.arcs.entry(u).or_default().insert(w, sum);
         self.arcs.entry(w).or_default().insert(u, sum);
+        self.newest = self.newest.max(Some(u)).max(Some(w));
     }
 
     /// Removes a value; returns its adjoint and its arcs (its self-arc among them).
@@ -97,11 +101,18 @@ impl Form {
         })
     }
 
-    /// The last live value before `end`: eliminating a value only makes smaller ones live.
-    pub fn last_before(&self, end: Option<Value>) -> Option<Value> {
+    /// The next value to eliminate: the last live one before `end`, where the walk stands, or one that has become live behind it.
+    /// (What an `if` or a loop captures may have been built later than itself: equal computations are shared.)
+    pub fn next(&mut self, end: &mut Option<Value>) -> Option<Value> {
+        if let (Some(newest), Some(stand)) = (self.newest.take(), *end)
+            && newest >= stand
+        {
+            *end = Some(Value::from_u32(newest.as_u32() + 1));
+        }
         let range = (Bound::Unbounded, end.map_or(Bound::Unbounded, Bound::Excluded));
         let bar = self.bars.range(range).next_back().map(|(&v, _)| v);
         let arc = self.arcs.range(range).next_back().map(|(&v, _)| v);
+        *end = bar.max(arc).or(*end);
         bar.max(arc)
     }
 }
@@ -153,8 +164,7 @@ fn run(
     loads: InnerLoads,
 ) -> Result<Form, Obstacle> {
     let mut end = None;
-    while let Some(value) = form.last_before(end).filter(|v| v.as_u32() >= mark) {
-        end = Some(value);
+    while let Some(value) = form.next(&mut end).filter(|v| v.as_u32() >= mark) {
         if graph.is_leaf(b, value) {
             let ValueDef::Result(inst, _) = b.func().values[value].def else {
                 unreachable!("leaves are results")

@@ -466,10 +466,17 @@ impl Reverse {
             .collect();
         // Forward, recording.
         let recording = std::mem::replace(&mut self.policy, Policy::Again(BTreeSet::new()));
-        for &tape in &tapes {
-            rw.b.reset(tape);
-        }
         let (lo_v, hi_v) = (rw.map.get(*lo), rw.map.get(*hi));
+        let exact = as_size(src, *hi).is_some() && as_size(src, *lo).is_some();
+        let used = rw.b.op(Op::IntSub, &[hi_v, lo_v]);
+        for &tape in &tapes {
+            // A ragged recurrence uses the beginning of a tape that is as long as its table.
+            if exact {
+                rw.b.reset(tape);
+            } else {
+                rw.b.reset_first(tape, used);
+            }
+        }
         let images: Vec<Carry> = states.iter().map(|&n| rw.map_carry(carries[n])).collect();
         let (iv, values) = rw.b.begin_loop(lo_v, hi_v, *step, &images);
         rw.map.set(params[0], iv);

@@ -3,5 +3,6 @@
 pub mod hoist;
 pub mod materialize;
 pub mod normalize;
+pub mod sink;
 pub mod speculate;
 pub mod unroll;

@@ -20,6 +20,7 @@ enum Domain {
     Grid,
     Plane,
     Pairs,
+    Wide,
     Once,
 }
 
@@ -47,7 +48,11 @@ impl Generator<'_> {
         if energy && world.c.is_some() {
             domains.push(Domain::Once);
         }
-        let domain = self.rng.pick(&domains).unwrap_or(Domain::Elements);
+        let domain = if self.world.wide.is_some() && self.rng.chance(0.8) {
+            Domain::Wide
+        } else {
+            self.rng.pick(&domains).unwrap_or(Domain::Elements)
+        };
         // An energy is summed by the loops, or added up inside them.
         let summed = self.world.value.is_some() && self.rng.chance(0.7);
         let total = match domain {
@@ -64,6 +69,10 @@ impl Generator<'_> {
                     let (mut pool, sinks) = generator.at_vertex(v);
                     generator.contribution(&mut pool, sinks, summed)
                 })
+            }
+            Domain::Wide => {
+                let (lo, hi, step) = self.whole(|world| &world.e);
+                self.looped(lo, hi, step, summed, &mut |generator, e| generator.wide(e, summed))
             }
             Domain::Grid => self.grid(summed),
             Domain::Plane => self.plane(summed),
@@ -284,6 +293,59 @@ impl Generator<'_> {
             let value = self.reduced(carry, result, each);
             pool.floats.push(value);
         }
+    }
+
+    // ---- elements with many unknowns ------------------------------------------------------------------------------
+
+    /// What one element adds: perhaps at every point of a quadrature.
+    fn wide(&mut self, e: Value, summed: bool) -> Option<Value> {
+        if self.rng.chance(0.5) {
+            let (zero, points) = (self.b.int(0), self.b.int(super::world::POINTS));
+            return self.looped(zero, points, 1, summed, &mut |generator, q| {
+                let (mut pool, sinks) = generator.at_nodes(e, q);
+                generator.contribution(&mut pool, sinks, summed)
+            });
+        }
+        let q = self.b.int(0);
+        let (mut pool, sinks) = self.at_nodes(e, q);
+        self.contribution(&mut pool, sinks, summed)
+    }
+
+    /// Sums over the nodes of an element, the second one perhaps of what the first one gave.
+    fn at_nodes(&mut self, e: Value, q: Value) -> (Pool, Sinks) {
+        let mut pool = Pool::default();
+        self.shared(&mut pool);
+        let on = self.b.load(self.world.on, &[e]);
+        pool.bools.push(on);
+        let w = self.load(self.world.w, &[e], DATA_RANGE);
+        pool.floats.push(w);
+        let Some((nodes_of, count, slopes)) = self.world.wide else { return (pool, Vec::new()) };
+        for _ in 0..self.rng.int(1, 2) {
+            let (zero, count) = (self.b.int(0), self.b.int(count));
+            let several = self.rng.chance(0.4);
+            let carries = if several { vec![Carry::Sum; 2] } else { vec![Carry::Sum] };
+            let (a, _) = self.b.begin_loop(zero, count, 1, &carries);
+            let node = self.b.load(nodes_of, &[e, a]);
+            let mut inner = pool.clone();
+            inner.ints.push(node);
+            let slope = self.load(slopes, &[e, q, a], DATA_RANGE);
+            inner.floats.push(slope);
+            self.vertex_values(node, &mut inner);
+            let mut yields = vec![self.expr(&mut inner, 3)];
+            if several {
+                yields.push(self.expr(&mut inner, 2));
+            }
+            let each: Vec<Range> = yields.iter().map(|&value| self.range(value)).collect();
+            let results = self.b.end_loop(&yields);
+            for (result, each) in results.into_iter().zip(each) {
+                let length = super::world::POINTS as f64 + 1.0;
+                let value =
+                    self.note(result, Range::new((each.lo * length).min(0.0), (each.hi * length).max(0.0)));
+                let value = self.tame(value);
+                pool.floats.push(value);
+            }
+        }
+        (pool, Vec::new())
     }
 
     // ---- grids --------------------------------------------------------------------------------------------------

@@ -7,6 +7,9 @@ use spadina_ir::builder::Builder;
 use spadina_ir::func::{Buffer, BufferData, Entries, Plane, Role};
 use spadina_ir::types::{SizeExpr, Ty};
 
+/// Points of quadrature of an element with many unknowns.
+pub(super) const POINTS: i64 = 5;
+
 /// A scratch array that has been filled, one scalar a vertex.
 #[derive(Clone, Copy)]
 pub(super) struct Stage {
@@ -35,6 +38,8 @@ pub(super) struct World {
     pub(super) cell: Buffer,
     /// `int[V + 1]` and `int[R]`, entries in `0..V`.
     pub(super) neighbors: Option<(Buffer, Buffer)>,
+    /// `int[E, nodes]`, entries in `0..V`, with their number, and `f64[E, POINTS, nodes]`.
+    pub(super) wide: Option<(Buffer, i64, Buffer)>,
     /// `f64`
     pub(super) k: Buffer,
     /// `f64[E]`
@@ -79,6 +84,13 @@ impl World {
             let ptr = declare.int("ptr", vec![plus_one(&v)], Entries::Offsets(r.clone()));
             (ptr, declare.int("nbr", vec![r], over_v()))
         });
+        let wide = config.wide.then(|| {
+            let nodes = rng.int(5, 6);
+            let table = vec![e.clone(), SizeExpr::constant(nodes)];
+            let shape = vec![e.clone(), SizeExpr::constant(POINTS), SizeExpr::constant(nodes)];
+            let nodes_of = declare.int("nodes", table, over_v());
+            (nodes_of, nodes, declare.float("slopes", Role::Data, shape))
+        });
         let k = declare.buffer("k", Ty::F64, Role::Data, Vec::new(), Entries::Any, Some(1.25));
         let w = declare.float("w", Role::Data, vec![e.clone()]);
         let mass = rng
@@ -97,6 +109,7 @@ impl World {
             arity,
             cell,
             neighbors,
+            wide,
             k,
             w,
             mass,

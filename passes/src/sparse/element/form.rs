@@ -84,9 +84,8 @@ impl Elimination<'_> {
             form
         });
         let mut end = None;
-        while let Some(value) = form.last_before(end) {
-            end = Some(value);
-            if graph.is_leaf(b, value) {
+        while let Some(value) = form.next(&mut end) {
+            if graph.is_leaf(b, value) || self.vectors.contains_key(&value) {
                 continue;
             }
             let ValueDef::Result(inst, _) = b.func().values[value].def else {
@@ -99,7 +98,6 @@ impl Elimination<'_> {
                 InstData::If { .. } => eliminate_composite(b, graph, &mut form, inst)?,
                 InstData::Loop { .. } => {
                     self.sum(b, graph, &mut form, inst)?;
-                    end = b.func().results[inst].first().copied();
                 }
                 InstData::Const(_)
                 | InstData::Size(_)
