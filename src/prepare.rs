@@ -335,7 +335,7 @@ fn own(
     let gathers = assembled.sources.is_some();
     let gradient =
         options.derivative.has_gradient() && (options.gradient || !options.derivative.has_matrix());
-    let zeros = |wanted: bool, len: usize| if wanted { vec![0.0; len] } else { Vec::new() };
+    let zeros = |wanted: bool, len: usize| wanted.then(|| vec![0.0; len]);
     Own {
         results: zeros(normal && wanted.take.results && !options.value, results),
         gradient: zeros(gradient && rows.moves(), rows.positions()),

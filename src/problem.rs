@@ -84,17 +84,17 @@ pub struct Problem {
     pub(crate) times: Times,
 }
 
-/// Memory between the programs and the caller, each of the full length or, where programs write straight to the caller, empty.
+/// Memory between the programs and the caller; none where programs write straight to the caller.
 #[derive(Clone, Default)]
 pub(crate) struct Own {
     /// Results that only Gauss-Newton asks for.
-    pub(crate) results: Vec<f64>,
+    pub(crate) results: Option<Vec<f64>>,
     /// The gradient by all unknowns.
-    pub(crate) gradient: Vec<f64>,
+    pub(crate) gradient: Option<Vec<f64>>,
     /// The values of the road.
-    pub(crate) road: Vec<f64>,
+    pub(crate) road: Option<Vec<f64>>,
     /// `J^T J` before it is assembled.
-    pub(crate) normal: Vec<f64>,
+    pub(crate) normal: Option<Vec<f64>>,
 }
 
 impl std::fmt::Debug for Problem {
@@ -385,44 +385,40 @@ impl Problem {
         }
         let EvaluationMut { results, gradient, matrix } = into;
         let (bound, own) = (&self.bound, &mut self.own);
-        let results = if own.results.is_empty() { results } else { &mut own.results };
-        let has_gradient = !gradient.is_empty();
-        let by_all = if own.gradient.is_empty() { &mut *gradient } else { &mut own.gradient };
-        let by_road = if own.road.is_empty() { &mut *matrix } else { &mut own.road };
-        let mut beside: &mut [f64] = &mut *results;
-        if let Some(values) = &mut self.values {
-            values.evaluate(bound, &mut Slices { results: &mut *results, ..Slices::default() })?;
-            beside = &mut [];
-        }
-        let mut slices = Slices { results: beside, weights: &bound.weights, ..Slices::default() };
-        if self.normal.is_none() {
-            slices.gradient = &mut *by_all;
-        }
-        if matches!(self.road, Road::Structural) {
-            slices.matrix = &mut *by_road;
-        }
-        self.main.evaluate(bound, &mut slices)?;
-        self.road.evaluate(bound, by_road)?;
-        let Some(normal) = &mut self.normal else {
-            if !own.gradient.is_empty() {
-                self.sides.0.reduce(&own.gradient, gradient);
+        let results = own.results.as_deref_mut().unwrap_or(results);
+        {
+            let has_normal = self.normal.is_some();
+            let by_all = own.gradient.as_deref_mut().unwrap_or(&mut *gradient);
+            let by_road = own.road.as_deref_mut().unwrap_or(&mut *matrix);
+            let mut beside: &mut [f64] = &mut *results;
+            if let Some(values) = &mut self.values {
+                values.evaluate(bound, &mut Slices { results: &mut *results, ..Slices::default() })?;
+                beside = &mut [];
             }
-            if !own.road.is_empty() {
-                self.assembled.gather(&own.road, matrix);
+            let mut slices = Slices { results: beside, weights: &bound.weights, ..Slices::default() };
+            // A gradient of Gauss-Newton comes after the matrix.
+            if !has_normal {
+                slices.gradient = &mut *by_all;
             }
-            return Ok(());
-        };
-        // Everything of its own: the Jacobian always is.
-        let product = if own.normal.is_empty() { &mut *matrix } else { &mut own.normal };
-        normal.matrix(&own.road, product)?;
-        if !own.normal.is_empty() {
-            self.assembled.gather(&own.normal, matrix);
+            if matches!(self.road, Road::Structural) {
+                slices.matrix = &mut *by_road;
+            }
+            self.main.evaluate(bound, &mut slices)?;
+            self.road.evaluate(bound, by_road)?;
         }
-        if has_gradient {
-            normal.gradient(&own.road, results, by_all)?;
-            if !own.gradient.is_empty() {
-                self.sides.0.reduce(&own.gradient, gradient);
+        let mut of_road = own.road.as_deref();
+        if let (Some(normal), Some(jacobian)) = (&mut self.normal, of_road) {
+            normal.matrix(jacobian, own.normal.as_deref_mut().unwrap_or(&mut *matrix))?;
+            of_road = own.normal.as_deref();
+            if !gradient.is_empty() {
+                normal.gradient(jacobian, results, own.gradient.as_deref_mut().unwrap_or(&mut *gradient))?;
             }
+        }
+        if let Some(all) = &own.gradient {
+            self.sides.0.reduce(all, gradient);
+        }
+        if let Some(all) = of_road {
+            self.assembled.gather(all, matrix);
         }
         Ok(())
     }

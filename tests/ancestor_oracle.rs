@@ -12,7 +12,7 @@ use spadina::compiler::Module;
 use spadina::error::Error;
 use spadina::inputs::Inputs;
 use spadina::kernel::Kernel;
-use spadina::options::{Derivative, Engine, Options, Strategy};
+use spadina::options::{Assembly, Derivative, Engine, Fixed, FixedRule, Options, Strategy, Triangle};
 use spadina::problem::{Evaluation, Problem};
 use spadina_io::array::{Array, Data};
 use spadina_ir::types::Ty;
@@ -171,10 +171,72 @@ pub fn check_with(what: &str, inputs: &Inputs, kernel: &Kernel, options: &Option
     near(&format!("{what}: results"), &dense.at.results, &found.at.results, tolerance);
     near(&format!("{what}: gradient"), &dense.at.gradient, &found.at.gradient, tolerance);
     same_matrix(what, &dense, &found, tolerance);
+    if options.derivative == Derivative::Hessian {
+        stored_in_part(what, kernel, inputs, options, &found);
+    }
     if !single(kernel) && dense.at.matrix.iter().chain(&dense.at.results).all(|x| x.is_finite()) {
         differences(what, kernel, inputs, options, &dense);
     }
     found
+}
+
+/// Lower storage, every second unknown fixed (the y of points in the plane), and both: what is kept has the values of the whole.
+fn stored_in_part(what: &str, kernel: &Kernel, inputs: &Inputs, options: &Options, whole: &Found) {
+    let n = whole.pattern.rows();
+    let odd: Vec<usize> = (1..n).step_by(2).collect();
+    for (triangle, fixed, rule) in [
+        (Triangle::Lower, Vec::new(), FixedRule::Drop),
+        (Triangle::Full, odd.clone(), FixedRule::Drop),
+        (Triangle::Lower, odd.clone(), FixedRule::Drop),
+        (Triangle::Upper, odd, FixedRule::Identity),
+    ] {
+        let free: Vec<usize> = (0..n).filter(|k| rule == FixedRule::Identity || !fixed.contains(k)).collect();
+        let assembly = Assembly {
+            triangle,
+            fixed: vec![Fixed::List(fixed.clone())],
+            fixed_rule: rule,
+            ..Assembly::default()
+        };
+        for (engine, threads) in [(Engine::Jit, 1), (Engine::Jit, 3), (Engine::Interp, 1)] {
+            let what =
+                format!("{what}: {triangle:?}, {} fixed, {rule:?}, {engine}, {threads} threads", fixed.len());
+            let options = Options {
+                engine,
+                threads,
+                strategy: Strategy::Structural,
+                assembly: assembly.clone(),
+                ..options.clone()
+            };
+            let part = evaluate(kernel, inputs, &options).unwrap();
+            let mut count = 0;
+            for (row, &r) in free.iter().enumerate() {
+                for (col, &c) in free.iter().enumerate() {
+                    let inside = match triangle {
+                        Triangle::Full => true,
+                        Triangle::Lower => col <= row,
+                        Triangle::Upper => col >= row,
+                    };
+                    let stored = part.pattern.find(row, col as u32).map(|at| part.at.matrix[at]);
+                    let wanted = if fixed.contains(&r) || fixed.contains(&c) {
+                        (r == c).then_some(1.0)
+                    } else {
+                        whole.pattern.find(r, c as u32).map(|at| whole.at.matrix[at])
+                    };
+                    let wanted = wanted.filter(|_| inside);
+                    assert_eq!(stored.is_some(), wanted.is_some(), "{what}: entry ({row}, {col})");
+                    count += usize::from(stored.is_some());
+                    let (stored, wanted) = (stored.unwrap_or(0.0), wanted.unwrap_or(0.0));
+                    let close = (stored - wanted).abs() <= 1e-13 * scale(&whole.at.matrix);
+                    let odd = !stored.is_finite() && !wanted.is_finite();
+                    assert!(
+                        close || odd || single(kernel),
+                        "{what}: entry ({row}, {col}) is {stored}, not {wanted}"
+                    );
+                }
+            }
+            assert_eq!(count, part.pattern.nnz(), "{what}");
+        }
+    }
 }
 
 /// The dense matrix times a direction against a central difference of gradient or results.
