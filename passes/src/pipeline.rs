@@ -282,6 +282,7 @@ pub struct Blocks {
 
 /// The Hessian with inner loops kept, its elements gathered in blocks; `None` where no element has such loops or something is in the way.
 pub fn hessian_by_blocks(func: &Func, weights: Weights) -> Result<Option<Blocks>, Diagnostic> {
+    debug_assert!(!project::is_marked(func), "blocks in arrays are not projected");
     let mut trace = Trace::new(func);
     trace.run(KEPT)?;
     let Ok(Some((emitting, slots))) = hessian::with_blocks(trace.func(), weights) else { return Ok(None) };
@@ -292,7 +293,8 @@ pub fn hessian_by_blocks(func: &Func, weights: Weights) -> Result<Option<Blocks>
 
 /// Scalar results, gradient and sparse Hessian of their (weighted) sum.
 pub fn hessian(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
-    let blocks = hessian_by_blocks(func, weights)?;
+    // Projected elements are written out: their block must stand as values.
+    let blocks = if project::is_marked(func) { None } else { hessian_by_blocks(func, weights)? };
     let mut trace = primal(func)?;
     if let Some(blocks) = &blocks
         && (blocks.slots > MOST_WRITTEN_OUT || walk::inst_count(trace.func()) > LONGEST_WRITTEN_OUT)
