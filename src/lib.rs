@@ -60,3 +60,7 @@ pub mod report;
 mod request;
 mod road;
 pub mod sum;
+#[cfg(feature = "faer")]
+mod with_faer;
+#[cfg(feature = "ndarray")]
+mod with_ndarray;
