@@ -107,6 +107,9 @@ impl Products {
         }
         let bound = problem.bound().clone();
         let (rows, columns) = problem.sides();
+        // The rows of a Jacobian are results; an HVP gives what the gradient is by.
+        let jacobian = problem.options().derivative == Derivative::Jacobian;
+        let rows = if jacobian { Arc::clone(&columns) } else { rows };
         let kernel = problem.kernel();
         let (unknowns, results) = (columns.positions(), problem.results());
         let lengths = if kind == Kind::Hvp { (unknowns, rows.positions()) } else { (unknowns, results) };

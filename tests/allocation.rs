@@ -4,8 +4,9 @@
 
 use spadina::compiler::Module;
 use spadina::inputs::Inputs;
-use spadina::options::{Derivative, Options, Project, Strategy};
+use spadina::options::{Derivative, Fixed, Format, Options, Project, Strategy, Triangle};
 use spadina::problem::Problem;
+use spadina::product::{Kind, ProductMut, Products};
 use spadina_ir::project::Projection;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,8 +56,20 @@ fn nothing_is_allocated_after_prepare() {
     for projection in [Projection::CLAMP, Projection::ABS] {
         all.push(Options { project: Project::All(projection), ..Options::new(Derivative::Hessian) });
     }
+    for strategy in [Strategy::Structural, Strategy::Compressed, Strategy::Dense] {
+        for derivative in [Derivative::Hessian, Derivative::Lagrangian, Derivative::GaussNewton] {
+            let mut options = Options { strategy, ..Options::new(derivative) };
+            all.push(options.clone());
+            options.assembly.fixed = vec![Fixed::List(vec![0, 5])];
+            (options.assembly.format, options.assembly.triangle) = (Format::Csc, Triangle::Lower);
+            all.push(options);
+        }
+        all.push(Options { strategy, ..Options::new(Derivative::Hessian).rows(["x"]).wrt(["rest"]) });
+    }
     for options in all {
-        let mut problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
+        let problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
+        // A thread's evaluator has its own memory from the start.
+        let mut problem = problem.fork().unwrap();
         let mut at = problem.evaluation();
         let before = COUNT.load(Ordering::Relaxed);
         for step in 0..10 {
@@ -65,5 +78,17 @@ fn nothing_is_allocated_after_prepare() {
             problem.evaluate(&mut at).unwrap();
         }
         assert_eq!(COUNT.load(Ordering::Relaxed) - before, 0, "{options:?}");
+        for kind in [Kind::Jvp, Kind::Vjp, Kind::Hvp, Kind::Second] {
+            let mut alone = Products::new(&problem, kind).unwrap();
+            let mut beside = Products::with_values(&problem, kind).unwrap();
+            let (inputs, outputs) = alone.lengths();
+            let (directions, mut products) = (vec![1.0; 3 * inputs], vec![0.0; 3 * outputs]);
+            let (mut results, mut gradient) = ([0.0], vec![0.0; if kind == Kind::Hvp { outputs } else { 0 }]);
+            let before = COUNT.load(Ordering::Relaxed);
+            alone.apply_many(&directions, &mut products).unwrap();
+            let (results, gradient, product) = (&mut results, &mut gradient, &mut products[..outputs]);
+            beside.apply_into(&directions[..inputs], ProductMut { results, gradient, product }).unwrap();
+            assert_eq!(COUNT.load(Ordering::Relaxed) - before, 0, "{kind:?} {options:?}");
+        }
     }
 }
