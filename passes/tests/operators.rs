@@ -65,8 +65,10 @@ impl Partials {
     fn of(op: Op) -> Partials {
         let mut b = Builder::new(Func::new(op.name()));
         let inputs: Vec<Buffer> = ["a", "b"][..op.arity()].iter().map(|name| input(&mut b, name)).collect();
-        let outputs: Vec<Buffer> =
-            ["v", "da", "db", "aa", "ab", "bb"].iter().map(|name| buffer(&mut b, name, Role::Output)).collect();
+        let outputs: Vec<Buffer> = ["v", "da", "db", "aa", "ab", "bb"]
+            .iter()
+            .map(|name| buffer(&mut b, name, Role::Output))
+            .collect();
         let args: Vec<_> = inputs.iter().map(|&buffer| b.load(buffer, &[])).collect();
         let v = b.op(op, &args);
         b.accum(outputs[0], &[], v);
