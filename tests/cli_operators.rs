@@ -33,23 +33,23 @@ impl Sandbox {
         sandbox.floats("v.npy", &[10], 0.5);
         sandbox.floats("several.npy", &[3, 10], 0.6);
         sandbox.floats("w.npy", &[6], 0.9);
-        sandbox.write("one.npy", Array::new(vec![1], Data::F64(vec![1.0])).unwrap());
+        sandbox.write("one.npy", &Array::new(vec![1], Data::F64(vec![1.0])).unwrap());
         sandbox.write(
             "mask.npy",
-            Array::new(vec![5], Data::Bool(vec![true, false, false, false, true])).unwrap(),
+            &Array::new(vec![5], Data::Bool(vec![true, false, false, false, true])).unwrap(),
         );
-        sandbox.write("list.npy", Array::new(vec![4], Data::I64(vec![0, 1, 8, 9])).unwrap());
+        sandbox.write("list.npy", &Array::new(vec![4], Data::I64(vec![0, 1, 8, 9])).unwrap());
         sandbox
     }
 
-    fn write(&self, name: &str, array: Array) {
-        write_npy(&self.0.join(name), &array).unwrap();
+    fn write(&self, name: &str, array: &Array) {
+        write_npy(&self.0.join(name), array).unwrap();
     }
 
     fn floats(&self, name: &str, shape: &[usize], phase: f64) {
         let len: usize = shape.iter().product();
         let values = (0..len).map(|k| (1.3 * k as f64 + phase).sin()).collect();
-        self.write(name, Array::new(shape.to_vec(), Data::F64(values)).unwrap());
+        self.write(name, &Array::new(shape.to_vec(), Data::F64(values)).unwrap());
     }
 
     /// Runs; what stderr said.
