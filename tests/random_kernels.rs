@@ -6,11 +6,12 @@
 use spadina::error::Error;
 use spadina::inputs::Inputs;
 use spadina::kernel::Kernel;
-use spadina::options::{Derivative, Engine, Options, Strategy};
+use spadina::options::{Derivative, Engine, Options, Project, Strategy};
 use spadina::problem::{Evaluation, Problem};
 use spadina_io::array::{Array, Data};
 use spadina_ir::func::Buffer;
 use spadina_ir::interp::ArrayData;
+use spadina_ir::project::Projection;
 use spadina_runtime::csr::Pattern;
 use spadina_testkit::case::Case;
 use spadina_testkit::generate::{Config, generate};
@@ -103,6 +104,53 @@ fn same(what: &str, wanted: &Evaluation, found: &Evaluation, sums: Sums) -> Resu
     equal("matrix", &wanted.matrix, &found.matrix, sums == Sums::Scalars)
 }
 
+/// Projected by request: the same by both engines and on two threads, the gradient of the plain energy, semidefinite along some directions.
+fn check_projected(kernel: &Kernel, inputs: &Inputs, dense: &Evaluation, sums: Sums) -> Result<(), String> {
+    for projection in [Projection::CLAMP, Projection::ABS] {
+        let with = |engine, threads| {
+            let (project, strategy) = (Project::All(projection), Strategy::Structural);
+            let options = Options { engine, strategy, threads, project, ..Options::new(Derivative::Hessian) };
+            evaluate(kernel, inputs, &options)
+        };
+        let (found, pattern) = match with(Engine::Jit, 1) {
+            Ok(found) => found,
+            Err(Error::Source(report)) if report.diagnostics[0].code == "project" => return Ok(()),
+            Err(error) => return Err(format!("projected: {error}")),
+        };
+        near("projected: gradient", &dense.gradient, &found.gradient)?;
+        let (other, its) = with(Engine::Interp, 1).map_err(|error| error.to_string())?;
+        if *its != *pattern {
+            return Err("projected: compiled and interpreted patterns differ".to_owned());
+        }
+        // The interpreter adds the blocks up in one order, a mirror image after its entry.
+        near("projected: matrix", &other.matrix, &found.matrix)?;
+        same(
+            "projected: compiled against interpreted",
+            &Evaluation { matrix: found.matrix.clone(), ..other },
+            &found,
+            sums,
+        )?;
+        let (other, _) = with(Engine::Jit, 2).map_err(|error| error.to_string())?;
+        same("projected: 2 threads", &found, &other, Sums::None)?;
+        for direction in 0..5_usize {
+            let at = |k: usize| ((k * (2 * direction + 1) + direction) % 7) as f64 - 3.0;
+            let (mut form, mut size) = (0.0, 0.0);
+            for row in 0..pattern.rows() {
+                let first = pattern.row_ptr()[row] as usize;
+                for (k, &col) in pattern.row(row).iter().enumerate() {
+                    let part = at(row) * found.matrix[first + k] * at(col as usize);
+                    form += part;
+                    size += part.abs();
+                }
+            }
+            if form < -REORDERED * f64::max(size, 1.0) {
+                return Err(format!("projected: {form} along direction {direction}"));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn check(case: &Case) -> Result<Option<&'static str>, String> {
     let kernel = Kernel::from_func(case.func.clone()).map_err(|error| error.to_string())?;
     let inputs = inputs_of(case);
@@ -124,6 +172,9 @@ fn check(case: &Case) -> Result<Option<&'static str>, String> {
     near("results beside the dense matrix", &value.results, &dense.results)?;
     let (compiled, _) = run(derivative, Engine::Jit, Strategy::Dense, 1)?;
     same("dense, compiled against interpreted", &dense, &compiled, sums)?;
+    if derivative == Derivative::Hessian {
+        check_projected(&kernel, &inputs, &dense, sums)?;
+    }
     let (found, pattern) = match with(derivative, Engine::Jit, Strategy::Structural, 1) {
         Ok(found) => found,
         Err(Error::Source(report)) if REFUSALS.contains(&report.diagnostics[0].code) => {

@@ -1,6 +1,6 @@
 //! Machine code: lowering of the Spadina IR to Cranelift, the JIT, native objects and their C header.
 //!
-//! Read [`program`] first (how a function is cut into phases), then [`lower`] (regions to blocks), then [`jit`].
+//! Read [`program`] first (how a function is cut into phases), then `lower` (regions to blocks), then [`jit`].
 //! How the functions are called is fixed by [`spadina_layout::abi`].
 
 pub mod align;

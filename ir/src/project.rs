@@ -10,7 +10,7 @@
 //!    what the element contributes. The result stands at the first of them, the others get zeros.
 //! 2. `H + (delta - eps) I = L D L^T` is tried; if every pivot is positive the block stays as it is, bit for bit. `delta` is `16 m` units
 //!    of rounding of the largest diagonal entry, so that singular blocks (every translation-invariant element has one) leave here too.
-//! 3. Otherwise eigenpairs, [`eigen`]: closed forms for one and two unknowns. Where rows sum to zero over points of one, two or three
+//! 3. Otherwise eigenpairs (`project/eigen`): closed forms for one and two unknowns. Where rows sum to zero over points of one, two or three
 //!    components (the element does not feel translations), the block is first written in an orthonormal basis of what is left
 //!    (Helmert's), with one point less.
 //! 4. Only eigenpairs that change are added: `H += (f(lambda) - lambda) v v^T`.
