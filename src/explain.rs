@@ -10,6 +10,7 @@ use spadina_passes::ad::reverse::Weights;
 use spadina_passes::analysis::cost::{self, PhaseCost};
 use spadina_passes::pipeline::{self, Road, Sparse};
 use spadina_passes::sparse::stages;
+use std::time::Duration;
 
 /// How one derivative is computed.
 #[derive(Clone, Debug)]
@@ -83,6 +84,31 @@ impl Kernel {
                 Ok(self.explained(derivative, below.func(), None, vec![diagnostic]))
             }
         }
+    }
+
+    /// The passes that make the program of a derivative, in order, and how long each took.
+    ///
+    /// # Errors
+    /// As [`Kernel::derive`].
+    pub fn timings(
+        &self,
+        derivative: Derivative,
+        wrt: Option<&[String]>,
+    ) -> Result<Vec<(&'static str, Duration)>, Error> {
+        let primal = self.differentiable(derivative, wrt)?;
+        let refuse = |diagnostic| self.refusal(diagnostic);
+        let trace = match derivative {
+            Derivative::Value => pipeline::value(&primal).map_err(refuse)?,
+            Derivative::Gradient => pipeline::gradient(&primal, Weights::One).map_err(refuse)?,
+            Derivative::Jacobian | Derivative::GaussNewton => {
+                road_of(pipeline::jacobian(&primal).map_err(refuse)?).0.trace
+            }
+            Derivative::Hessian => road_of(pipeline::hessian(&primal, Weights::One).map_err(refuse)?).0.trace,
+            Derivative::Lagrangian => {
+                road_of(pipeline::hessian(&primal, Weights::Inputs).map_err(refuse)?).0.trace
+            }
+        };
+        Ok(trace.steps().iter().map(|step| (step.pass, step.time)).collect())
     }
 
     fn explained(

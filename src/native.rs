@@ -249,6 +249,11 @@ impl NativeEval {
         Ok(NativeEval { jit })
     }
 
+    /// Bytes of machine code.
+    pub(crate) fn code_bytes(&self) -> usize {
+        self.jit.summary.code_bytes
+    }
+
     /// The layout it was compiled for.
     pub(crate) fn layout(&self) -> SlotLayout {
         self.jit.slots

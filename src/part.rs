@@ -149,6 +149,16 @@ impl Part {
         }
     }
 
+    /// Iterations of all phases, and bytes of machine code; nothing where it is interpreted.
+    pub(crate) fn effort(&self) -> (u64, usize) {
+        match &self.backend {
+            Backend::Jit { plan, eval, .. } => {
+                (plan.trips().iter().map(|&trip| trip as u64).sum(), eval.code_bytes())
+            }
+            Backend::Interp { .. } => (0, 0),
+        }
+    }
+
     /// Evaluates into the caller's slices.
     pub(crate) fn evaluate(&mut self, bound: &Bound, slices: &mut Slices<'_>) -> Result<(), Error> {
         let Some(mut stages) = self.stages.take() else { return self.emit(bound, slices) };

@@ -320,6 +320,16 @@ impl Problem {
         self.times
     }
 
+    /// Iterations of all loops over elements in one evaluation of values, gradient and a structural matrix; 0 where it is interpreted.
+    pub fn elements(&self) -> u64 {
+        self.main.effort().0
+    }
+
+    /// Bytes of machine code of the evaluation program.
+    pub fn code_bytes(&self) -> usize {
+        self.main.effort().1
+    }
+
     /// Bytes of slot records.
     pub fn slot_bytes(&self) -> usize {
         self.main.slot_bytes()

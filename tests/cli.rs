@@ -121,6 +121,29 @@ fn json_has_the_fields_that_scripts_read() {
 }
 
 #[test]
+fn kernels_are_measured_and_compared() {
+    let s = Sandbox::new("bench");
+    let object = s.json(&["bench", "springs.ir", "--data", "data", "--json", "--save", "figures.json"]);
+    let keys =
+        ["compile_ms", "prepare_ms", "rebind_ms", "evaluate_ms", "evaluate_min_ms", "threads", "n", "nnz"];
+    for key in keys.into_iter().chain(["elements", "ops", "code_bytes", "slot_bytes"]) {
+        assert!(object[key].as_f64().is_some_and(|x| x >= 0.0), "{key}");
+    }
+    assert!(object.as_object().unwrap().contains_key("peak_bytes"));
+    assert_eq!((&object["n"], &object["nnz"], &object["elements"]), (&6.into(), &28.into(), &2.into()));
+    let args = ["bench", "springs.ir", "--data", "data", "--compare", "figures.json", "--emit", "timing"];
+    let (text, _) = s.expect(0, &args);
+    for words in
+        ["against the saved figures: compile", "evaluate_min", "ns an iteration", "hessian ", "rest "]
+    {
+        assert!(text.contains(words), "`{words}` in {text}");
+    }
+    s.text("broken.json", "[]");
+    s.refuses(4, &["bench", "springs.ir", "--data", "data", "--compare", "broken.json"], &["broken.json"]);
+    s.refuses(4, &["bench", "springs.ir", "--data", "data", "--compare", "absent.json"], &["absent.json"]);
+}
+
+#[test]
 fn infinities_and_nan_are_strings() {
     let s = Sandbox::new("inf");
     s.text("k.ir", "kernel k<N>(x: var f64[N], y: f64) -> f64 { sum i in 0..N { y / x[i] } }");

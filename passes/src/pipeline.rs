@@ -22,6 +22,7 @@ use crate::sparse::{extract, hessian, index, jacobian, project, rows, seed, solv
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::walk;
+use std::time::{Duration, Instant};
 
 /// Passes from a function to a function that can be selected by name.
 pub const PASSES: &[Pass] = &[
@@ -46,20 +47,24 @@ pub struct Step {
     pub summary: &'static str,
     /// The program.
     pub func: Func,
+    /// How long it took.
+    pub time: Duration,
 }
 
 /// The steps taken so far, the last one being the current program.
 #[derive(Clone, Debug)]
 pub struct Trace {
     steps: Vec<Step>,
+    /// When the last one was finished.
+    clock: Instant,
 }
 
 impl Trace {
     /// A pipeline that starts with `func`.
     pub fn new(func: &Func) -> Trace {
-        Trace {
-            steps: vec![Step { pass: "source", summary: "the kernel as it was written", func: func.clone() }],
-        }
+        let (pass, summary) = ("source", "the kernel as it was written");
+        let step = Step { pass, summary, func: func.clone(), time: Duration::ZERO };
+        Trace { steps: vec![step], clock: Instant::now() }
     }
 
     /// The current program.
@@ -74,7 +79,8 @@ impl Trace {
 
     /// Adds a step.
     pub fn push(&mut self, pass: &'static str, summary: &'static str, func: Func) {
-        self.steps.push(Step { pass, summary, func });
+        self.steps.push(Step { pass, summary, func, time: self.clock.elapsed() });
+        self.clock = Instant::now();
     }
 
     /// Runs passes in order.

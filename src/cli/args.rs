@@ -19,6 +19,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Evaluate a kernel: value, gradient or residual, sparse matrix.
     Run(RunArgs),
+    /// Measure kernels on this machine: compile, prepare, rebind, evaluate.
+    Bench(BenchArgs),
     /// Report every error of source files; verify kernels and their derivatives.
     Check(CheckArgs),
     /// Write a native object and its C header, or texts.
@@ -219,6 +221,42 @@ pub(crate) enum What {
     /// The second derivative of every result by one number.
     #[value(alias = "second_derivative")]
     SecondDerivative,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Source files.
+    #[arg(value_name = "K.ir", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Name of the kernel, where a file has several.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kernel: Option<String>,
+    /// What to compute: value, grad, jacobian, hessian and so on (the largest if nothing is named).
+    #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
+    pub(crate) derive: Option<Vec<What>>,
+    #[command(flatten)]
+    pub(crate) method: MethodArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Write the figures to a file, for `--compare`.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) save: Option<PathBuf>,
+    /// Show ratios to figures that `--save` wrote.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) compare: Option<PathBuf>,
+    /// What to show besides.
+    #[arg(long, value_name = "KIND,..", value_delimiter = ',')]
+    pub(crate) emit: Vec<BenchEmit>,
+    /// Print a JSON object for each kernel instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `bench` shows besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchEmit {
+    /// The time of each pass.
+    Timing,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 
 mod args;
 mod assembly;
+mod bench;
 mod check;
 mod codes;
 mod color;
@@ -40,6 +41,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let done = match &cli.command {
         Command::Run(args) => run::run(args),
+        Command::Bench(args) => bench::bench(args),
         Command::Check(args) => check::check(args),
         Command::Compile(args) => compile::compile(args),
         Command::Derive(args) => derive::derive(args),
