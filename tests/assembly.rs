@@ -385,3 +385,12 @@ fn sums_are_assembled_like_their_parts() {
     assert!(refused.unwrap_err().to_string().contains("`x` has 2 elements in `two`"));
     assert_eq!(Sum::prepare(&[], &Options::new(Derivative::Hessian)).unwrap_err().exit_code(), 2);
 }
+
+const fn shared<T: Send + Sync>() {}
+
+const _: () = {
+    shared::<Kernel>();
+    shared::<Problem>();
+    shared::<Products>();
+    shared::<Error>();
+};
