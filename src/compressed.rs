@@ -22,6 +22,8 @@ use spadina_runtime::compressed::evaluate::Compressed as Values;
 use spadina_runtime::csr::Pattern;
 use std::sync::Arc;
 
+/// Most directions in a call: more would not fit into registers.
+const LANES: usize = 8;
 /// Orders that are tried.
 const ORDERS: [Order; 3] = [Order::SmallestLast, Order::LargestFirst, Order::Natural];
 /// Column colors that rows and both sides are not tried against: they could save little.
@@ -34,6 +36,8 @@ pub(crate) struct Compressed {
     /// Products with the matrix and with its transpose.
     columns: Option<Product>,
     rows: Option<Product>,
+    /// How many there are.
+    products: (usize, usize),
 }
 
 /// A pattern and how its columns or rows share products.
@@ -60,6 +64,26 @@ fn uncolorable(error: &ColoringError) -> Error {
 /// The request for products without anything beside them.
 fn alone(request: Request<'_>) -> Request<'_> {
     Request { without: Without { results: true, gradient: true }, ..request }
+}
+
+/// Directions in a call for this many colors: as few calls as lanes allow, then as few lanes as calls allow; even, or one.
+fn lanes(colors: usize) -> usize {
+    if colors < 2 {
+        return 1;
+    }
+    colors.div_ceil(colors.div_ceil(LANES)).next_multiple_of(2)
+}
+
+/// A column coloring: the first order whose colors are as few as the longest row demands, or the best.
+fn columns(structure: &Uncolored, pattern: &Pattern) -> Result<Coloring, ColoringError> {
+    let options = Options::new(Partition::Column);
+    let natural = Coloring::new(structure, &options.clone().orders([Order::Natural]))?;
+    let longest = pattern.row_ptr().windows(2).map(|ends| (ends[1] - ends[0]) as usize).max();
+    if natural.n_colors() <= longest.unwrap_or(0) {
+        return Ok(natural);
+    }
+    let others = Coloring::new(structure, &options.orders([Order::SmallestLast, Order::LargestFirst]))?;
+    Ok(if others.n_colors() < natural.n_colors() { others } else { natural })
 }
 
 /// Whether products with the transpose may be cheaper: columns are all shorter than half the colors, or some rows are much longer
@@ -92,7 +116,7 @@ impl Plan {
         let coloring = if derivative == Derivative::Hessian && request.rows.is_none() {
             choose::hessian(&structure, &ORDERS, false)
         } else {
-            let columns = Coloring::new(&structure, &Options::new(Partition::Column).orders(ORDERS));
+            let columns = columns(&structure, &pattern);
             // Reverse mode may be refused where forward mode is not.
             match columns {
                 Ok(coloring)
@@ -133,21 +157,30 @@ impl Compressed {
         sides: (usize, usize),
         old: Option<&Arc<Pattern>>,
     ) -> Result<Compressed, Error> {
-        let values = Values::new(&plan.coloring, Target::default(), Batch::single())?;
-        let product = |kind| Product::prepare(kernel, alone(request), kind, bound, how, sides);
         let forward = if derivative == Derivative::Hessian { Kind::Hvp } else { Kind::Jvp };
-        let (columns, rows) = values.calls();
+        let products = plan.products();
+        let (columns, rows) = products;
+        let mut width = lanes(columns.max(rows));
+        for (kind, count) in [(forward, columns), (Kind::Vjp, rows)] {
+            if count > 0 && !Product::takes(kernel, alone(request), kind, how, width)? {
+                width = 1;
+            }
+        }
+        let batch = if width == 1 { Batch::single() } else { Batch::lanes(width) };
+        let values = Values::new(&plan.coloring, Target::default(), batch)?;
+        let product = |kind| Product::prepare(kernel, alone(request), kind, (bound, how), sides, width);
         let columns = (columns > 0).then(|| product(forward)).transpose()?;
         let rows = (rows > 0).then(|| product(Kind::Vjp)).transpose()?;
         let pattern = old.filter(|old| **old == plan.pattern).unwrap_or(&plan.pattern);
-        Ok(Compressed { pattern: Arc::clone(pattern), values, columns, rows })
+        Ok(Compressed { pattern: Arc::clone(pattern), values, columns, rows, products })
     }
 
     /// The same with memory of its own.
     pub(crate) fn fork(&self) -> Result<Compressed, Error> {
         let side = |side: &Option<Product>| side.as_ref().map(Product::fork).transpose();
         let (columns, rows) = (side(&self.columns)?, side(&self.rows)?);
-        Ok(Compressed { pattern: Arc::clone(&self.pattern), values: self.values.clone(), columns, rows })
+        let (pattern, values) = (Arc::clone(&self.pattern), self.values.clone());
+        Ok(Compressed { pattern, values, columns, rows, products: self.products })
     }
 
     /// Where the values are.
@@ -157,7 +190,7 @@ impl Compressed {
 
     /// How many products an evaluation takes: with the matrix, and with its transpose.
     pub(crate) fn products(&self) -> (usize, usize) {
-        self.values.calls()
+        self.products
     }
 
     /// Overwrites the values of the matrix.

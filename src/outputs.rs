@@ -73,6 +73,11 @@ pub(crate) struct Seed {
 }
 
 impl Seed {
+    /// From now on holds this many directions, the same elements side by side.
+    pub(crate) fn widen(&mut self, lanes: usize) {
+        (self.start, self.len) = (self.start * lanes, self.len * lanes);
+    }
+
     /// Its part of the caller's slices.
     pub(crate) fn values<'a>(&self, direction: &'a [f64], weights: &'a [f64]) -> &'a [f64] {
         let from = if self.weight { weights } else { direction };
@@ -177,6 +182,14 @@ impl<'a> Rest<'a> {
 }
 
 impl Output {
+    /// From now on holds this many products, the same elements side by side.
+    pub(crate) fn widen(&mut self, lanes: usize) {
+        self.len *= lanes;
+        if let Goes::Product(start) = &mut self.goes {
+            *start *= lanes;
+        }
+    }
+
     /// Copies what has memory of its own, or `scalar`, to where it goes.
     pub(crate) fn copy(&self, scalars: &[f64], slices: &mut Slices<'_>) {
         if let Some(value) = self.scalar.and_then(|n| scalars.get(n)) {

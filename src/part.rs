@@ -2,14 +2,16 @@
 
 use crate::bind::{Bound, number};
 use crate::error::Error;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, is_input};
 use crate::native::NativeEval;
 use crate::options::Engine;
 use crate::outputs::{Output, Seed, Slices, Take, destinations, element, outputs, seeds, total};
+use crate::product::Kind;
 use crate::program::Program;
 use rayon::ThreadPool;
-use spadina_ir::func::Func;
-use spadina_ir::func::{Buffer, Plane, Role};
+use spadina_codegen::batch::batched;
+use spadina_codegen::options::Batch;
+use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::interp::{self, ArrayData, Bindings};
 use spadina_ir::span::SourceFile;
 use spadina_ir::types::Size;
@@ -47,6 +49,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) options: Option<&'a PrepareOptions>,
     /// A part of the same program: its pattern is shared if it has not changed.
     pub(crate) old: Option<&'a Part>,
+    /// How many directions a program of products takes in a call, the same elements of all side by side; else 1.
+    pub(crate) lanes: usize,
 }
 
 /// A prepared program.
@@ -83,10 +87,8 @@ impl Part {
     pub(crate) fn prepare(kernel: &Kernel, program: &Arc<Program>, setup: &Setup<'_>) -> Result<Part, Error> {
         let &Setup { bound, how, take, .. } = setup;
         let (func, source, kernel) = (&program.eval, kernel.source(), kernel.func());
-        let inputs = func
-            .buffers
-            .iter()
-            .filter(|(_, data)| crate::kernel::is_input(data.role) && data.plane == Plane::Primal);
+        let inputs =
+            func.buffers.iter().filter(|(_, data)| is_input(data.role) && data.plane == Plane::Primal);
         let inputs = inputs.map(|(buffer, data)| {
             let written = kernel.buffer_named(&data.name);
             let written = written.ok_or_else(|| Error::Internal(format!("`{}` is not bound", data.name)))?;
@@ -97,8 +99,13 @@ impl Part {
         let cols = total(func, bound, &func.columns)?;
         let stages = listed(func).collect::<Vec<_>>();
         let stages = total(func, bound, &stages)?;
-        let outputs = outputs(kernel, func, take, bound)?;
-        let seeds = seeds(kernel, func, bound)?;
+        let mut outputs = outputs(kernel, func, take, bound)?;
+        let mut seeds = seeds(kernel, func, bound)?;
+        if let Some(batch) = batch_of(func, setup) {
+            let listed = |n: usize| batch.buffers.iter().any(|&b| number(b) == n);
+            outputs.iter_mut().filter(|o| listed(o.buffer)).for_each(|o| o.widen(batch.lanes));
+            seeds.iter_mut().filter(|s| listed(s.buffer)).for_each(|s| s.widen(batch.lanes));
+        }
         let (backend, pattern) = match how.engine {
             Engine::Jit => jit(program, source, setup, &inputs, (rows, cols))?,
             Engine::Interp => interpret(program, source, bound, &inputs, &seeds)?,
@@ -111,6 +118,12 @@ impl Part {
         };
         let (program, how) = (Arc::clone(program), how.clone());
         Ok(Part { program, how, inputs, seeds, outputs, pattern, stages, backend })
+    }
+
+    /// Whether a program of products can take this many directions in a call.
+    pub(crate) fn takes(program: &Program, kind: Kind, how: &How, lanes: usize) -> bool {
+        let func = &program.eval;
+        how.engine == Engine::Jit && batched(func, &batch(func, kind, lanes)).is_some()
     }
 
     /// The same prepared program with memory of its own, for another thread.
@@ -254,6 +267,26 @@ fn collect<'s, T>(
     &mut room[..used]
 }
 
+/// The buffers of a program of products that hold an element of each direction in a call: directions and products.
+fn batch(func: &Func, kind: Kind, lanes: usize) -> Batch {
+    let listed = func.buffers.iter().filter(|(_, data)| match (data.role, data.plane, kind) {
+        (Role::Output, Plane::Adjoint(_), Kind::Vjp) => true,
+        (Role::Output, Plane::Tangent(of), Kind::Jvp) => func.buffers[of].plane == Plane::Primal,
+        (Role::Output, Plane::Tangent(of), Kind::Hvp) => matches!(func.buffers[of].plane, Plane::Adjoint(_)),
+        (Role::Output, ..) => false,
+        (role, Plane::Adjoint(_), Kind::Vjp) => is_input(role),
+        (role, Plane::Tangent(_), Kind::Jvp | Kind::Hvp) => is_input(role),
+        _ => false,
+    });
+    Batch { lanes, buffers: listed.map(|(buffer, _)| buffer).collect() }
+}
+
+/// [`batch`], where there are several directions in a call.
+fn batch_of(func: &Func, setup: &Setup<'_>) -> Option<Batch> {
+    let kind = setup.take.product.filter(|_| setup.lanes > 1)?;
+    Some(batch(func, kind, setup.lanes))
+}
+
 fn jit(
     program: &Program,
     source: &SourceFile,
@@ -265,8 +298,13 @@ fn jit(
     let func = &program.eval;
     let owned = how.threads > 1;
     let index = program.native_index(owned)?;
-    let specs = func.buffers.values().map(|data| {
-        let dims = data.dims.iter().map(|d| bound.eval(d).unwrap_or(-1)).collect();
+    let batch = batch_of(func, setup);
+    let side_by_side = batch.as_ref().and_then(|batch| batched(func, batch));
+    let specs = func.buffers.iter().map(|(buffer, data)| {
+        let mut dims: Vec<i64> = data.dims.iter().map(|d| bound.eval(d).unwrap_or(-1)).collect();
+        if side_by_side.as_ref().is_some_and(|all| all.buffers().contains(&buffer)) {
+            dims.push(setup.lanes as i64);
+        }
         let usage = match data.role {
             Role::Var | Role::Data => BufferUse::Data,
             Role::Structural => BufferUse::Frozen,
@@ -306,7 +344,10 @@ fn jit(
         return Err(Error::running(source, wrong));
     }
     let plan = plan.map_err(|error| Error::running(source, error))?;
-    let eval = program.native_eval(&index, owned, plan.slot_layout())?;
+    let eval = match batch {
+        Some(batch) => program.native_batch(&index, owned, batch, plan.slot_layout())?,
+        None => program.native_eval(&index, owned, plan.slot_layout())?,
+    };
     let workspace = Workspace::new(&plan, &*index, how.threads)?;
     let pattern = Arc::clone(plan.pattern());
     let scalars = vec![0.0; plan.info().scalar_outputs];

@@ -92,6 +92,7 @@ impl Problem {
             take,
             options: filtered.then_some(&filter),
             old: old.map(|problem| &problem.main),
+            lanes: 1,
         };
         let main = Part::prepare(kernel, &main, &setup)?;
         let take = Take { results: true, ..Take::default() };

@@ -117,11 +117,11 @@ impl Products {
         let has_arrays = func.buffers_of(Role::Output).any(|y| !func.buffers[y].dims.is_empty());
         let separate = with_values && has_arrays && matches!(kind, Kind::Vjp | Kind::Hvp);
         request.without.results |= separate;
-        let product = Product::prepare(kernel, request, kind, &bound, problem.how(), lengths)?;
+        let product = Product::prepare(kernel, request, kind, (&bound, problem.how()), lengths, 1)?;
         let values = if separate {
             let program = kernel.program(Goal::Here(Derivative::Value), Request::by(request.wrt))?;
             let take = Take { results: true, ..Take::default() };
-            let setup = Setup { bound: &bound, how: problem.how(), take, options: None, old: None };
+            let setup = Setup { bound: &bound, how: problem.how(), take, options: None, old: None, lanes: 1 };
             Some(Part::prepare(kernel, &program, &setup)?)
         } else {
             None
@@ -285,22 +285,24 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// `lengths` counts what a direction and a product have elements for, seen from the matrix: its columns and rows.
+    /// `lengths` counts what a direction and a product have elements for, seen from the matrix: its columns and rows. With `lanes` other
+    /// than 1 an application takes that many directions, the same elements of all side by side, where [`Product::takes`] says so.
     pub(crate) fn prepare(
         kernel: &Kernel,
         request: Request<'_>,
         kind: Kind,
-        bound: &Bound,
-        how: &How,
+        (bound, how): (&Bound, &How),
         (columns, rows): (usize, usize),
+        lanes: usize,
     ) -> Result<Product, Error> {
         let program = kernel.program(Goal::Product(kind), request)?;
         let Without { results, gradient } = request.without;
         let take = Take { results: !results, gradient: !gradient, product: Some(kind) };
-        let part = Part::prepare(kernel, &program, &Setup { bound, how, take, options: None, old: None })?;
+        let part =
+            Part::prepare(kernel, &program, &Setup { bound, how, take, options: None, old: None, lanes })?;
         let (inputs, outputs) = match kind {
-            Kind::Jvp | Kind::Hvp | Kind::Second => (columns, rows),
-            Kind::Vjp => (rows, columns),
+            Kind::Jvp | Kind::Hvp | Kind::Second => (lanes * columns, lanes * rows),
+            Kind::Vjp => (lanes * rows, lanes * columns),
         };
         Ok(Product { kernel: kernel.clone(), part, kind, inputs, outputs })
     }
@@ -309,6 +311,18 @@ impl Product {
     pub(crate) fn fork(&self) -> Result<Product, Error> {
         let (kernel, part) = (self.kernel.clone(), self.part.fork()?);
         Ok(Product { kernel, part, kind: self.kind, inputs: self.inputs, outputs: self.outputs })
+    }
+
+    /// Whether an application can take this many directions.
+    pub(crate) fn takes(
+        kernel: &Kernel,
+        request: Request<'_>,
+        kind: Kind,
+        how: &How,
+        lanes: usize,
+    ) -> Result<bool, Error> {
+        let program = kernel.program(Goal::Product(kind), request)?;
+        Ok(lanes == 1 || Part::takes(&program, kind, how, lanes))
     }
 
     /// The product alone.

@@ -3,7 +3,7 @@
 use crate::compiler::check_invariants;
 use crate::error::Error;
 use crate::native::{NativeEval, NativeIndex};
-use spadina_codegen::options::Options as CodeOptions;
+use spadina_codegen::options::{Batch, Options as CodeOptions};
 use spadina_ir::func::Func;
 use spadina_ir::verify::verify;
 use spadina_layout::site::SlotLayout;
@@ -24,6 +24,8 @@ pub struct Program {
 struct Native {
     index: BTreeMap<bool, Arc<NativeIndex>>,
     eval: BTreeMap<(bool, SlotLayout), Arc<NativeEval>>,
+    /// By threads and lanes: what takes several directions in a call.
+    batched: BTreeMap<(bool, usize), Arc<NativeEval>>,
 }
 
 impl std::fmt::Debug for Native {
@@ -53,6 +55,25 @@ impl Program {
         native.index.insert(owned, Arc::clone(&index));
         native.eval.insert((owned, eval.layout()), eval);
         Ok(index)
+    }
+
+    /// The program of a product in machine code that takes several directions in a call; it has no matrix entries.
+    pub(crate) fn native_batch(
+        &self,
+        index: &NativeIndex,
+        owned: bool,
+        batch: Batch,
+        layout: SlotLayout,
+    ) -> Result<Arc<NativeEval>, Error> {
+        let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (owned, batch.lanes);
+        if let Some(found) = native.batched.get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        let options = CodeOptions { owned, batch: Some(batch), ..CodeOptions::default() };
+        let made = Arc::new(NativeEval::compile(&self.eval, index, layout, &options)?);
+        native.batched.insert(key, Arc::clone(&made));
+        Ok(made)
     }
 
     /// The evaluation program in machine code for slot records of this layout.

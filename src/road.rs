@@ -116,7 +116,7 @@ impl Other<'_> {
         times.compile += started.elapsed();
         let pattern = full_pattern(rows, columns)?;
         warn_dense(reasons, kernel, options.strategy, rows, columns);
-        let setup = Setup { bound, how, take: Take::default(), options: None, old: None };
+        let setup = Setup { bound, how, take: Take::default(), options: None, old: None, lanes: 1 };
         Ok(Road::Dense(Box::new(Part::prepare(kernel, &program, &setup)?), pattern))
     }
 

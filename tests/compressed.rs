@@ -262,6 +262,43 @@ fn iterated_differences_take_eleven_products() {
     agrees_with("b_iterdiff_n1000_k10.mtx", text, &inputs, &roads, (11, 0));
 }
 
+/// A recurrence whose steps are written as conditions: arrays stay between them, and every direction of a color is taken at once.
+#[test]
+fn directions_side_by_side_have_the_bits_of_one_direction() {
+    let text = "kernel k<N>(x: var f64[N], s: var f64) -> f64[N] {
+        let y = fold k in 0..4 with y = x {
+            map i in 0..N { if i < N - 1 - k { s * y[i + 1]^2 / y[i] - sin(y[i]) } else { y[i] } }
+        };
+        map i in 0..N { y[i] + fold _k in 0..3 with r = y[(i + 2) % N] { r - 0.1 * r^3 } }
+    }";
+    let kernel = kernel(text);
+    for n in [1, 2, 3, 9, 30] {
+        let mut inputs = Inputs::new();
+        inputs.set("x", &points(n)).set("s", &0.9);
+        for (threads, wrt) in [(1, None), (3, None), (1, Some(vec!["x".to_owned()]))] {
+            let options = Options {
+                strategy: Strategy::Compressed,
+                threads,
+                wrt,
+                ..Options::new(Derivative::Jacobian)
+            };
+            let (problem, at) = evaluate(&kernel, &inputs, &options);
+            let found = dense(&problem, &at);
+            let mut single = Products::new(&problem, Kind::Jvp).unwrap();
+            let columns = problem.columns();
+            for column in 0..columns {
+                let mut direction = vec![0.0; columns];
+                direction[column] = 1.0;
+                let mut product = vec![0.0; n];
+                single.apply(&direction, &mut product).unwrap();
+                for (row, wanted) in product.into_iter().enumerate() {
+                    assert_eq!(found[row * columns + column], wanted, "{n} {threads} ({row}, {column})");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn convolutions_take_25_products() {
     let text = "kernel convolution(x: var f64[28, 28], w: f64[5, 5]) -> f64[24, 24] {

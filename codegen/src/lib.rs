@@ -4,6 +4,7 @@
 //! How the functions are called is fixed by [`spadina_layout::abi`].
 
 pub mod align;
+pub mod batch;
 mod c_names;
 pub mod error;
 mod header;

@@ -2,6 +2,7 @@
 
 use crate::error::{CodegenError, Result};
 use cranelift_codegen::settings::{self, Configurable};
+use spadina_ir::func::Buffer;
 
 /// How hard Cranelift works.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -13,6 +14,15 @@ pub enum OptLevel {
     Speed,
 }
 
+/// Several directions in one call; see [`crate::batch`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// Directions in a call: doubles that a batched array holds for each element, side by side. An even number.
+    pub lanes: usize,
+    /// The inputs and results that are batched.
+    pub buffers: Vec<Buffer>,
+}
+
 /// Options of one compilation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
@@ -20,13 +30,15 @@ pub struct Options {
     pub opt_level: OptLevel,
     /// Whether `eval_owned` functions are made too: what several threads or ranks need.
     pub owned: bool,
+    /// Several directions in one call, of an evaluation program.
+    pub batch: Option<Batch>,
     /// Whether the Cranelift text and the disassembly of every function are kept.
     pub texts: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { opt_level: OptLevel::Speed, owned: true, texts: false }
+        Options { opt_level: OptLevel::Speed, owned: true, batch: None, texts: false }
     }
 }
 

@@ -1,9 +1,10 @@
 //! One compilation: declares the functions of a program in a Cranelift module and defines them one after the other.
 
+use crate::batch::batched;
 use crate::error::{CodegenError, Result};
 use crate::lower::context::Program;
 use crate::lower::entry;
-use crate::options::Options;
+use crate::options::{Batch, Options};
 use crate::program::{Phase, env_layout, phases};
 use crate::symbols::{called, project_name, symbol};
 use crate::text::FunctionText;
@@ -32,6 +33,7 @@ pub(crate) struct Unit<'m, M: Module> {
     prefix: String,
     linkage: Linkage,
     keep_texts: bool,
+    batch: Option<Batch>,
 }
 
 /// The functions of an evaluation program.
@@ -60,6 +62,7 @@ impl<'m, M: Module> Unit<'m, M> {
             prefix: prefix.to_owned(),
             linkage,
             keep_texts: options.texts,
+            batch: options.batch.clone(),
         }
     }
 
@@ -157,9 +160,16 @@ impl<'m, M: Module> Unit<'m, M> {
                 .map_err(CodegenError::backend)?;
             project.insert(size, self.module.declare_func_in_func(callee, &mut self.context.func));
         }
+        let batched = match &self.batch {
+            Some(batch) => Some(batched(func, batch).ok_or(CodegenError::Unsupported(
+                "a program that cannot take several directions at once".into(),
+            ))?),
+            None => None,
+        };
         let frontend = self.module.target_config();
         let (env, lanes) = (env_layout(func, info), lanes_of(self.module.isa()));
-        let program = Program { func, env, math: &math, project: &project, frontend, lanes };
+        let batch = batched.as_ref();
+        let program = Program { func, env, math: &math, project: &project, frontend, lanes, batch };
         build(program, FunctionBuilder::new(&mut self.context.func, &mut self.builder))?;
         let clif = if self.keep_texts { self.context.func.display().to_string() } else { String::new() };
         self.module.define_function(id, &mut self.context).map_err(|error| match error {

@@ -13,11 +13,11 @@
 
 use crate::program::{Phase, literal_product};
 use cranelift_codegen::entity::EntitySet;
-use spadina_ir::func::{Carry, Func, Inst, InstData, Region, Value};
+use spadina_ir::func::{Buffer, Carry, Func, Inst, InstData, Region, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
 use spadina_ir::walk;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Operations in vectors below which lanes are not worth their code.
 const FEWEST: u32 = 4;
@@ -42,7 +42,7 @@ pub(crate) fn varying(func: &Func, phase: &Phase) -> Option<EntitySet<Value>> {
     if !top || reads_own {
         return None;
     }
-    let mut marks = Marks { func, varying: EntitySet::new(), changed: true };
+    let mut marks = Marks { func, varying: EntitySet::new(), batched: None, changed: true };
     marks.varying.extend(body.params.iter().copied());
     while marks.changed {
         marks.changed = false;
@@ -93,13 +93,27 @@ pub(crate) fn neighbors(
     pairs
 }
 
-struct Marks<'a> {
+/// Marks values that vary until there are no more.
+pub(crate) struct Marks<'a> {
     func: &'a Func,
     varying: EntitySet<Value>,
+    /// With batches: the arrays whose elements vary.
+    batched: Option<BTreeSet<Buffer>>,
     changed: bool,
 }
 
 impl Marks<'_> {
+    /// The values and arrays of a program that depend on some arrays.
+    pub(crate) fn batched(func: &Func, seeds: &[Buffer]) -> (EntitySet<Value>, BTreeSet<Buffer>) {
+        let batched = Some(seeds.iter().copied().collect());
+        let mut marks = Marks { func, varying: EntitySet::new(), batched, changed: true };
+        while marks.changed {
+            marks.changed = false;
+            marks.region(func.body, false);
+        }
+        (marks.varying, marks.batched.unwrap_or_default())
+    }
+
     fn mark(&mut self, value: Value, varies: bool) {
         if varies && self.varying.insert(value) {
             self.changed = true;
@@ -153,7 +167,14 @@ impl Marks<'_> {
                 }
             }
             data => {
-                let varies = self.any(&data.operands());
+                let mut varies = self.any(&data.operands());
+                if let Some(batched) = &mut self.batched {
+                    match data {
+                        InstData::Load(buffer, _) => varies |= batched.contains(buffer),
+                        InstData::Accum(buffer, ..) if varies => self.changed |= batched.insert(*buffer),
+                        _ => {}
+                    }
+                }
                 for &result in results {
                     self.mark(result, varies);
                 }

@@ -13,7 +13,7 @@
 //! 2. An array is a map when one top-level nest writes it, at its own induction variables over the full axes (and literal trailing
 //!    subscripts, each once), with nothing else but pure code around.
 //! 3. In topological order, loads of maps are replaced by their bodies at the subscripts of the load, if they stay under [`MAX_INSTS`]
-//!    copies of instructions; `dce` then removes the arrays that nobody reads.
+//!    copies of instructions, those of maps inside maps included; `dce` then removes the arrays that nobody reads.
 //!
 //! # Why it keeps the meaning
 //! Each element of a map is written once, from zero, by the iteration of its own subscripts, which reads inputs and finished
@@ -61,11 +61,14 @@ struct MapStage {
 fn maps(func: &Func) -> BTreeMap<Buffer, MapStage> {
     let order = stage_order(func);
     let mut found = BTreeMap::new();
+    let mut sizes = BTreeMap::new();
     for y in order {
-        if let Some(stage) = as_map(func, y)
-            && copies(func, y, &stage) <= MAX_INSTS
-        {
-            found.insert(y, stage);
+        if let Some(stage) = as_map(func, y) {
+            let size = expanded(func, &stage, &sizes);
+            if copies(func, y, &stage, size) <= MAX_INSTS {
+                found.insert(y, stage);
+                sizes.insert(y, size);
+            }
         }
     }
     found
@@ -157,10 +160,21 @@ fn is_size(func: &Func, value: Value, axis: &SizeExpr) -> bool {
     crate::analysis::range::as_size(func, value).as_ref() == Some(axis)
 }
 
-/// Instructions that inlining a map copies: its body once for each reading place.
-fn copies(func: &Func, y: Buffer, stage: &MapStage) -> usize {
-    let mut body = 0;
-    walk::visit_insts(func, stage.nest[0], &mut |_, _| body += 1);
+/// Instructions of a map's body with the bodies of the maps that it reads.
+fn expanded(func: &Func, stage: &MapStage, sizes: &BTreeMap<Buffer, usize>) -> usize {
+    let mut size = 0_usize;
+    walk::visit_insts(func, stage.nest[0], &mut |_, inst| {
+        let inside = match &func.insts[inst] {
+            InstData::Load(buffer, _) => sizes.get(buffer).copied().unwrap_or(0),
+            _ => 0,
+        };
+        size = size.saturating_add(1 + inside);
+    });
+    size
+}
+
+/// Instructions that inlining a map copies: its body, of this size, once for each reading place.
+fn copies(func: &Func, y: Buffer, stage: &MapStage, size: usize) -> usize {
     let mut places = BTreeSet::new();
     let mut literal = true;
     walk::visit_insts(func, func.body, &mut |region, inst| {
@@ -172,7 +186,7 @@ fn copies(func: &Func, y: Buffer, stage: &MapStage) -> usize {
             literal &= tail.iter().all(|&v| func.as_int(v).is_some());
         }
     });
-    if literal { body * places.len() } else { usize::MAX }
+    if literal { size.saturating_mul(places.len()) } else { usize::MAX }
 }
 
 struct Inline {

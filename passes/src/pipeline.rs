@@ -98,6 +98,8 @@ const PRIMAL: &[Pass] = &[normalize::PASS, unroll::PASS, inline::PASS, speculate
 /// The same, with the loops of elements kept.
 const KEPT: &[Pass] =
     &[normalize::PASS, unroll::SHORT, inline::PASS, speculate::PASS, dce::PASS, sink::PASS, dce::PASS];
+/// [`PRIMAL`] without inlining.
+const ARRAYS: &[Pass] = &[normalize::PASS, unroll::PASS, speculate::PASS, dce::PASS];
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.
@@ -177,9 +179,18 @@ fn primal(func: &Func) -> Result<Trace, Diagnostic> {
     Ok(trace)
 }
 
+/// What sweeps differentiate, and what computes results alone. Entries of a matrix are found inside elements, so that inlining serves
+/// them; here it only saves memory, and where an element is read more than once it makes work: then arrays stay.
+fn primal_for_sweeps(func: &Func) -> Result<Trace, Diagnostic> {
+    let inlined = primal(func)?;
+    let mut arrays = Trace::new(func);
+    arrays.run(ARRAYS)?;
+    Ok(if rows::work(inlined.func()) > rows::work(arrays.func()) { arrays } else { inlined })
+}
+
 /// The value alone (every result), ready for code.
 pub fn value(func: &Func) -> Result<Trace, Diagnostic> {
-    let mut trace = primal(func)?;
+    let mut trace = primal_for_sweeps(func)?;
     trace.run(PLAIN)?;
     Ok(trace)
 }
@@ -198,7 +209,10 @@ pub fn gradient_by(func: &Func, sources: &[Buffer], weights: Weights) -> Result<
 
 /// The gradient with respect to `sources`, whose adjoints are the rows, before its last passes.
 pub fn gradient_steps(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Trace, Diagnostic> {
-    let mut trace = primal(func)?;
+    reversed(primal_for_sweeps(func)?, sources, weights)
+}
+
+fn reversed(mut trace: Trace, sources: &[Buffer], weights: Weights) -> Result<Trace, Diagnostic> {
     let mut adjoint = reverse(trace.func(), sources, weights, true)?;
     adjoint.rows = sources.to_vec();
     trace.push("reverse", "reverse mode: the adjoint of every unknown", adjoint);
@@ -213,7 +227,7 @@ fn forward_step(trace: &mut Trace, columns: &[Buffer], summary: &'static str) {
 
 /// Results and their derivative along a direction `x_dot` of every column, before the last passes.
 pub fn directional_steps(func: &Func) -> Result<Trace, Diagnostic> {
-    let mut trace = primal(func)?;
+    let mut trace = primal_for_sweeps(func)?;
     forward_step(&mut trace, &func.columns, "forward mode: tangents beside values");
     Ok(trace)
 }
@@ -342,7 +356,7 @@ pub fn hessian_by_sweeps(func: &Func, weights: Weights) -> Result<Sparse, Diagno
 /// A mixed block of the Hessian: rows are `sources`, columns those of the function. The Jacobian of the gradient.
 pub fn mixed(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Sparse, Diagnostic> {
     debug_assert!(!project::is_marked(func), "sweeps never see an element's block");
-    let mut trace = gradient_steps(func, sources, weights)?;
+    let mut trace = reversed(primal(func)?, sources, weights)?;
     let emitting = jacobian::jacobian(trace.func())?;
     let emitting = dce::without(&emitting, &array_results(&emitting));
     trace.push("jacobian", "at every row of the gradient a sweep to the unknowns", emitting);
@@ -360,7 +374,7 @@ pub enum Matrix {
 
 fn dense_steps(func: &Func, sources: &[Buffer], matrix: Matrix) -> Result<Trace, Diagnostic> {
     let mut trace = match matrix {
-        Matrix::Hessian(weights) => gradient_steps(func, sources, weights)?,
+        Matrix::Hessian(weights) => reversed(primal(func)?, sources, weights)?,
         Matrix::Jacobian => primal(func)?,
     };
     let mut start = trace.func().clone();

@@ -1,5 +1,6 @@
 //! The state of lowering one function: value maps, environment words, what kind of function it is.
 
+use crate::batch::Batched;
 use crate::error::{CodegenError, Result};
 use crate::local::local_scratch;
 use crate::lower::check::Checks;
@@ -32,6 +33,8 @@ pub(crate) struct Program<'a> {
     pub(crate) frontend: TargetFrontendConfig,
     /// Iterations that one pass of an element loop may take side by side.
     pub(crate) lanes: usize,
+    /// What holds several directions, where a call takes several.
+    pub(crate) batch: Option<&'a Batched>,
 }
 
 /// The kind of function, which decides what effects become.
@@ -252,9 +255,10 @@ impl<'a, 'b> Lower<'a, 'b> {
         }
     }
 
-    /// Room on the stack that unwanted sums go to, two at a time.
+    /// Room on the stack that unwanted sums go to, two at a time, or those of all directions.
     pub(crate) fn junk(&mut self) -> Clif {
-        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 4));
+        let bytes = 8 * self.lanes.max(2) as u32;
+        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 4));
         self.b.ins().stack_addr(types::I64, slot, 0)
     }
 

@@ -28,6 +28,19 @@ fn start<'a, 'b>(
     (Lower::new(program, info, b, env), params)
 }
 
+/// [`start`] for evaluation: where a call takes several directions, everything is lowered for all of them at once.
+fn start_eval<'a, 'b>(
+    program: Program<'a>,
+    info: &'a PhaseInfo,
+    b: FunctionBuilder<'b>,
+) -> (Lower<'a, 'b>, Vec<Clif>) {
+    let (mut lower, params) = start(program, Some(info), b);
+    if let Some(batch) = program.batch {
+        (lower.lanes, lower.varying, lower.wide) = (batch.lanes, batch.values.clone(), true);
+    }
+    (lower, params)
+}
+
 /// A loop over `begin..end` that is entered only if it has iterations.
 struct Range {
     header: Block,
@@ -106,7 +119,7 @@ impl Lower<'_, '_> {
     /// Decides whether the iterations of a phase run side by side; true if so.
     fn choose_lanes(&mut self, phase: &Phase) -> bool {
         let wanted = self.program.lanes;
-        if wanted < 2 {
+        if wanted < 2 || self.program.batch.is_some() {
             return false;
         }
         let Some(varying) = varying(self.func, phase) else { return false };
@@ -115,11 +128,16 @@ impl Lower<'_, '_> {
         true
     }
 
+    /// How many iterations run side by side.
+    fn iterations_a_pass(&self) -> usize {
+        if self.program.batch.is_some() { 1 } else { self.lanes }
+    }
+
     /// The iterations from `place` on that run side by side: places `place`, `place + 1`, .. below `end`, and for all but the first whether
     /// there is one. A lane without one repeats the first.
     fn places(&mut self, place: Clif, end: Clif) -> Vec<(Clif, Option<Clif>)> {
         let mut places = vec![(place, None)];
-        for lane in 1..self.lanes {
+        for lane in 1..self.iterations_a_pass() {
             let next = self.offset(place, lane as i64);
             let active = self.b.ins().icmp(IntCC::SignedLessThan, next, end);
             places.push((self.b.ins().select(active, next, place), Some(active)));
@@ -270,7 +288,7 @@ pub(crate) fn eval(
     slots: SlotLayout,
     b: FunctionBuilder<'_>,
 ) -> Result<()> {
-    let (mut lower, params) = start(program, Some(info), b);
+    let (mut lower, params) = start_eval(program, info, b);
     lower.mode = lower.eval_mode(slots, false);
     lower.read_environment(&Lower::insts_of(phase))?;
     lower.prologue(&phase.prologue)?;
@@ -297,7 +315,7 @@ pub(crate) fn eval(
         lower.iteration(phase, range.i)?;
         add(&mut lower);
     }
-    let step = lower.lanes;
+    let step = lower.iterations_a_pass();
     lower.end_range(&range, step);
     for (n, &total) in (0..).zip(&totals) {
         let sum = lower.b.use_var(total);
@@ -316,7 +334,7 @@ pub(crate) fn eval_owned(
     slots: SlotLayout,
     b: FunctionBuilder<'_>,
 ) -> Result<()> {
-    let (mut lower, params) = start(program, Some(info), b);
+    let (mut lower, params) = start_eval(program, info, b);
     lower.mode = lower.eval_mode(slots, true);
     lower.read_environment(&Lower::insts_of(phase))?;
     lower.prologue(&phase.prologue)?;
@@ -348,7 +366,7 @@ pub(crate) fn eval_owned(
         lower.iteration(phase, numbers[0].0)?;
         store(&mut lower, 0);
     }
-    let step = lower.lanes;
+    let step = lower.iterations_a_pass();
     lower.end_range(&range, step);
     lower.b.ins().return_(&[]);
     lower.b.finalize(program.frontend);

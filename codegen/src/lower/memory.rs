@@ -145,6 +145,52 @@ impl Lower<'_, '_> {
         }
     }
 
+    /// True for an array that holds several doubles an element.
+    pub(crate) fn is_batched(&self, buffer: Buffer) -> bool {
+        self.wide && self.program.batch.is_some_and(|batch| batch.buffers.contains(&buffer))
+    }
+
+    /// The address of the first lane of an element of a batched array.
+    fn first_lane(&mut self, buffer: Buffer, index: &[Value]) -> Result<(Clif, i32)> {
+        let base = self.base(buffer)?;
+        let linear = self.flatten(buffer, index)?;
+        let lanes = self.lanes as i64;
+        let linear = Linear {
+            dynamic: linear.dynamic.map(|v| self.scale(v, lanes)),
+            constant: linear.constant.wrapping_mul(lanes),
+        };
+        Ok(self.element(base, linear, Self::shift(Ty::F64)))
+    }
+
+    /// All lanes of an element of a batched array.
+    pub(crate) fn load_lanes(&mut self, buffer: Buffer, index: &[Value]) -> Result<Lanes> {
+        let (address, offset) = self.first_lane(buffer, index)?;
+        let mut vectors = Vec::with_capacity(self.lanes / PER_VECTOR);
+        for n in 0..self.lanes / PER_VECTOR {
+            let offset = offset + 16 * n as i32;
+            vectors.push(self.b.ins().load(types::F64X2, unaligned_flags(), address, offset));
+        }
+        Ok(Lanes::Packed(vectors))
+    }
+
+    /// `buffer[index] += value` in all lanes.
+    fn accum_lanes(&mut self, buffer: Buffer, index: &[Value], value: Value) -> Result<()> {
+        let (mut address, mut offset) = self.first_lane(buffer, index)?;
+        (address, offset) = self.mine(buffer, index, address, offset)?;
+        let (value, negated) = match self.func.def(value) {
+            Some(InstData::Op(Op::Neg, args)) => (args[0], true),
+            _ => (value, false),
+        };
+        let lanes = self.lanes_of(value)?;
+        for (n, vector) in self.packed(&lanes).into_iter().enumerate() {
+            let offset = offset + 16 * n as i32;
+            let before = self.b.ins().load(types::F64X2, unaligned_flags(), address, offset);
+            let after = if negated { self.float_sub(before, vector) } else { self.float_add(before, vector) };
+            self.b.ins().store(unaligned_flags(), after, address, offset);
+        }
+        Ok(())
+    }
+
     /// The position of `buffer[index]` among the rows or columns.
     pub(crate) fn position_of(&mut self, buffer: Buffer, index: &[Value]) -> Result<Linear> {
         let linear = self.flatten(buffer, index)?;
@@ -160,10 +206,19 @@ impl Lower<'_, '_> {
             self.b.def_var(variable, after);
             return Ok(());
         }
+        if self.is_batched(buffer) {
+            return self.accum_lanes(buffer, index, value);
+        }
         let elem = self.func.buffers[buffer].elem;
         let base = self.base(buffer)?;
         let linear = self.flatten(buffer, index)?;
-        let (mut address, mut offset) = self.element(base, linear, Self::shift(elem));
+        let (address, offset) = self.element(base, linear, Self::shift(elem));
+        let (address, offset) = self.mine(buffer, index, address, offset)?;
+        self.add_to_memory(address, offset, value, elem)
+    }
+
+    /// The address of an element that is accumulated into, or of junk where its row has another owner.
+    fn mine(&mut self, buffer: Buffer, index: &[Value], address: Clif, offset: i32) -> Result<(Clif, i32)> {
         if let Mode::Eval(Eval { filter: Some(filter), junk, .. }) = self.mode
             && self.is_filtered(buffer)
         {
@@ -171,9 +226,9 @@ impl Lower<'_, '_> {
             let position = self.position_of(rows, &index[..rank.min(index.len())])?;
             let owned = self.owned(filter, position);
             let target = self.offset(address, i64::from(offset));
-            (address, offset) = (self.b.ins().select(owned, target, junk), 0);
+            return Ok((self.b.ins().select(owned, target, junk), 0));
         }
-        self.add_to_memory(address, offset, value, elem)
+        Ok((address, offset))
     }
 
     /// Adds the values of two accumulations to neighbors in memory, if that is what they are.
@@ -277,7 +332,7 @@ impl Lower<'_, '_> {
             Ty::F32 => self.b.ins().f32const(0.0),
             Ty::Int | Ty::Bool => self.b.ins().iconst(ty, 0),
         };
-        let count = match length {
+        let mut count = match length {
             Some(length) => {
                 let all = self.product(&data.dims);
                 let all = self.linear_value(all);
@@ -287,6 +342,11 @@ impl Lower<'_, '_> {
             }
             None => self.product(&data.dims),
         };
+        if self.is_batched(buffer) {
+            let lanes = self.lanes as i64;
+            count.dynamic = count.dynamic.map(|v| self.scale(v, lanes));
+            count.constant = count.constant.wrapping_mul(lanes);
+        }
         if let (None, 0..=16) = (count.dynamic, count.constant) {
             for n in 0..count.constant {
                 self.b.ins().store(shared_flags(), zero, base, (n * bytes) as i32);

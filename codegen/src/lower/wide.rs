@@ -21,6 +21,7 @@ impl Lower<'_, '_> {
         let func = self.func;
         let result = func.results[inst].first().copied();
         match &func.insts[inst] {
+            data if data.is_effect() && self.program.batch.is_some() => self.scalar_inst(inst)?,
             data if data.is_effect() => self.deferred.push(inst),
             InstData::Position(buffer, index) => {
                 let mut positions = Vec::with_capacity(self.lanes);
@@ -50,6 +51,12 @@ impl Lower<'_, '_> {
                 }
             }
             InstData::Load(..) if self.loaded.remove(&inst) => {}
+            InstData::Load(buffer, index) if self.is_batched(*buffer) => {
+                let lanes = self.load_lanes(*buffer, index)?;
+                if let Some(result) = result {
+                    self.set_lanes(result, lanes);
+                }
+            }
             InstData::Load(buffer, index) => {
                 let lanes = self.each(func.buffers[*buffer].elem, |lower| lower.load(*buffer, index))?;
                 if let Some(result) = result {

@@ -1,0 +1,116 @@
+//! The compressed road where others take it: iterated differences, the Brusselator, a convolution; and what structure makes of them.
+//!
+//! `cargo bench --bench compressed`: microseconds, medians. *Evaluate* is a prepared evaluation; *prepare* is all of it, checks,
+//! detection, coloring and buffers, with derivatives and machine code made before; *unprepared* is both together. The time of the
+//! hand-written symmetric Dirichlet kernel says how fast the machine is.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use spadina::compiler::Module;
+use spadina::inputs::Inputs;
+use spadina::options::{Derivative, Options, Strategy};
+use spadina::problem::Problem;
+use std::time::Instant;
+use support::{evaluate_ms, hand, hand_ms, median};
+
+/// Preparations that a time is the median of.
+const ROUNDS: usize = 21;
+
+struct Workload {
+    name: &'static str,
+    text: &'static str,
+    inputs: fn() -> Inputs,
+}
+
+const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "iterated differences, 1000 unknowns, 10 steps",
+        text: "kernel iter_diff<N>(x: var f64[N]) -> f64[N - 10] {
+            let y = fold k in 0..10 with y = x {
+                map i in 0..N { if i < N - 1 - k { y[i + 1] - y[i] } else { 0.0 } }
+            };
+            map i in 0..N - 10 { y[i] }
+        }",
+        inputs: || wave("x", &[1000]),
+    },
+    Workload {
+        name: "Brusselator, 32 x 32",
+        text: "kernel brusselator<N>(u: var f64[N, N], v: var f64[N, N]) -> (du: f64[N, N], dv: f64[N, N]) {
+            let alpha = 10.0 * f64(N - 1)^2;
+            let du = map i in 0..N, j in 0..N {
+                let (e, w, n, s) = ((i + 1) % N, (i + N - 1) % N, (j + 1) % N, (j + N - 1) % N);
+                alpha * (u[e, j] + u[w, j] + u[i, n] + u[i, s] - 4.0 * u[i, j]) + 1.0 + u[i, j]^2 * v[i, j] - 4.4 * u[i, j]
+            };
+            let dv = map i in 0..N, j in 0..N {
+                let (e, w, n, s) = ((i + 1) % N, (i + N - 1) % N, (j + 1) % N, (j + N - 1) % N);
+                alpha * (v[e, j] + v[w, j] + v[i, n] + v[i, s] - 4.0 * v[i, j]) + 3.4 * u[i, j] - u[i, j]^2 * v[i, j]
+            };
+            (du, dv)
+        }",
+        inputs: || {
+            let mut inputs = wave("u", &[32, 32]);
+            inputs.set("v", wave("v", &[32, 32]).get("v").unwrap());
+            inputs
+        },
+    },
+    Workload {
+        name: "convolution, 28 x 28 by 5 x 5",
+        text: "kernel convolution<N, K>(x: var f64[N, N], w: f64[K, K]) -> f64[N - K + 1, N - K + 1] {
+            map i in 0..N - K + 1, j in 0..N - K + 1 { sum a in 0..K, b in 0..K { w[a, b] * x[i + a, j + b] } }
+        }",
+        inputs: || {
+            let mut inputs = wave("x", &[28, 28]);
+            inputs.set("w", wave("w", &[5, 5]).get("w").unwrap());
+            inputs
+        },
+    },
+];
+
+fn wave(name: &str, shape: &[usize]) -> Inputs {
+    use spadina_io::array::{Array, Data};
+    let count: usize = shape.iter().product();
+    let values = (0..count).map(|i| 1.0 + 0.5 * (i as f64 + 1.0).sin()).collect();
+    let mut inputs = Inputs::new();
+    inputs.set(name, &Array::new(shape.to_vec(), Data::F64(values)).unwrap());
+    inputs
+}
+
+fn main() {
+    if let Some((ms, _)) =
+        hand("hand_sd").and_then(|hand| hand_ms(&hand, &["158", "deriv", "1", "--variant", "packed"]))
+    {
+        println!("hand-written symmetric Dirichlet, 49,928 triangles: {ms:.2} ms\n");
+    }
+    println!(
+        "{:<46} {:<10} {:>9} {:>10} {:>10} {:>11}",
+        "", "", "products", "evaluate", "prepare", "unprepared"
+    );
+    for Workload { name, text, inputs } in WORKLOADS {
+        let kernel = Module::from_text("bench.ir", *text).unwrap().kernel(None).unwrap();
+        let inputs = inputs();
+        for strategy in [Strategy::Structural, Strategy::Compressed] {
+            let options = Options { strategy, ..Options::new(Derivative::Jacobian) };
+            let Ok(mut problem) = Problem::prepare(&kernel, &inputs, &options) else {
+                println!("{name:<46} {:<10} {:>9}", strategy.to_string(), "refused");
+                continue;
+            };
+            let evaluate = 1e3 * evaluate_ms(&mut problem, 101);
+            let (mut prepare, mut both) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                let started = Instant::now();
+                let mut problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
+                prepare.push(started.elapsed().as_secs_f64() * 1e6);
+                let mut at = problem.evaluation();
+                problem.evaluate(&mut at).unwrap();
+                both.push(started.elapsed().as_secs_f64() * 1e6);
+            }
+            let products =
+                problem.products().map_or(String::new(), |(columns, rows)| format!("{columns} + {rows}"));
+            let (prepare, both) = (median(&mut prepare), median(&mut both));
+            let strategy = strategy.to_string();
+            println!("{name:<46} {strategy:<10} {products:>9} {evaluate:>10.1} {prepare:>10.1} {both:>11.1}");
+        }
+    }
+}
