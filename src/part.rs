@@ -274,8 +274,9 @@ fn batch(func: &Func, kind: Kind, lanes: usize) -> Batch {
         (Role::Output, Plane::Tangent(of), Kind::Jvp) => func.buffers[of].plane == Plane::Primal,
         (Role::Output, Plane::Tangent(of), Kind::Hvp) => matches!(func.buffers[of].plane, Plane::Adjoint(_)),
         (Role::Output, ..) => false,
-        (role, Plane::Adjoint(_), Kind::Vjp) => is_input(role),
-        (role, Plane::Tangent(_), Kind::Jvp | Kind::Hvp) => is_input(role),
+        (role, Plane::Adjoint(_), Kind::Vjp) | (role, Plane::Tangent(_), Kind::Jvp | Kind::Hvp) => {
+            is_input(role)
+        }
         _ => false,
     });
     Batch { lanes, buffers: listed.map(|(buffer, _)| buffer).collect() }

@@ -648,6 +648,44 @@ fn patterns_are_detected_and_colored() {
 }
 
 #[test]
+fn colors_are_written_read_and_verified() {
+    let sandbox = Sandbox::new("given");
+    // An arrow: dense first row and column.
+    let arrow: String = (1..=9)
+        .flat_map(|i| if i == 1 { vec![(1, 1)] } else { vec![(1, i), (i, 1), (i, i)] })
+        .map(|(i, j)| format!("{i} {j}\n"))
+        .collect();
+    sandbox.text("p.mtx", &format!("%%MatrixMarket matrix coordinate pattern general\n9 9 25\n{arrow}"));
+    let json =
+        |args: &[&str]| -> serde_json::Value { serde_json::from_str(&sandbox.expect(0, args).0).unwrap() };
+    for partition in ["column", "row", "symmetric", "bidirectional"] {
+        for ending in ["npy", "mtx", "npz"] {
+            let file = format!("{partition}.{ending}");
+            let base = ["color", "p.mtx", "--json", "--partition", partition];
+            let made = json(&[&base[..], &["-o", &file]].concat());
+            let read = json(&[&base[..], &["--given", &file]].concat());
+            for key in ["n_colors", "colors", "row_colors"] {
+                assert_eq!(made.get(key), read.get(key), "{file} {key}");
+            }
+        }
+        sandbox.expect(0, &["spy", "p.mtx", "--colors", "--partition", partition, "--svg", "colors.svg"]);
+        let compressed = ["spy", "p.mtx", "--colors", "--partition", partition, "--compressed"];
+        assert!(sandbox.expect(0, &compressed).0.contains("entries"));
+    }
+    // All columns meet in the first row.
+    sandbox.array("same.npy", &Array::vector(Data::I64(vec![1; 9])));
+    sandbox.refuses(3, &["color", "p.mtx", "--given", "same.npy"], &["same.npy", "column"]);
+    sandbox.refuses(3, &["color", "p.mtx", "--partition", "symmetric", "--given", "same.npy"], &["same.npy"]);
+    sandbox.array("short.npy", &Array::vector(Data::I64(vec![1; 4])));
+    sandbox.refuses(4, &["color", "p.mtx", "--given", "short.npy"], &["4 lines", "9"]);
+    sandbox.array("negative.npy", &Array::vector(Data::I64(vec![-1; 9])));
+    sandbox.refuses(4, &["color", "p.mtx", "--given", "negative.npy"], &["negative"]);
+    sandbox.refuses(4, &["color", "p.mtx", "--given", "p.mtx"], &["two colors"]);
+    sandbox.refuses(2, &["color", "p.mtx", "--given", "p.txt"], &[".npz"]);
+    sandbox.refuses(2, &["spy", "p.mtx", "--compressed"], &["--colors"]);
+}
+
+#[test]
 fn matrices_that_structure_refuses_are_compressed() {
     let sandbox = Sandbox::new("compressed");
     sandbox.text("staged.ir", STAGED);

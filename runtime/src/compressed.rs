@@ -2,6 +2,8 @@
 //!
 //! Nothing here knows programs: products come from closures, a compiled derivative program or the user's own code alike. Start
 //! with [`evaluate::Compressed`]; [`choose`] picks the products to form.
+//!
+#![doc = include_str!("../../docs/black-box.md")]
 
 pub mod choose;
 pub mod directions;

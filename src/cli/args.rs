@@ -338,9 +338,15 @@ pub(crate) struct SpyArgs {
     /// Draw a PNG picture instead.
     #[arg(long, value_name = "FILE")]
     pub(crate) png: Option<PathBuf>,
-    /// Paint columns by their colors: those of one color share a product.
+    /// Paint entries by the color of the product that they are read from.
     #[arg(long)]
     pub(crate) colors: bool,
+    /// Which lines are colored; symmetric where the pattern is, else column.
+    #[arg(long, value_name = "LINES", requires = "colors")]
+    pub(crate) partition: Option<Lines>,
+    /// Draw the compressed matrix: its columns are the products of the colors. Where rows are colored, too, their products are below.
+    #[arg(long, requires = "colors")]
+    pub(crate) compressed: bool,
 }
 
 #[derive(Debug, Args)]
@@ -397,8 +403,12 @@ pub(crate) struct ColorArgs {
     /// Give up colors that no entry is read from.
     #[arg(long)]
     pub(crate) postprocess: bool,
-    /// Write the colors, from 1 (0: none), as one vector: columns, then rows.
-    #[arg(short = 'o', long = "output", value_name = "FILE.npy")]
+    /// Verify the colors in a file, written by `-o`, instead of making new ones.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["order", "postprocess"])]
+    pub(crate) given: Option<PathBuf>,
+    /// Write the colors of columns, then rows: `.npy` as a vector of numbers from 1 (0: none); `.mtx` or `.npz` as the matrix of
+    /// directions, with a row for each line and a column for each color.
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Print one JSON object instead of text.
     #[arg(long)]

@@ -7,11 +7,13 @@ use spadina::compiler::Module;
 use spadina::error::Error;
 use spadina::options::Derivative;
 use spadina::problem::Problem;
+use spadina_coloring::coloring::Coloring;
 use spadina_io::output::write_bytes;
 use spadina_io::picture::pattern::{Paint, Pattern as View, Style};
 use spadina_io::picture::png::pattern_png;
 use spadina_io::picture::svg::pattern_svg;
 use spadina_runtime::csr::Pattern;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(crate) fn spy(args: &SpyArgs) -> Result<(), Error> {
@@ -20,10 +22,15 @@ pub(crate) fn spy(args: &SpyArgs) -> Result<(), Error> {
         "mtx" | "npz" => (pattern::of_file(&args.file)?, args.file.display().to_string()),
         _ => of_kernel(args)?,
     };
+    let (found, colors) = if args.colors {
+        let coloring = color::shown(&found, args.partition)?;
+        if args.compressed { compressed(&coloring)? } else { (found, color::of_entries(&coloring)?) }
+    } else {
+        (found, Vec::new())
+    };
     let view =
         View { nrows: found.rows(), ncols: found.cols(), row_ptr: found.row_ptr(), col_idx: found.col_idx() };
-    let colors = if args.colors { color::of_columns(&found)? } else { Vec::new() };
-    let paint = if args.colors { Paint::Columns(&colors) } else { Paint::Plain };
+    let paint = if args.colors { Paint::Entries(&colors) } else { Paint::Plain };
     let style = Style { title: Some(title), ..Style::default() };
     let mut staged = Staged::default();
     if let Some(path) = &args.svg {
@@ -39,6 +46,47 @@ pub(crate) fn spy(args: &SpyArgs) -> Result<(), Error> {
         console::print(&run::picture(&found, &paint)?)?;
     }
     Ok(())
+}
+
+/// The compressed matrix with the color of each entry: a column for each color of columns; below and beside, a row for each color of
+/// rows.
+fn compressed(coloring: &Coloring) -> Result<(Arc<Pattern>, Vec<u32>), Error> {
+    let pattern = coloring.pattern();
+    let (of_columns, of_rows) = (coloring.n_column_colors(), coloring.n_row_colors());
+    let mut rows: Vec<BTreeSet<usize>> = Vec::new();
+    let mut below = vec![BTreeSet::new(); of_rows];
+    for row in 0..pattern.nrows() {
+        let mut products = BTreeSet::new();
+        for &col in pattern.row(row) {
+            let color = coloring.column_colors().get(col as usize).copied().unwrap_or(0);
+            products.extend((color as usize).checked_sub(1));
+            let color = coloring.row_colors().get(row).copied().unwrap_or(0);
+            if let Some(at) = (color as usize).checked_sub(1) {
+                below[at].insert(of_columns + col as usize);
+            }
+        }
+        rows.push(products);
+    }
+    if of_columns == 0 {
+        rows.clear();
+    }
+    rows.append(&mut below);
+    let columns = of_columns + if of_rows > 0 { pattern.ncols() } else { 0 };
+    let (mut row_ptr, mut col_idx, mut colors) = (vec![0_u32], Vec::new(), Vec::new());
+    let first_below = rows.len() - of_rows;
+    for (row, products) in rows.iter().enumerate() {
+        for &at in products {
+            col_idx.push(at as u32);
+            let color = if row < first_below { at + 1 } else { of_columns + row - first_below + 1 };
+            colors.push(color as u32);
+        }
+        row_ptr.push(
+            u32::try_from(col_idx.len()).map_err(|_| Error::data("the compressed matrix is too large"))?,
+        );
+    }
+    let found = Pattern::new(rows.len(), columns, row_ptr, col_idx);
+    let found = found.ok_or_else(|| Error::Internal("products make no valid pattern".into()))?;
+    Ok((Arc::new(found), colors))
 }
 
 fn of_kernel(args: &SpyArgs) -> Result<(Arc<Pattern>, String), Error> {
