@@ -68,7 +68,7 @@ pub(crate) fn usual(partition: Partition) -> Options {
     Options::new(partition).orders([Order::SmallestLast, Order::LargestFirst, Order::Natural])
 }
 
-fn refused(e: ColoringError) -> Error {
+fn refused(e: &ColoringError) -> Error {
     match e {
         ColoringError::NoOrder | ColoringError::SubstitutionOneSided => Error::Usage(e.to_string()),
         _ => Error::Data(e.to_string()),
@@ -78,7 +78,7 @@ fn refused(e: ColoringError) -> Error {
 fn structure(pattern: &Pattern) -> Result<Uncolored, Error> {
     let row_ptr: Vec<usize> = pattern.row_ptr().iter().map(|&n| n as usize).collect();
     let structure = Uncolored::new(pattern.rows(), pattern.cols(), row_ptr, pattern.col_idx().to_vec());
-    structure.map_err(refused)
+    structure.map_err(|e| refused(&e))
 }
 
 /// The lines to color.
@@ -131,7 +131,7 @@ fn given(
         }
     };
     let coloring = coloring.map_err(|error| match error {
-        ColoringError::SubstitutionOneSided => refused(error),
+        ColoringError::SubstitutionOneSided => refused(&error),
         error => Error::Verification(format!("{}: {error}", path.display())),
     })?;
     Ok((coloring, started.elapsed()))
@@ -171,7 +171,7 @@ fn read(path: &Path) -> Result<Vec<u32>, Error> {
 pub(crate) fn timed(pattern: &Pattern, options: &Options) -> Result<(Coloring, Duration), Error> {
     let structure = structure(pattern)?;
     let started = Instant::now();
-    let coloring = Coloring::new(&structure, options).map_err(refused)?;
+    let coloring = Coloring::new(&structure, options).map_err(|e| refused(&e))?;
     Ok((coloring, started.elapsed()))
 }
 
@@ -198,12 +198,12 @@ fn usual_both() -> Options {
 /// For each entry the color of the product that it is read from: those of columns, then those of rows.
 pub(crate) fn of_entries(coloring: &Coloring) -> Result<Vec<u32>, Error> {
     let pattern = coloring.pattern();
-    let scatter = ColorScatter::new(coloring, Target::default()).map_err(refused)?;
+    let scatter = ColorScatter::new(coloring, Target::default()).map_err(|e| refused(&e))?;
     let mut read = vec![0.0; pattern.nnz()];
     for color in 1..=coloring.n_colors() {
         let of_columns = color <= coloring.n_column_colors();
         let product = vec![color as f64; if of_columns { pattern.nrows() } else { pattern.ncols() }];
-        scatter.decompress(color, &product, &mut read).map_err(refused)?;
+        scatter.decompress(color, &product, &mut read).map_err(|e| refused(&e))?;
     }
     Ok(read.into_iter().map(|color| color as u32).collect())
 }
