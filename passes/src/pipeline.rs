@@ -1,7 +1,7 @@
 //! The order of the passes: the only file that names them all.
 //!
 //! ```text
-//! primal:    normalize, unroll, inline, speculate, dce
+//! primal:    normalize, unroll, inline, guards, speculate, dce
 //! gradient:  primal, reverse
 //! jacobian:  primal, jacobian                              | the walk: primal, seed, simplify, solve
 //! hessian:   primal, hessian, or: gradient, jacobian       | the walk: gradient, seed, simplify, solve
@@ -14,7 +14,7 @@ use crate::ad::forward;
 use crate::ad::reverse::{Weights, reverse};
 use crate::dce;
 use crate::inline;
-use crate::loops::{hoist, materialize, normalize, sink, speculate, unroll};
+use crate::loops::{guards, hoist, materialize, normalize, sink, speculate, unroll};
 use crate::pass::Pass;
 use crate::simplify;
 use crate::sparse::hessian::Failure;
@@ -29,7 +29,9 @@ pub const PASSES: &[Pass] = &[
     normalize::PASS,
     unroll::PASS,
     inline::PASS,
+    guards::PASS,
     speculate::PASS,
+    sink::PASS,
     simplify::PASS,
     dce::PASS,
     hoist::PASS,
@@ -94,12 +96,21 @@ impl Trace {
 }
 
 /// What prepares a kernel for every derivative.
-const PRIMAL: &[Pass] = &[normalize::PASS, unroll::PASS, inline::PASS, speculate::PASS, dce::PASS];
+const PRIMAL: &[Pass] =
+    &[normalize::PASS, unroll::PASS, inline::PASS, guards::PASS, speculate::PASS, dce::PASS];
 /// The same, with the loops of elements kept.
-const KEPT: &[Pass] =
-    &[normalize::PASS, unroll::SHORT, inline::PASS, speculate::PASS, dce::PASS, sink::PASS, dce::PASS];
+const KEPT: &[Pass] = &[
+    normalize::PASS,
+    unroll::SHORT,
+    inline::PASS,
+    guards::PASS,
+    speculate::PASS,
+    dce::PASS,
+    sink::PASS,
+    dce::PASS,
+];
 /// [`PRIMAL`] without inlining.
-const ARRAYS: &[Pass] = &[normalize::PASS, unroll::PASS, speculate::PASS, dce::PASS];
+const ARRAYS: &[Pass] = &[normalize::PASS, unroll::PASS, guards::PASS, speculate::PASS, dce::PASS];
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.
