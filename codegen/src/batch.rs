@@ -7,7 +7,7 @@
 //! # Method
 //! The program stays as it is. Some of its inputs and results hold `lanes` doubles for each element instead of one, side by side. A
 //! value is batched if it depends on such an array, an array if a batched value is added to it; both are iterated to a fixed point. Batched
-//! values become vectors ([`crate::lower::lanes`]), all others are computed once. Each lane does what scalar code does, in the same
+//! values become vectors (`lower::lanes`), all others are computed once. Each lane does what scalar code does, in the same
 //! order, so it has the same bits.
 //!
 //! # Limits
