@@ -336,7 +336,8 @@ impl Builder {
         (iv, states)
     }
 
-    /// Closes a loop with one yield per carry; returns its results. A loop without carries and effects is dropped.
+    /// Closes a loop with one yield per carry; returns its results. A loop without carries and effects is dropped; a sum of zeros is the
+    /// literal zero.
     pub fn end_loop(&mut self, yields: &[Value]) -> Vec<Value> {
         let scope = self.scopes.pop().expect("a loop is open");
         let Open::Loop { lo, hi, step, carries } = scope.open else {
@@ -349,7 +350,13 @@ impl Builder {
             return Vec::new();
         }
         let types: Vec<Ty> = yields.iter().map(|&v| self.func.ty(v)).collect();
-        self.push(InstData::Loop { lo, hi, step, carries, body }, &types)
+        let zeros = carries.iter().zip(yields).map(|(c, &y)| *c == Carry::Sum && self.is_float(y, 0.0));
+        let zeros: Vec<bool> = zeros.collect();
+        let mut results = self.push(InstData::Loop { lo, hi, step, carries, body }, &types);
+        for ((result, &ty), _) in results.iter_mut().zip(&types).zip(zeros).filter(|(_, zero)| *zero) {
+            *result = self.float(ty, 0.0);
+        }
+        results
     }
 
     /// Opens the first branch of an `if`.
