@@ -261,21 +261,11 @@ impl Lower<'_, '_> {
         Ok(true)
     }
 
-    /// True where the second subscript surely is the first plus one.
+    /// True where the second subscript is a literal, one more than the first: components of one point. Neighbors along a loop are left
+    /// alone: the next iteration would read across two writes that have not reached memory.
     fn follows(&self, first: Value, second: Value) -> bool {
-        let parts = |value: Value| match (self.func.as_int(value), self.func.def(value)) {
-            (Some(n), _) => (None, n),
-            (None, Some(InstData::Op(Op::IntAdd, args))) => {
-                match (self.func.as_int(args[0]), self.func.as_int(args[1])) {
-                    (_, Some(n)) => (Some(args[0]), n),
-                    (Some(n), None) => (Some(args[1]), n),
-                    (None, None) => (Some(value), 0),
-                }
-            }
-            (None, _) => (Some(value), 0),
-        };
-        let (first, second) = (parts(first), parts(second));
-        first.0 == second.0 && first.1.checked_add(1) == Some(second.1)
+        let literals = self.func.as_int(first).zip(self.func.as_int(second));
+        literals.is_some_and(|(first, second)| first.checked_add(1) == Some(second))
     }
 
     /// `address[0] += a` and `address[1] += b`, doubles of one lane.
