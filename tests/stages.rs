@@ -5,8 +5,9 @@
 mod oracle;
 
 use oracle::{Found, Noise, check, kernel};
+use spadina::compiler::Module;
 use spadina::inputs::Inputs;
-use spadina::options::{Engine, Options, Strategy};
+use spadina::options::{Derivative, Engine, Options, Strategy};
 use spadina::problem::Problem;
 
 /// Triangles of a closed surface: an octahedron whose faces are split `levels` times at their midpoints.
@@ -115,7 +116,7 @@ fn the_same_bits_on_all_threads_and_after_new_values() {
             threads,
             strategy: Strategy::Structural,
             engine: Engine::Jit,
-            ..Options::new(spadina::options::Derivative::Hessian)
+            ..Options::new(Derivative::Hessian)
         };
         let mut problem = Problem::prepare(&scattered, &inputs, &options).unwrap();
         let mut at = problem.evaluation();
@@ -127,4 +128,15 @@ fn the_same_bits_on_all_threads_and_after_new_values() {
         let wanted = wanted.get_or_insert_with(|| at.matrix.clone());
         oracle::same_bits(&format!("{threads} threads"), wanted, &at.matrix);
     }
+}
+
+#[test]
+fn a_ring_emits_few_blocks_a_vertex() {
+    let kernel = Module::open(std::path::Path::new("examples/willmore.ir")).unwrap().kernel(None).unwrap();
+    let explained = kernel.explain(Derivative::Hessian, None).unwrap();
+    assert!(!explained.stages.is_empty(), "the sums over the ring are stages");
+    // Emissions of an iteration: those of inner loops for each of usually six neighbors.
+    let blocks: u64 =
+        explained.phases.iter().map(|p| p.cost.emissions * if p.cost.inner_loops { 6 } else { 1 }).sum();
+    assert!(blocks <= 60, "{blocks} blocks a vertex");
 }

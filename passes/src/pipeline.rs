@@ -14,7 +14,7 @@ use crate::ad::forward;
 use crate::ad::reverse::{Weights, reverse};
 use crate::dce;
 use crate::inline;
-use crate::loops::{guards, hoist, materialize, normalize, sink, speculate, unroll};
+use crate::loops::{distribute, guards, hoist, materialize, normalize, sink, speculate, unroll};
 use crate::pass::Pass;
 use crate::simplify;
 use crate::sparse::hessian::Failure;
@@ -345,7 +345,9 @@ pub fn hessian(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
         }
         (Err(Failure::Refused(refusal)), _) => Err(*refusal),
         (Err(Failure::Obstacle(_)), Some(blocks)) => Ok(blocks.sparse),
-        (Err(Failure::Obstacle(_)), None) => hessian_by_sweeps(func, weights),
+        (Err(Failure::Obstacle(_)), None) => {
+            hessian_by_rings(func, weights).map_or_else(|| hessian_by_sweeps(func, weights), Ok)
+        }
     }
 }
 
@@ -359,6 +361,15 @@ fn cheaper(first: &Sparse, second: &Sparse) -> bool {
     work::of_elements(&first.eval) < work::of_elements(&second.eval)
 }
 
+/// The Hessian where inner loops of symbolic length give sums that are used nonlinearly: these sums become arrays, and so stages.
+/// `None` where there are none, or where something is in the way.
+pub fn hessian_by_rings(func: &Func, weights: Weights) -> Option<Sparse> {
+    let mut trace = primal(func).ok()?;
+    let split = distribute::distribute(trace.func())?;
+    trace.push("distribute", "sums over rings become arrays with loops of their own", split);
+    by_sweeps(trace, &func.columns, weights).ok()
+}
+
 /// The Hessian as the Jacobian of the gradient: the general road.
 pub fn hessian_by_sweeps(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
     mixed(func, &func.columns, weights)
@@ -366,8 +377,12 @@ pub fn hessian_by_sweeps(func: &Func, weights: Weights) -> Result<Sparse, Diagno
 
 /// A mixed block of the Hessian: rows are `sources`, columns those of the function. The Jacobian of the gradient.
 pub fn mixed(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Sparse, Diagnostic> {
-    debug_assert!(!project::is_marked(func), "sweeps never see an element's block");
-    let mut trace = reversed(primal(func)?, sources, weights)?;
+    by_sweeps(primal(func)?, sources, weights)
+}
+
+fn by_sweeps(trace: Trace, sources: &[Buffer], weights: Weights) -> Result<Sparse, Diagnostic> {
+    debug_assert!(!project::is_marked(trace.func()), "sweeps never see an element's block");
+    let mut trace = reversed(trace, sources, weights)?;
     let emitting = jacobian::jacobian(trace.func())?;
     let emitting = dce::without(&emitting, &array_results(&emitting));
     trace.push("jacobian", "at every row of the gradient a sweep to the unknowns", emitting);

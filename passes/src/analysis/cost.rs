@@ -56,6 +56,13 @@ pub fn phases(func: &Func) -> Vec<PhaseCost> {
     list
 }
 
+/// What one execution of a region costs.
+pub fn of_region(func: &Func, of: Region) -> PhaseCost {
+    let mut cost = PhaseCost::default();
+    region(func, of, 1, &mut cost);
+    cost
+}
+
 /// The operations of a whole program, one iteration of each phase.
 pub fn operations(func: &Func) -> u64 {
     phases(func).iter().map(PhaseCost::total).sum()
