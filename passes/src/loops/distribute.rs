@@ -66,7 +66,7 @@ fn plan(func: &Func, activity: &Activity, inst: Inst) -> Option<Plan> {
     let mut inner = Vec::new();
     for &candidate in &func.regions[*body].insts {
         if splits(func, activity, *body, candidate) {
-            let needed = slice(func, *body, candidate, inner.iter().map(|(i, _)| *i).collect());
+            let needed = slice(func, *body, candidate, &inner.iter().map(|(i, _)| *i).collect());
             let loads = |i: &Inst| {
                 let mut found = false;
                 let mut look = |data: &InstData| {
@@ -114,7 +114,7 @@ fn splits(func: &Func, activity: &Activity, body: Region, inst: Inst) -> bool {
 }
 
 /// The instructions of a region that one of them depends on, not looking behind `ends`.
-fn slice(func: &Func, body: Region, inst: Inst, ends: BTreeSet<Inst>) -> BTreeSet<Inst> {
+fn slice(func: &Func, body: Region, inst: Inst, ends: &BTreeSet<Inst>) -> BTreeSet<Inst> {
     let own: BTreeSet<Inst> = func.regions[body].insts.iter().copied().collect();
     let mut open: Vec<Value> = func.insts[inst].operands();
     open.extend(walk::captures(func, inst));
