@@ -14,6 +14,7 @@ use spadina_ir::span::Span;
 use spadina_layout::filter::{DROPPED, Filter};
 use spadina_passes::analysis::pattern::detect::{Scope, hessian, hessian_terms, jacobian, jacobian_terms};
 use spadina_passes::analysis::pattern::error::DetectError;
+use spadina_passes::pipeline::guarded;
 use spadina_runtime::csr::Pattern;
 use spadina_runtime::select::select;
 use std::sync::Arc;
@@ -68,7 +69,7 @@ pub(crate) fn of_bound(
     if let Some(rows) = request.rows {
         return mixed(kernel, bound, (rows, request.wrt), scope);
     }
-    let primal = kernel.primal(request.wrt)?;
+    let primal = guarded(&kernel.primal(request.wrt)?).map_err(|diagnostic| kernel.refusal(diagnostic))?;
     let inputs: Vec<(usize, usize)> = primal.buffers.keys().map(|b| (number(b), number(b))).collect();
     let data = bindings(&primal, &bound.sizes, bound, &inputs);
     let found = match derivative {
@@ -106,7 +107,7 @@ pub(crate) fn of_bound(
 /// As [`detect`].
 pub fn terms(problem: &Problem, row: usize, column: usize) -> Result<Vec<Span>, Error> {
     let (kernel, bound) = (problem.kernel(), problem.bound());
-    let primal = problem.primal();
+    let primal = &guarded(problem.primal()).map_err(|diagnostic| kernel.refusal(diagnostic))?;
     let inputs: Vec<(usize, usize)> = primal.buffers.keys().map(|b| (number(b), number(b))).collect();
     let data = bindings(primal, &bound.sizes, bound, &inputs);
     let (rows, columns) = problem.sides();

@@ -352,12 +352,10 @@ fn full(kernel: &Kernel, pattern: &Pattern) -> Option<Diagnostic> {
     if columns < SURPRISE || rows.checked_mul(columns) != Some(pattern.nnz()) {
         return None;
     }
-    let message = format!(
-        "the matrix of `{}` is dense by nature: {rows} x {columns}, every entry is stored",
-        kernel.name()
-    );
+    let message =
+        format!("the matrix of `{}` is full: {rows} x {columns}, every entry is stored", kernel.name());
     let mut note = Diagnostic::warning("dense-matrix", message)
-        .label(kernel.lowered().span, "every result depends on every unknown")
+        .label(kernel.lowered().span, "at this size every row depends on every unknown")
         .help("`hvp` or `jvp` give products with it without storing it; `#[allow(dense)]` says that it is meant");
     note.severity = Severity::Note;
     Some(note)

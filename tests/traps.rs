@@ -392,3 +392,43 @@ fn an_energy_without_curvature() {
         assert_eq!(found.at.gradient.last(), Some(&(n as f64)));
     }
 }
+
+/// A condition that prepare knows guards a subscript wherever it stands beside one that values decide.
+#[test]
+fn known_conditions_between_others_guard_subscripts() {
+    for condition in [
+        "n[i] >= 0 && a[i] > 1.0 && n[i] < V",
+        "x[i] > 1.0 && n[i] >= 0 && n[i] < V",
+        "(n[i] >= 0 && x[i] > 1.0) && (n[i] < V && a[i] > 1.0)",
+        "!(n[i] < 0 || x[i] < 1.0 || n[i] >= V) && a[i] > 1.0",
+    ] {
+        let kernel = oracle::text(&format!(
+            "kernel k<V>(x: var f64[V], a: f64[V], n: int[V]) -> f64 {{
+                sum i in 0..V {{ if {condition} {{ x[n[i]]^2 * x[i] }} else {{ x[i]^2 * a[i] }} }}
+            }}"
+        ));
+        let mut inputs = Inputs::new();
+        let values = [1.2, 1.1, 1.3, 1.4, 0.5, 1.5];
+        inputs.set("x", &values).set("a", &values).set("n", &[-2_i64, 1, 5, 9, -1, 0]);
+        let found = check(condition, &kernel, &inputs);
+        let compressed = Options { strategy: Strategy::Compressed, ..Options::new(Derivative::Hessian) };
+        let other = evaluate(&kernel, &inputs, &compressed).unwrap();
+        assert_eq!(found.at.results, other.at.results, "{condition}");
+    }
+}
+
+/// The rehearsal of an expression leaves nothing behind: bounds of its loops were taken for those of later values.
+#[test]
+fn products_of_sums_over_different_axes() {
+    for body in [
+        "(sum i in 0..V { x[i] }) * sum l in 0..E { x[e[l, 0]] }",
+        "let s = sum l in 0..E { x[e[l, 0]] * x[e[l, 1]] }; let t = sum i in 0..V { x[i] }; s * t",
+        "let y = map i in 0..V { x[i]^2 }; let z = map l in 0..E { y[e[l, 0]] }; sum l in 0..E { z[l] * z[(l + 1) % E] }",
+    ] {
+        let kernel =
+            oracle::text(&format!("kernel k<V, E>(x: var f64[V], e: index<V>[E, 2]) -> f64 {{ {body} }}"));
+        let mut inputs = Inputs::new();
+        inputs.set("x", &[0.5, 1.5, -0.7]).set("e", &[[0_i64, 1], [1, 2], [2, 2], [0, 2]]);
+        check(body, &kernel, &inputs);
+    }
+}

@@ -199,6 +199,11 @@ fn primal_for_sweeps(func: &Func) -> Result<Trace, Diagnostic> {
     Ok(if rows::work(inlined.func()) > rows::work(arrays.func()) { arrays } else { inlined })
 }
 
+/// The program as detection runs it: conditions that prepare knows guard subscripts wherever they stand in a condition.
+pub fn guarded(func: &Func) -> Result<Func, Diagnostic> {
+    guards::run(func)
+}
+
 /// The value alone (every result), ready for code.
 pub fn value(func: &Func) -> Result<Trace, Diagnostic> {
     let mut trace = primal_for_sweeps(func)?;

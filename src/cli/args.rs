@@ -37,7 +37,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Write generated inputs as .npy files.
     Gen(GenArgs),
-    /// Explain the code of a message.
+    /// Explain the code of a message, or how a kernel is derived and what it costs.
     Explain(ExplainArgs),
 }
 

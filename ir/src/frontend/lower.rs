@@ -278,12 +278,15 @@ impl<'a> Lowerer<'a> {
         let copy = Builder::new(self.b.func().clone());
         let real = std::mem::replace(&mut self.b, copy);
         let (accs, terms) = (self.accs.clone(), self.terms.clone());
+        // Bounds are kept by value, and the values of the copy will be others of the program.
+        let loops = self.loops.clone();
         let outer = std::mem::replace(&mut self.rehearsing, true);
         let result = self.scoped(inner);
         self.rehearsing = outer;
         self.b = real;
         self.accs = accs;
         self.terms = terms;
+        self.loops = loops;
         result
     }
 

@@ -19,6 +19,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("norm2", "sqnorm"),
     ("normsq", "sqnorm"),
     ("sqr", ""),
+    ("square", ""),
+    ("squaredNorm", "sqnorm"),
     ("squared_norm", "sqnorm"),
     ("tr", "trace"),
     ("u32", "int"),
@@ -44,8 +46,13 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         .filter(|candidate| *candidate != name)
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(edits, candidate)| *edits <= limit && *edits < candidate.chars().count().max(2))
-        .min_by_key(|(edits, _)| *edits)
+        // Of equally near names the one that starts alike: `sinn` is `sin`, not `sign`.
+        .min_by_key(|(edits, candidate)| (*edits, std::cmp::Reverse(common_start(name, candidate))))
         .map(|(_, candidate)| candidate)
+}
+
+fn common_start(a: &str, b: &str) -> usize {
+    a.chars().zip(b.chars()).take_while(|(x, y)| x == y).count()
 }
 
 /// Levenshtein distance, with a case change counted as nothing when it is the only one.
@@ -77,6 +84,7 @@ mod tests {
         assert_eq!(nearest("x", ["rest", "y", "X"]), Some("X"));
         assert_eq!(nearest("x", ["rest", "edges"]), None);
         assert_eq!(nearest("lenght", ["length", "len"]), Some("length"));
+        assert_eq!(nearest("sinn", ["sign", "sin"]), Some("sin"));
         assert_eq!(nearest("ln", ["len", "log"]), Some("log"));
         assert_eq!(nearest("sqr", ["sqrt"]), None);
     }

@@ -90,7 +90,18 @@ fn instruction(func: &Func, inst: Inst, times: u64, phase: &mut PhaseCost) {
     match &func.insts[inst] {
         InstData::Op(op, _) => {
             let counts = func.results[inst].iter().any(|&r| func.ty(r).is_float());
-            if counts && !matches!(op, Op::Neg | Op::Select | Op::Narrow | Op::Widen | Op::IntToFloat) {
+            if counts
+                && !matches!(
+                    op,
+                    Op::Neg
+                        | Op::Select
+                        | Op::Narrow
+                        | Op::Widen
+                        | Op::IntToFloat
+                        | Op::ProjectClamp
+                        | Op::ProjectAbs
+                )
+            {
                 *phase.operations.entry(*op).or_default() += times;
             }
         }

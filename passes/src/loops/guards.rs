@@ -12,7 +12,8 @@
 //! At an `if` that values decide:
 //! 1. a known part of its condition (`known && other`, `known || other`, also where the other part is computed only if needed) becomes an
 //!    `if` around it;
-//! 2. a known condition of an `if` in one of its branches, if it can be computed before, likewise: both copies know its outcome.
+//! 2. several known parts, or parts between others (`known && other && known`), together likewise, if they can be computed before;
+//! 3. a known condition of an `if` in one of its branches, if it can be computed before, likewise: both copies know its outcome.
 //!
 //! # Why it keeps the meaning
 //! Known conditions have no effects, and each copy is what remains of the original under its outcome.
@@ -59,6 +60,9 @@ enum Known {
     Or(Value, Other),
 }
 
+/// A part of a condition, and whether it is negated there.
+type Part = (Value, bool);
+
 #[derive(Clone, Copy)]
 enum Other {
     Value(Value),
@@ -87,6 +91,84 @@ impl Guards {
                 }
             }
             _ => None,
+        }
+    }
+
+    /// Adds the known parts of a condition that can be computed where it stands: what `op` joins, however nested, with whether it is
+    /// negated. Values from `first` on are defined in regions of the condition.
+    fn parts(&self, func: &Func, (cond, negated): Part, op: Op, first: Value, found: &mut Vec<Part>) {
+        if self.structural.holds(cond) {
+            let new = func.as_const(cond).is_none() && !found.contains(&(cond, negated));
+            if new && is_computable(func, cond, first) {
+                found.push((cond, negated));
+            }
+            return;
+        }
+        // `!(a || b)` is `!a && !b`.
+        let joins = if negated == (op == Op::And) { Op::Or } else { Op::And };
+        let ValueDef::Result(inst, 0) = func.values[cond].def else { return };
+        match &func.insts[inst] {
+            InstData::Op(Op::Not, args) => self.parts(func, (args[0], !negated), op, first, found),
+            InstData::Op(joined, args) if *joined == joins => {
+                for &arg in args {
+                    self.parts(func, (arg, negated), op, first, found);
+                }
+            }
+            // `a && b` and `a || b` where `b` is computed only if needed.
+            InstData::If { cond, then, els } => {
+                let yields = [*then, *els].map(|r| func.regions[r].yields.first().copied());
+                let [Some(taken), Some(other)] = yields else { return };
+                let inside = first_inside(func, [*then, *els]).map_or(first, |inside| inside.min(first));
+                let decided = func.as_const(other);
+                match (joins, decided, func.def(*cond)) {
+                    (Op::And, Some(Const::Bool(false)), _) => {
+                        self.parts(func, (*cond, negated), op, first, found);
+                    }
+                    (Op::Or, Some(Const::Bool(true)), Some(InstData::Op(Op::Not, args))) => {
+                        self.parts(func, (args[0], negated), op, first, found);
+                    }
+                    _ => return,
+                }
+                self.parts(func, (taken, negated), op, inside, found);
+            }
+            _ => {}
+        }
+    }
+
+    /// The `if` under several known parts of its condition.
+    fn jointly(
+        &mut self,
+        rw: &mut Rewriter<'_>,
+        inst: Inst,
+        (op, known): (Op, &[Part]),
+        branches: [Region; 2],
+    ) {
+        let InstData::If { cond, .. } = rw.src.insts[inst] else { unreachable!("called on ifs") };
+        let [then, els] = branches;
+        let images: Vec<Value> = known
+            .iter()
+            .map(|&(part, negated)| {
+                let image = rebuild(rw, part);
+                if negated { rw.b.op(Op::Not, &[image]) } else { image }
+            })
+            .collect();
+        let joined = images.into_iter().reduce(|a, b| rw.b.op(op, &[a, b]));
+        let Some(joined) = joined else { return };
+        let cond = rw.map.get(cond);
+        rw.b.begin_if(joined);
+        let results = if op == Op::And {
+            let yields = self.with_condition(rw, cond, then, els);
+            rw.b.begin_else(&yields);
+            let yields = self.branch(rw, els);
+            rw.b.end_if(&yields)
+        } else {
+            let yields = self.branch(rw, then);
+            rw.b.begin_else(&yields);
+            let yields = self.with_condition(rw, cond, then, els);
+            rw.b.end_if(&yields)
+        };
+        for (&result, &image) in rw.src.results[inst].iter().zip(&results) {
+            rw.map.set(result, image);
         }
     }
 
@@ -225,6 +307,23 @@ fn compute(rw: &mut Rewriter<'_>, value: Value) -> Value {
     }
 }
 
+/// Builds a computable value anew from loads and operations: images of values in closed regions are not visible.
+fn rebuild(rw: &mut Rewriter<'_>, value: Value) -> Value {
+    match rw.src.def(value) {
+        Some(InstData::Const(c)) => rw.b.constant(*c),
+        Some(InstData::Size(expr)) => rw.b.size(expr),
+        Some(InstData::Op(op, args)) => {
+            let args: Vec<Value> = args.iter().map(|&a| rebuild(rw, a)).collect();
+            rw.b.op(*op, &args)
+        }
+        Some(InstData::Load(buffer, index)) => {
+            let index: Vec<Value> = index.iter().map(|&v| rebuild(rw, v)).collect();
+            rw.b.load(*buffer, &index)
+        }
+        _ => rw.map.get(value),
+    }
+}
+
 /// The first value that an `if` defines: everything before it is visible there or in no branch at all.
 fn first_inside(func: &Func, branches: [Region; 2]) -> Option<Value> {
     let insts = branches.iter().flat_map(|&r| &func.regions[r].insts);
@@ -256,7 +355,15 @@ impl Visitor for Guards {
         }
         self.depth += 1;
         let branches = [*then, *els];
-        if let Some(known) = self.part(src, *cond) {
+        let joint = [Op::And, Op::Or].into_iter().find_map(|op| {
+            let mut found = Vec::new();
+            self.parts(src, (*cond, false), op, Value::from_u32(u32::MAX - 1), &mut found);
+            let simple = found.len() == 1 && self.part(src, *cond).is_some();
+            (!found.is_empty() && !simple).then_some((op, found))
+        });
+        if let Some((op, known)) = joint {
+            self.jointly(rw, inst, (op, &known), branches);
+        } else if let Some(known) = self.part(src, *cond) {
             self.guarded(rw, inst, &known, *then, *els);
         } else if let Some(known) =
             first_inside(src, branches).and_then(|first| self.inner(src, branches, first))

@@ -61,6 +61,7 @@ impl Parser {
             return false;
         }
         let foreign = self.foreign_after(value);
+        let mut skipped = foreign.is_some();
         let diagnostic = if let Some(help) = foreign {
             let message = format!("expected an operator or the end of the block, found {}", self.found());
             let diagnostic = Diagnostic::error("expected", message)
@@ -72,10 +73,11 @@ impl Parser {
         } else if self.is("=") {
             self.skip_to(&[";"]);
             self.eat(";");
+            skipped = true;
             Diagnostic::error("assignment", "a value cannot be assigned to")
                 .label(value.span, "this does not change")
                 .help(
-                    "write `let name = ..;` for a new value, or `name += ..;` for an accumulator (`let mut`)",
+                    "write `let name = ..;` for a new value, or `name += ..;` to add to an accumulator (`let mut name = 0.0;`)",
                 )
         } else {
             Diagnostic::error("unused-value", "this value is not the last thing in its block, and nothing uses it")
@@ -84,7 +86,7 @@ impl Parser {
                 .help("bind it with `let name = ..;`, add it to an accumulator with `+=`, or join the two with an operator")
         };
         self.report(diagnostic);
-        foreign.is_some()
+        skipped
     }
 
     pub(super) fn semicolon(&mut self, what: &str) -> Parsed<()> {
