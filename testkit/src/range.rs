@@ -117,7 +117,8 @@ pub fn binary(op: Op, a: Range, b: Range) -> Option<Range> {
             return binary(Op::Mul, a, Range::new(1.0 / b.hi, 1.0 / b.lo));
         }
         Op::Rem if b.lo >= 0.4 => Range::new(0.0, b.hi),
-        Op::Copysign => Range::new(-a.magnitude(), a.magnitude()),
+        // The sign of a zero is nobody's: an array that is added to starts from a positive one.
+        Op::Copysign if b.lo > 0.0 || b.hi < 0.0 => Range::new(-a.magnitude(), a.magnitude()),
         Op::Min => Range::new(a.lo.min(b.lo), a.hi.min(b.hi)),
         Op::Max => Range::new(a.lo.max(b.lo), a.hi.max(b.hi)),
         Op::Atan2 if b.lo >= 0.2 => Range::new(-1.6, 1.6),
