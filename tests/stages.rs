@@ -140,3 +140,30 @@ fn a_ring_emits_few_blocks_a_vertex() {
         explained.phases.iter().map(|p| p.cost.emissions * if p.cost.inner_loops { 6 } else { 1 }).sum();
     assert!(blocks <= 60, "{blocks} blocks a vertex");
 }
+
+/// Sums over rings become stages; no vertex, one, two, rings without neighbors, and neighbors that are repeated or the vertex itself.
+#[test]
+fn nonlinear_functions_of_rings_of_every_size() {
+    let kernel = oracle::text(
+        "kernel k<V, R>(x: var vec2[V], ptr: offsets<R>[V + 1], nbr: index<V>[R]) -> f64 {
+            sum v in 0..V {
+                let area = sum k in ptr[v]..ptr[v + 1] { sqnorm(x[nbr[k]] - x[v]) * (1.0 + x[nbr[k]][0]^2) };
+                let bend = sum k in ptr[v]..ptr[v + 1] { sin(x[nbr[k]][1] * x[v][0] + area) * area };
+                bend^2 / (1.0 + area)
+            }
+        }",
+    );
+    assert!(!kernel.explain(Derivative::Hessian, None).unwrap().stages.is_empty());
+    let rings: [&[&[i64]]; 6] =
+        [&[], &[&[]], &[&[0]], &[&[1], &[]], &[&[1, 1], &[0, 1]], &[&[1, 2, 1], &[], &[3, 0], &[3, 2, 1]]];
+    for ring in rings {
+        let (mut ptr, mut nbr) = (vec![0_i64], Vec::new());
+        for neighbors in ring {
+            nbr.extend_from_slice(neighbors);
+            ptr.push(nbr.len() as i64);
+        }
+        let mut inputs = Inputs::new();
+        inputs.set("x", &Noise::new(3).points::<2>(ring.len(), -1.0, 1.0)).set("ptr", &ptr).set("nbr", &nbr);
+        check(&format!("rings {ring:?}"), &kernel, &inputs);
+    }
+}

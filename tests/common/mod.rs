@@ -7,6 +7,8 @@
     reason = "every test file uses its own part"
 )]
 
+pub mod sandbox;
+
 use spadina_io::array::Array;
 use spadina_io::npy::read::read_npy;
 use spadina_runtime::csr::Pattern;

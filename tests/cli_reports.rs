@@ -1,0 +1,243 @@
+//! What the command tells about kernels and matrices: patterns, colors, explanations, verification, measurements.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::root;
+use common::sandbox::{Sandbox, floats};
+use spadina_io::array::{Array, Data};
+use spadina_io::npy::read::read_npy;
+use spadina_io::sparse_file::by_name::read_sparse;
+use std::fs;
+
+const STAGED: &str = "
+#[example(random, 40)]
+kernel staged<N>(x: var f64[N]) -> f64[N - 1] {
+    let y = map i in 0..N { x[i]^2 };
+    map i in 0..N - 1 { fold _k in 0..100 with s = y[i + 1] - y[i] { s - 0.1 * s^3 } }
+}
+";
+
+#[test]
+fn kernels_are_measured_and_compared() {
+    let s = Sandbox::new("bench");
+    let object = s.json(&["bench", "springs.ir", "--data", "data", "--json", "--save", "figures.json"]);
+    let keys =
+        ["compile_ms", "prepare_ms", "rebind_ms", "evaluate_ms", "evaluate_min_ms", "threads", "n", "nnz"];
+    for key in keys.into_iter().chain(["elements", "ops", "code_bytes", "slot_bytes"]) {
+        assert!(object[key].as_f64().is_some_and(|x| x >= 0.0), "{key}");
+    }
+    assert!(object.as_object().unwrap().contains_key("peak_bytes"));
+    assert_eq!((&object["n"], &object["nnz"], &object["elements"]), (&6.into(), &28.into(), &2.into()));
+    let args = ["bench", "springs.ir", "--data", "data", "--compare", "figures.json", "--emit", "timing"];
+    let (text, _) = s.expect(0, &args);
+    for words in
+        ["against the saved figures: compile", "evaluate_min", "ns an iteration", "hessian ", "rest "]
+    {
+        assert!(text.contains(words), "`{words}` in {text}");
+    }
+    s.text("broken.json", "[]");
+    s.refuses(4, &["bench", "springs.ir", "--data", "data", "--compare", "broken.json"], &["broken.json"]);
+    s.refuses(4, &["bench", "springs.ir", "--data", "data", "--compare", "absent.json"], &["absent.json"]);
+}
+
+#[test]
+fn patterns_are_drawn() {
+    let s = Sandbox::new("spy");
+    let (out, _) = s.expect(0, &["spy", "springs.ir", "--data", "data"]);
+    assert!(out.contains("●") && out.contains("28 entries"), "{out}");
+    s.expect(0, &["run", "springs.ir", "--data", "data", "-o", "hessian=h.mtx"]);
+    let (same, _) = s.expect(0, &["spy", "h.mtx"]);
+    assert_eq!(out, same);
+    let (out, _) = s.expect(0, &["spy", "springs.ir", "--data", "data", "--svg", "p.svg", "--png", "p.png"]);
+    assert!(out.is_empty());
+    assert!(fs::read_to_string(s.path("p.svg")).unwrap().starts_with("<svg"));
+    assert!(fs::read(s.path("p.png")).unwrap().starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn derivations_are_shown_step_by_step() {
+    let s = Sandbox::new("derive");
+    let chain = root().join("examples/chain.ir");
+    let chain = chain.to_str().unwrap();
+    let (all, _) = s.expect(0, &["derive", chain, "--print-after", "all"]);
+    for step in ["source", "reverse", "seed", "simplify", "solve", "extract"] {
+        assert!(all.contains(&format!("{step}: ")), "{step} in\n{all}");
+    }
+    let (seed, _) = s.expect(0, &["derive", chain, "--print-after", "seed"]);
+    assert!(all.contains(seed.trim_end().split_once('\n').unwrap().1));
+    let (plain, _) = s.expect(0, &["derive", chain, "--derive", "grad"]);
+    let func = spadina_ir::text::parse(&plain).unwrap();
+    assert!(func.buffer_named("x_bar").is_some());
+}
+
+#[test]
+fn patterns_are_detected_and_colored() {
+    let sandbox = Sandbox::new("detect");
+    sandbox.text("staged.ir", STAGED);
+    let json =
+        |args: &[&str]| -> serde_json::Value { serde_json::from_str(&sandbox.expect(0, args).0).unwrap() };
+    let object = json(&["sparsity", "staged.ir", "-o", "p.mtx", "--json"]);
+    for (key, wanted) in [("m", 39), ("n", 40), ("nnz", 78), ("n_colors", 2)] {
+        assert_eq!(object[key].as_u64(), Some(wanted), "{key} of {object}");
+    }
+    assert_eq!(object["colors"].as_array().unwrap().len(), 40);
+    assert!(object["times_ms"]["detect"].is_number());
+    assert_eq!(json(&["sparsity", "staged.ir", "--order", "2", "--json"])["n_colors"].as_u64(), Some(3));
+    let stored = read_sparse(&sandbox.path("p.mtx")).unwrap();
+    assert_eq!((stored.nrows, stored.ncols, stored.nnz()), (39, 40, 78));
+    for (partition, colors, rows) in [("column", 2, false), ("row", 2, false), ("bidirectional", 4, true)] {
+        let args = ["color", "p.mtx", "--partition", partition, "--order", "natural,random:3", "--json"];
+        let object = json(&args);
+        let found = object["n_colors"].as_u64().unwrap();
+        assert!(found <= colors, "{partition}: {found}");
+        assert_eq!(object.get("row_colors").is_some(), rows, "{object}");
+    }
+    let object = json(&["color", "staged.ir", "-o", "c.npy", "--json"]);
+    let colors: Vec<i64> = object["colors"].as_array().unwrap().iter().map(|c| c.as_i64().unwrap()).collect();
+    let written = read_npy(&sandbox.path("c.npy")).unwrap();
+    assert_eq!(written.to_i64("colors").unwrap().as_ref(), colors);
+    // The Hessian of an energy is symmetric and may be solved for.
+    let springs = ["color", "springs.ir", "--data", "data", "--decompression", "substitution"];
+    assert!(sandbox.expect(0, &springs).0.contains("colors"));
+    sandbox.expect(0, &["spy", "p.mtx", "--colors", "--svg", "p.svg"]);
+    assert!(sandbox.expect(0, &["sparsity", "staged.ir", "--local"]).0.contains("at the bound point"));
+    sandbox.refuses(2, &["color", "p.mtx", "--order", "alphabetic"], &["alphabetic", "smallest-last"]);
+    sandbox.refuses(2, &["color", "p.mtx", "-o", "colors.txt"], &[".npy"]);
+    sandbox.refuses(2, &["sparsity", "staged.ir", "-o", "p.txt"], &[".mtx"]);
+    sandbox.refuses(2, &["sparsity", "staged.ir", "--order", "3"], &["3"]);
+    sandbox.refuses(4, &["color", "p.mtx", "--partition", "symmetric"], &["square"]);
+    let solved = ["color", "p.mtx", "--partition", "row", "--decompression", "substitution"];
+    sandbox.refuses(2, &solved, &["substitution"]);
+    sandbox.refuses(4, &["color", "missing.mtx"], &["missing.mtx"]);
+}
+
+#[test]
+fn colors_are_written_read_and_verified() {
+    let sandbox = Sandbox::new("given");
+    // An arrow: dense first row and column.
+    let entries: Vec<String> = (2..=9).map(|i| format!("1 {i}\n{i} 1\n{i} {i}")).collect();
+    let head = "%%MatrixMarket matrix coordinate pattern general\n9 9 25\n1 1";
+    let arrow = format!("{head}\n{}\n", entries.join("\n"));
+    sandbox.text("p.mtx", &arrow);
+    let json =
+        |args: &[&str]| -> serde_json::Value { serde_json::from_str(&sandbox.expect(0, args).0).unwrap() };
+    for partition in ["column", "row", "symmetric", "bidirectional"] {
+        for ending in ["npy", "mtx", "npz"] {
+            let file = format!("{partition}.{ending}");
+            let base = ["color", "p.mtx", "--json", "--partition", partition];
+            let made = json(&[&base[..], &["-o", &file]].concat());
+            let read = json(&[&base[..], &["--given", &file]].concat());
+            for key in ["n_colors", "colors", "row_colors"] {
+                assert_eq!(made.get(key), read.get(key), "{file} {key}");
+            }
+        }
+        sandbox.expect(0, &["spy", "p.mtx", "--colors", "--partition", partition, "--svg", "colors.svg"]);
+        let compressed = ["spy", "p.mtx", "--colors", "--partition", partition, "--compressed"];
+        assert!(sandbox.expect(0, &compressed).0.contains("entries"));
+    }
+    // All columns meet in the first row.
+    sandbox.array("same.npy", &Array::vector(Data::I64(vec![1; 9])));
+    sandbox.refuses(3, &["color", "p.mtx", "--given", "same.npy"], &["same.npy", "column"]);
+    sandbox.refuses(3, &["color", "p.mtx", "--partition", "symmetric", "--given", "same.npy"], &["same.npy"]);
+    sandbox.array("short.npy", &Array::vector(Data::I64(vec![1; 4])));
+    sandbox.refuses(4, &["color", "p.mtx", "--given", "short.npy"], &["4 lines", "9"]);
+    sandbox.array("negative.npy", &Array::vector(Data::I64(vec![-1; 9])));
+    sandbox.refuses(4, &["color", "p.mtx", "--given", "negative.npy"], &["negative"]);
+    sandbox.refuses(4, &["color", "p.mtx", "--given", "p.mtx"], &["two colors"]);
+    sandbox.refuses(2, &["color", "p.mtx", "--given", "p.txt"], &[".npz"]);
+    sandbox.refuses(2, &["spy", "p.mtx", "--compressed"], &["--colors"]);
+}
+
+#[test]
+fn matrices_that_structure_refuses_are_compressed() {
+    let sandbox = Sandbox::new("compressed");
+    sandbox.text("staged.ir", STAGED);
+    let (out, err) = sandbox.expect(0, &["run", "staged.ir", "--json"]);
+    let object: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(object["strategy"], "compressed");
+    assert!(err.contains("note[compressed-matrix]") && err.contains("2 products"), "{err}");
+    sandbox.refuses(1, &["run", "staged.ir", "--strategy", "structural"], &["--strategy compressed"]);
+    for strategy in ["compressed", "dense"] {
+        let file = format!("jacobian={strategy}.npy");
+        let (_, err) = sandbox.expect(0, &["run", "staged.ir", "--strategy", strategy, "-o", &file]);
+        assert!(err.is_empty(), "{err}");
+    }
+    let (one, two) = (floats(&sandbox.path("compressed.npy")), floats(&sandbox.path("dense.npy")));
+    assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-12));
+    assert!(sandbox.expect(0, &["explain", "note[compressed-matrix]"]).0.contains("products"));
+}
+
+#[test]
+fn verification_compares_all_roads() {
+    let sandbox = Sandbox::new("verify");
+    sandbox.text("staged.ir", STAGED);
+    let (out, err) = sandbox.expect(0, &["verify", "springs.ir", "--data", "data"]);
+    for word in [
+        "structural and dense agree",
+        "compressed and dense agree",
+        "symmetry",
+        "H v agrees",
+        "the gradient agrees",
+        "sound",
+    ] {
+        assert!(out.contains(word), "{word}: {out}");
+    }
+    assert!(err.is_empty(), "{err}");
+    let (out, _) = sandbox.expect(0, &["verify", "staged.ir"]);
+    assert!(out.contains("structural refused") && out.contains("J^T w agrees"), "{out}");
+    sandbox.refuses(2, &["verify", "springs.ir", "--derive", "value"], &["jacobian"]);
+}
+
+#[test]
+fn explanations_count_operations_and_entries() {
+    let sandbox = Sandbox::new("explain");
+    let json =
+        |args: &[&str]| -> serde_json::Value { serde_json::from_str(&sandbox.expect(0, args).0).unwrap() };
+    let object = json(&["explain", "springs.ir", "--json", "--derive", "hessian"]);
+    let hessian = &object["derivatives"][0];
+    assert!(hessian["road"].as_str().unwrap().starts_with("structural"), "{object}");
+    let phases = hessian["phases"].as_array().unwrap();
+    assert!(phases.iter().any(|p| p["entries"].as_u64() > Some(0) && p["line"].is_number()), "{object}");
+    let sum: u64 =
+        hessian["operations_by_kind"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    assert_eq!(Some(sum), hessian["operations"].as_u64());
+    let text = sandbox.expect(0, &["explain", "springs.ir", "--ops"]).0;
+    for word in ["value", "grad", "hessian", "operations", "sqrt"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    sandbox.text("staged.ir", STAGED);
+    let text = sandbox.expect(0, &["explain", "staged.ir"]).0;
+    assert!(text.contains("refused") && text.contains("[recurrence]"), "{text}");
+    sandbox.refuses(2, &["explain", "no-such-code"], &["no-such-code"]);
+    let object = json(&["explain", "springs.ir", "--data", "data", "--entry", "0,0", "--json"]);
+    assert!(object["stored"] == true && object["value"].is_number(), "{object}");
+    assert!(object["terms"][0]["line"].is_number(), "{object}");
+    sandbox.refuses(2, &["explain", "springs.ir", "--data", "data", "--entry", "0,99999"], &["99999", " x "]);
+    sandbox.refuses(2, &["explain", "springs.ir", "--data", "data", "--entry", "first"], &["3,7"]);
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_traced_to_the_source() {
+    let sandbox = Sandbox::new("doubts");
+    for (body, code) in [
+        ("sum i in 0..N { norm([x[i] - x[0], x[i]^2 - x[0]^2]) }", "unbounded-slope"),
+        ("sum i in 0..N { log(-x[i]^2) }", "not-finite"),
+        ("sum i in 0..N { 1.0 / (x[i] - x[0]) }", "not-finite"),
+    ] {
+        sandbox.text(
+            "k.ir",
+            &format!("#[example(random, 5)]\nkernel k<N>(x: var f64[N]) -> f64 {{\n    {body}\n}}\n"),
+        );
+        let (_, err) = sandbox.expect(0, &["run", "k.ir"]);
+        assert!(err.contains(&format!("warning[{code}]")) && err.contains("k.ir:3"), "{body}: {err}");
+    }
+    // The branch that is not taken, and an infinite barrier, are nobody's fault.
+    let guarded = "sum i in 0..N { if x[i] > 1e9 { log(-x[i]^2) } else if x[i] < 1e8 { inf } else { 0.0 } }";
+    sandbox.text(
+        "k.ir",
+        &format!("#[example(random, 5)]\nkernel k<N>(x: var f64[N]) -> f64 {{\n    {guarded}\n}}\n"),
+    );
+    let (_, err) = sandbox.expect(0, &["run", "k.ir"]);
+    assert!(!err.contains("not-finite"), "{err}");
+}
