@@ -121,7 +121,7 @@ pub(crate) fn visit(func: &Func, inst: Inst, f: &mut impl FnMut(&InstData)) {
 fn needed_loads(func: &Func, inst: Inst) -> BTreeSet<Buffer> {
     let mut open = func.insts[inst].operands();
     for region in func.insts[inst].regions() {
-        open.extend(&func.regions[region].yields);
+        open.extend(func.regions[region].yields.iter().copied());
     }
     if let InstData::Load(buffer, _) = &func.insts[inst] {
         return BTreeSet::from([*buffer]);
@@ -137,7 +137,7 @@ fn needed_loads(func: &Func, inst: Inst) -> BTreeSet<Buffer> {
         }
         open.extend(func.insts[from].operands());
         for region in func.insts[from].regions() {
-            open.extend(&func.regions[region].yields);
+            open.extend(func.regions[region].yields.iter().copied());
         }
     }
     loaded

@@ -13,7 +13,7 @@ mod fold;
 
 use crate::func::{
     Buffer, BufferData, Carry, Const, EmitData, Func, Inst, InstData, Region, RegionData, Role, Value,
-    ValueData, ValueDef,
+    ValueData, ValueDef, Values,
 };
 use crate::op::Op;
 use crate::project::{Filter, Projection};
@@ -29,8 +29,8 @@ enum Key {
     Size(SizeExpr),
     /// The operands, then [`NO_OPERAND`].
     Op(Op, [u32; MOST_OPERANDS]),
-    Load(Buffer, u32, Vec<Value>),
-    Position(Buffer, Vec<Value>),
+    Load(Buffer, u32, Values),
+    Position(Buffer, Values),
 }
 
 /// Operations take at most so many operands.
@@ -191,7 +191,7 @@ impl Builder {
         if let Some(value) = self.fold(op, args) {
             return value;
         }
-        let mut args = args.to_vec();
+        let mut args = Values::from_slice(args);
         if op.is_commutative() && args[1] < args[0] {
             args.swap(0, 1);
         }
@@ -243,14 +243,14 @@ impl Builder {
         debug_assert_eq!(index.len(), self.func.buffers[buffer].dims.len(), "one index per dimension");
         let ty = self.func.buffers[buffer].elem;
         let version = self.resets.get(&buffer).copied().unwrap_or(0);
-        let key = Key::Load(buffer, version, index.to_vec());
-        self.pure(key, InstData::Load(buffer, index.to_vec()), ty)
+        let key = Key::Load(buffer, version, Values::from_slice(index));
+        self.pure(key, InstData::Load(buffer, Values::from_slice(index)), ty)
     }
 
     /// The row or column position of `buffer[index]`.
     pub fn position(&mut self, buffer: Buffer, index: &[Value]) -> Value {
-        let key = Key::Position(buffer, index.to_vec());
-        self.pure(key, InstData::Position(buffer, index.to_vec()), Ty::Int)
+        let key = Key::Position(buffer, Values::from_slice(index));
+        self.pure(key, InstData::Position(buffer, Values::from_slice(index)), Ty::Int)
     }
 
     /// The float `value`, marked: the Hessian of an energy that it is added to is projected in this part.
@@ -272,7 +272,7 @@ impl Builder {
             "inputs are not written"
         );
         if !self.is_float(value, 0.0) {
-            self.push(InstData::Accum(buffer, index.to_vec(), value), &[]);
+            self.push(InstData::Accum(buffer, Values::from_slice(index), value), &[]);
         }
     }
 
@@ -290,7 +290,7 @@ impl Builder {
 
     /// Refuses to go on unless every subscript lies inside the buffer.
     pub fn check(&mut self, buffer: Buffer, index: &[Value]) {
-        self.push(InstData::Check(buffer, index.to_vec()), &[]);
+        self.push(InstData::Check(buffer, Values::from_slice(index)), &[]);
     }
 
     /// The positions of an emission without its values: what index programs are made of.
@@ -338,7 +338,7 @@ impl Builder {
 
     /// Closes a loop with one yield per carry; returns its results. A loop without carries and effects is dropped; a sum of zeros is the
     /// literal zero.
-    pub fn end_loop(&mut self, yields: &[Value]) -> Vec<Value> {
+    pub fn end_loop(&mut self, yields: &[Value]) -> Values {
         let scope = self.scopes.pop().expect("a loop is open");
         let Open::Loop { lo, hi, step, carries } = scope.open else {
             unreachable!("the innermost open region is a loop");
@@ -347,7 +347,7 @@ impl Builder {
         self.func.regions[scope.region].yields = yields.to_vec();
         let body = scope.region;
         if carries.is_empty() && !self.region_has_effects(body) {
-            return Vec::new();
+            return Values::new();
         }
         let types: Vec<Ty> = yields.iter().map(|&v| self.func.ty(v)).collect();
         let zeros = carries.iter().zip(yields).map(|(c, &y)| *c == Carry::Sum && self.is_float(y, 0.0));
@@ -378,7 +378,7 @@ impl Builder {
     }
 
     /// Closes the second branch with its yields; returns the results.
-    pub fn end_if(&mut self, yields: &[Value]) -> Vec<Value> {
+    pub fn end_if(&mut self, yields: &[Value]) -> Values {
         let scope = self.scopes.pop().expect("an if is open");
         let Open::Else { cond, then } = scope.open else {
             unreachable!("the innermost open region is the second branch of an if");
@@ -387,7 +387,7 @@ impl Builder {
         self.func.regions[els].yields = yields.to_vec();
         debug_assert_eq!(self.func.regions[then].yields.len(), yields.len(), "both branches yield alike");
         if yields.is_empty() && !self.region_has_effects(then) && !self.region_has_effects(els) {
-            return Vec::new();
+            return Values::new();
         }
         let types: Vec<Ty> = yields.iter().map(|&v| self.func.ty(v)).collect();
         self.push(InstData::If { cond, then, els }, &types)
@@ -395,7 +395,7 @@ impl Builder {
 
     /// Like [`Builder::end_if`], replacing the yields given for the first branch: for passes that learn only in the second branch
     /// what must be yielded.
-    pub fn end_if_with(&mut self, then_yields: &[Value], else_yields: &[Value]) -> Vec<Value> {
+    pub fn end_if_with(&mut self, then_yields: &[Value], else_yields: &[Value]) -> Values {
         let Some(Scope { open: Open::Else { then, .. }, .. }) = self.scopes.last() else {
             unreachable!("the innermost open region is the second branch of an if");
         };
@@ -406,7 +406,7 @@ impl Builder {
 
     /// Like [`Builder::end_loop`], adding further `Sum` carries after those the loop was opened with: for passes that learn only
     /// inside the loop what must be summed.
-    pub fn end_loop_with_sums(&mut self, yields: &[Value], sums: &[Value]) -> Vec<Value> {
+    pub fn end_loop_with_sums(&mut self, yields: &[Value], sums: &[Value]) -> Values {
         let Some(Scope { open: Open::Loop { carries, .. }, .. }) = self.scopes.last_mut() else {
             unreachable!("the innermost open region is a loop");
         };
@@ -434,10 +434,10 @@ impl Builder {
         value
     }
 
-    fn push(&mut self, data: InstData, types: &[Ty]) -> Vec<Value> {
+    fn push(&mut self, data: InstData, types: &[Ty]) -> Values {
         let inst: Inst = self.func.insts.push(data);
         self.func.spans[inst] = self.span;
-        let results: Vec<Value> = (0..)
+        let results: Values = (0..)
             .zip(types)
             .map(|(n, &ty)| self.func.values.push(ValueData { ty, def: ValueDef::Result(inst, n) }))
             .collect();

@@ -24,6 +24,7 @@ use crate::op::Op;
 use crate::project::Projection;
 use crate::types::{Size, SizeExpr, Ty};
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
+use smallvec::{SmallVec, smallvec};
 
 /// A scalar SSA value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -193,6 +194,9 @@ impl EmitData {
     }
 }
 
+/// Operands, subscripts, results: nearly always few enough to stand in place.
+pub type Values = SmallVec<[Value; 4]>;
+
 /// An instruction.
 #[derive(Clone, PartialEq, Debug)]
 pub enum InstData {
@@ -201,19 +205,19 @@ pub enum InstData {
     /// The run-time value of a size expression, as `Int`.
     Size(SizeExpr),
     /// A scalar operation.
-    Op(Op, Vec<Value>),
+    Op(Op, Values),
     /// `buffer[index]`, one `Int` per dimension.
-    Load(Buffer, Vec<Value>),
+    Load(Buffer, Values),
     /// The position of `buffer[index]` in the concatenation of the columns (for an unknown) or rows (for an output or
     /// the adjoint of an unknown): what matrix entries are addressed by. Type `Int`.
-    Position(Buffer, Vec<Value>),
+    Position(Buffer, Values),
     /// `buffer[index] += value`.
-    Accum(Buffer, Vec<Value>, Value),
+    Accum(Buffer, Values, Value),
     /// Every entry of a scratch buffer becomes zero; with a length only so many of the first (row-major), and the others are not to be
     /// read before the next reset.
     Reset(Buffer, Option<Value>),
     /// Refuses to go on unless every subscript lies inside the buffer: what index programs are made of.
-    Check(Buffer, Vec<Value>),
+    Check(Buffer, Values),
     /// A counted loop.
     Loop {
         /// First induction value.
@@ -281,7 +285,7 @@ pub struct Func {
     /// Instructions.
     pub insts: PrimaryMap<Inst, InstData>,
     /// Results of each instruction.
-    pub results: SecondaryMap<Inst, Vec<Value>>,
+    pub results: SecondaryMap<Inst, Values>,
     /// Source location of each instruction (byte offsets).
     pub spans: SecondaryMap<Inst, (u32, u32)>,
     /// Values.
@@ -379,9 +383,9 @@ impl Func {
 
 impl InstData {
     /// The values this instruction uses directly (not those used inside its regions), in order.
-    pub fn operands(&self) -> Vec<Value> {
+    pub fn operands(&self) -> Values {
         match self {
-            InstData::Const(_) | InstData::Size(_) => Vec::new(),
+            InstData::Const(_) | InstData::Size(_) => Values::new(),
             InstData::Reset(_, length) => length.iter().copied().collect(),
             InstData::Op(_, args)
             | InstData::Load(_, args)
@@ -395,7 +399,7 @@ impl InstData {
                 });
                 [*lo, *hi].into_iter().chain(states).collect()
             }
-            InstData::If { cond, .. } => vec![*cond],
+            InstData::If { cond, .. } => smallvec![*cond],
             InstData::Emit(emit) => emit.rows.iter().chain(&emit.cols).chain(&emit.values).copied().collect(),
         }
     }
@@ -441,10 +445,10 @@ impl InstData {
     }
 
     /// The regions this instruction owns.
-    pub fn regions(&self) -> Vec<Region> {
+    pub fn regions(&self) -> SmallVec<[Region; 2]> {
         match self {
-            InstData::Loop { body, .. } => vec![*body],
-            InstData::If { then, els, .. } => vec![*then, *els],
+            InstData::Loop { body, .. } => smallvec![*body],
+            InstData::If { then, els, .. } => smallvec![*then, *els],
             InstData::Const(_)
             | InstData::Size(_)
             | InstData::Op(..)
@@ -453,7 +457,7 @@ impl InstData {
             | InstData::Accum(..)
             | InstData::Reset(..)
             | InstData::Check(..)
-            | InstData::Emit(_) => Vec::new(),
+            | InstData::Emit(_) => SmallVec::new(),
         }
     }
 

@@ -26,6 +26,7 @@ use crate::op::Op;
 use crate::project::{Projection, project_slice};
 use crate::types::Ty;
 use cranelift_entity::SecondaryMap;
+use smallvec::{SmallVec, smallvec};
 use std::collections::BTreeMap;
 
 /// Runs `func` on `inputs`.
@@ -64,6 +65,9 @@ pub fn observe(func: &Func, inputs: &Bindings, observer: &mut Observer<'_>) -> R
     }
     Ok(outputs)
 }
+
+/// Operands and results of one instruction: few enough to stand in place.
+type Consts = SmallVec<[Const; 4]>;
 
 /// One buffer at run time.
 #[derive(Clone)]
@@ -105,7 +109,7 @@ impl Machine<'_> {
         self.values[value].ok_or_else(|| self.ill_formed(format!("{value} is used before it is defined")))
     }
 
-    fn get_all(&self, values: &[Value]) -> Result<Vec<Const>, InterpError> {
+    fn get_all(&self, values: &[Value]) -> Result<Consts, InterpError> {
         values.iter().map(|&value| self.get(value)).collect()
     }
 
@@ -122,7 +126,7 @@ impl Machine<'_> {
     }
 
     /// Runs a region and gives its yields.
-    fn region(&mut self, region: Region) -> Result<Vec<Const>, InterpError> {
+    fn region(&mut self, region: Region) -> Result<Consts, InterpError> {
         for &inst in &self.func.regions[region].insts {
             self.inst(inst)?;
         }
@@ -131,22 +135,22 @@ impl Machine<'_> {
 
     fn inst(&mut self, inst: Inst) -> Result<(), InterpError> {
         self.span = self.func.spans[inst];
-        let results = match &self.func.insts[inst] {
-            InstData::Const(constant) => vec![*constant],
+        let results: Consts = match &self.func.insts[inst] {
+            InstData::Const(constant) => smallvec![*constant],
             InstData::Size(expr) => {
                 let n = self.size(expr).ok_or_else(|| self.ill_formed("a size expression overflows"))?;
-                vec![Const::Int(n)]
+                smallvec![Const::Int(n)]
             }
             InstData::Op(op, args) => {
                 let args = self.get_all(args)?;
                 (self.observer)(inst, *op, &args);
-                vec![self.eval(*op, &args)?]
+                smallvec![self.eval(*op, &args)?]
             }
             InstData::Load(buffer, index) => {
                 self.stats.loads += 1;
                 let at = self.element(*buffer, index)?;
                 let loaded = self.arrays[*buffer].data.get(at);
-                vec![loaded.ok_or_else(|| self.ill_formed("the subscripts were checked"))?]
+                smallvec![loaded.ok_or_else(|| self.ill_formed("the subscripts were checked"))?]
             }
             InstData::Position(buffer, index) => {
                 let at = self.linear(*buffer, index)?;
@@ -154,11 +158,11 @@ impl Machine<'_> {
                     let name = &self.func.buffers[*buffer].name;
                     return Err(self.ill_formed(format!("`{name}` gives neither columns nor rows")));
                 };
-                vec![Const::Int((offset as i64).wrapping_add(at))]
+                smallvec![Const::Int((offset as i64).wrapping_add(at))]
             }
             InstData::Accum(buffer, index, value) => {
                 self.accum(*buffer, index, *value)?;
-                Vec::new()
+                Consts::new()
             }
             InstData::Reset(buffer, length) => {
                 let length = match length {
@@ -166,11 +170,11 @@ impl Machine<'_> {
                     None => None,
                 };
                 self.reset(*buffer, length)?;
-                Vec::new()
+                Consts::new()
             }
             InstData::Check(buffer, index) => {
                 self.element(*buffer, index)?;
-                Vec::new()
+                Consts::new()
             }
             InstData::Loop { lo, hi, step, carries, body } => {
                 self.run_loop(*lo, *hi, *step, carries, *body)?
@@ -182,7 +186,7 @@ impl Machine<'_> {
             },
             InstData::Emit(emit) => {
                 self.emit(emit)?;
-                Vec::new()
+                Consts::new()
             }
         };
         let places = &self.func.results[inst];
@@ -276,7 +280,7 @@ impl Machine<'_> {
         step: i64,
         carries: &[Carry],
         body: Region,
-    ) -> Result<Vec<Const>, InterpError> {
+    ) -> Result<Consts, InterpError> {
         let (lo, hi) = (self.get_int(lo)?, self.get_int(hi)?);
         let region = &self.func.regions[body];
         if step <= 0 {
@@ -285,7 +289,7 @@ impl Machine<'_> {
         if region.yields.len() != carries.len() {
             return Err(self.ill_formed("a loop needs one yield per carry"));
         }
-        let mut current = Vec::new();
+        let mut current = Consts::new();
         for (&carry, &yielded) in carries.iter().zip(&region.yields) {
             current.push(self.neutral(carry, self.func.ty(yielded))?);
         }
@@ -293,7 +297,7 @@ impl Machine<'_> {
         while iv < hi {
             self.stats.iterations += 1;
             let states = carries.iter().zip(&current).filter(|(carry, _)| matches!(carry, Carry::State(_)));
-            let arguments: Vec<Const> =
+            let arguments: Consts =
                 [Const::Int(iv)].into_iter().chain(states.map(|(_, &state)| state)).collect();
             if arguments.len() != region.params.len() {
                 return Err(self.ill_formed("a loop region takes the induction variable and the states"));

@@ -6,7 +6,7 @@
 
 use cranelift_entity::SecondaryMap;
 use spadina_ir::builder::Builder;
-use spadina_ir::func::{Buffer, Carry, Const, EmitData, Func, Inst, InstData, Region, Value};
+use spadina_ir::func::{Buffer, Carry, Const, EmitData, Func, Inst, InstData, Region, Value, Values};
 
 /// Source values to values of the function being built.
 #[derive(Clone, Default)]
@@ -34,7 +34,7 @@ impl Map {
     }
 
     /// The images of several values.
-    pub fn all(&self, values: &[Value]) -> Vec<Value> {
+    pub fn all(&self, values: &[Value]) -> Values {
         values.iter().map(|&v| self.get(v)).collect()
     }
 }
@@ -208,10 +208,10 @@ impl<'a> Rewriter<'a> {
     pub fn map_emit(&self, emit: &EmitData) -> EmitData {
         EmitData {
             site: emit.site,
-            rows: self.map.all(&emit.rows),
-            cols: self.map.all(&emit.cols),
+            rows: self.map.all(&emit.rows).into_vec(),
+            cols: self.map.all(&emit.cols).into_vec(),
             entries: emit.entries.clone(),
-            values: self.map.all(&emit.values),
+            values: self.map.all(&emit.values).into_vec(),
             symmetric: emit.symmetric,
             direct: emit.direct,
             project: emit.project,

@@ -399,7 +399,7 @@ fn a_branch_knows_its_condition() {
         b.begin_else(&[chosen]);
         let (sum, product) = (b.add(x[1], x[2]), b.mul(x[1], x[2]));
         let chosen = b.select(near, sum, product);
-        b.end_if(&[chosen])
+        b.end_if(&[chosen]).to_vec()
     });
     let (simple, _) = simplify(&func);
     assert_eq!(count(&simple, Op::Select), 0, "{}", printer::print(&simple));

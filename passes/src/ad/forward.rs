@@ -242,7 +242,7 @@ impl Forward<'_> {
         for &n in active {
             yields.push(self.tangent_or_zero(rw, source[n]));
         }
-        yields
+        yields.to_vec()
     }
 }
 

@@ -112,7 +112,7 @@ impl Graph {
             InstData::Op(Op::Select, args) => (false, args[1..].to_vec()),
             InstData::Op(Op::Copysign, args) => (false, vec![args[0]]),
             InstData::Op(op, _) if rules::is_flat(*op) => (false, Vec::new()),
-            InstData::Op(_, args) => (false, args.clone()),
+            InstData::Op(_, args) => (false, args.to_vec()),
             InstData::Load(buffer, _) => (self.active_scratch.contains(buffer), Vec::new()),
             InstData::Loop { body, carries, .. } => match carries[n as usize] {
                 Carry::State(init) => (false, vec![init, func.regions[*body].yields[n as usize]]),
@@ -198,14 +198,14 @@ fn reopen_inst(b: &mut Builder, inst: Inst, map: &mut BTreeMap<Value, Value>, lo
             map.insert(params[0], iv);
             map.extend(params[1..].iter().copied().zip(states));
             let yields = reopen_region(b, body, map, local);
-            b.end_loop(&yields)
+            b.end_loop(&yields).to_vec()
         }
         InstData::If { cond, then, els } => {
             b.begin_if(cond);
             let yields = reopen_region(b, then, map, local);
             b.begin_else(&yields);
             let yields = reopen_region(b, els, map, local);
-            b.end_if(&yields)
+            b.end_if(&yields).to_vec()
         }
     };
     map.extend(results.into_iter().zip(images));

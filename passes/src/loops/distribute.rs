@@ -116,7 +116,7 @@ fn splits(func: &Func, activity: &Activity, body: Region, inst: Inst) -> bool {
 /// The instructions of a region that one of them depends on, not looking behind `ends`.
 fn slice(func: &Func, body: Region, inst: Inst, ends: &BTreeSet<Inst>) -> BTreeSet<Inst> {
     let own: BTreeSet<Inst> = func.regions[body].insts.iter().copied().collect();
-    let mut open: Vec<Value> = func.insts[inst].operands();
+    let mut open: Vec<Value> = func.insts[inst].operands().to_vec();
     open.extend(walk::captures(func, inst));
     let mut found = BTreeSet::new();
     while let Some(value) = open.pop() {

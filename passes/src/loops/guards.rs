@@ -189,7 +189,7 @@ impl Guards {
 
     fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region) -> Vec<Value> {
         rw.region(region, self);
-        rw.map.all(&rw.src.regions[region].yields)
+        rw.map.all(&rw.src.regions[region].yields).to_vec()
     }
 
     /// The `if` with another condition; returns what it yields.
@@ -204,7 +204,7 @@ impl Guards {
         let yields = self.branch(rw, then);
         rw.b.begin_else(&yields);
         let yields = self.branch(rw, els);
-        rw.b.end_if(&yields)
+        rw.b.end_if(&yields).to_vec()
     }
 
     fn other(&mut self, rw: &mut Rewriter<'_>, other: Other) -> Value {
@@ -253,7 +253,7 @@ impl Guards {
             }
             self.visit(rw, inst);
             self.assumed.pop();
-            images = rw.map.all(&rw.src.results[inst]);
+            images = rw.map.all(&rw.src.results[inst]).to_vec();
             if outcome {
                 rw.b.begin_else(&images);
             }

@@ -78,7 +78,7 @@ fn is_loop(func: &Func, inst: Inst) -> bool {
 
 /// Every value of the body that a phase depends on.
 fn slice(func: &Func, root: Inst) -> BTreeSet<Value> {
-    let mut open: Vec<Value> = func.insts[root].operands();
+    let mut open: Vec<Value> = func.insts[root].operands().to_vec();
     open.extend(walk::captures(func, root));
     let mut found = BTreeSet::new();
     while let Some(value) = open.pop() {

@@ -104,7 +104,7 @@ fn round(func: &Func) -> Option<Func> {
                         let sunk = Sunk {
                             result: n,
                             buffer: *buffer,
-                            index: index.clone(),
+                            index: index.to_vec(),
                             factors: vec![factor],
                             negative,
                         };
@@ -120,7 +120,7 @@ fn round(func: &Func) -> Option<Func> {
             });
             match loop_result {
                 Some((at, result)) => {
-                    let sunk = Sunk { result, buffer: *buffer, index: index.clone(), factors, negative };
+                    let sunk = Sunk { result, buffer: *buffer, index: index.to_vec(), factors, negative };
                     sink.sunk.entry(at).or_default().push(sunk);
                     found = true;
                 }

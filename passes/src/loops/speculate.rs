@@ -82,7 +82,7 @@ impl Speculate {
         self.pending.push(Some(Vec::new()));
         rw.region(region, self);
         let pending = self.pending.pop().flatten().expect("pushed above");
-        (rw.map.all(&rw.src.regions[region].yields), pending)
+        (rw.map.all(&rw.src.regions[region].yields).to_vec(), pending)
     }
 
     fn value_if(&mut self, rw: &mut Rewriter<'_>, inst: Inst, cond: Value, then: Region, els: Region) {
@@ -139,7 +139,7 @@ impl Visitor for Speculate {
                 if index.iter().all(|&v| self.structural.holds(v)) && rw.src.ty(*value).is_float() =>
             {
                 let (index, value) = (rw.map.all(index), rw.map.get(*value));
-                self.accum(rw, *buffer, index, value);
+                self.accum(rw, *buffer, index.to_vec(), value);
             }
             InstData::Loop { .. } | InstData::If { .. } => {
                 self.pending.push(None);

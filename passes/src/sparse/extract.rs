@@ -97,7 +97,7 @@ impl Extract {
         self.levels.push(Level::default());
         rw.region(region, self);
         self.flush(&mut rw.b);
-        rw.map.all(&rw.src.regions[region].yields)
+        rw.map.all(&rw.src.regions[region].yields).to_vec()
     }
 
     fn loop_(&mut self, rw: &mut Rewriter<'_>, inst: Inst, body: Region) {

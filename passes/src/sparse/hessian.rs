@@ -202,7 +202,7 @@ impl Hessian {
 /// The buffer and the subscripts of a load.
 fn address(b: &Builder, load: Value) -> (Buffer, Vec<Value>) {
     match b.func().def(load) {
-        Some(InstData::Load(buffer, index)) => (*buffer, index.clone()),
+        Some(InstData::Load(buffer, index)) => (*buffer, index.to_vec()),
         _ => unreachable!("elimination ends in loads"),
     }
 }

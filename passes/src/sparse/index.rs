@@ -26,7 +26,7 @@ use crate::dce;
 use crate::rewrite::{Rewriter, Visitor};
 use crate::sparse::collect::row_position;
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Buffer, Carry, EmitData, Func, Inst, InstData, Plane, Role, Value};
+use spadina_ir::func::{Buffer, Carry, EmitData, Func, Inst, InstData, Plane, Role, Value, Values};
 use spadina_ir::span::Span;
 use spadina_ir::walk;
 use std::collections::BTreeSet;
@@ -63,7 +63,7 @@ struct Index {
     /// Positions of rows that are accumulated into, by open region.
     accumulated: Vec<BTreeSet<Value>>,
     /// Subscripts checked already, by open region.
-    checked: Vec<BTreeSet<(Buffer, Vec<Value>)>>,
+    checked: Vec<BTreeSet<(Buffer, Values)>>,
     refusal: Option<Diagnostic>,
 }
 
@@ -135,8 +135,8 @@ impl Index {
         }
         let image = EmitData {
             site: emit.site,
-            rows: rw.map.all(&emit.rows),
-            cols: rw.map.all(&emit.cols),
+            rows: rw.map.all(&emit.rows).to_vec(),
+            cols: rw.map.all(&emit.cols).to_vec(),
             entries: emit.entries.clone(),
             values: Vec::new(),
             symmetric: emit.symmetric,

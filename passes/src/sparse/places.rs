@@ -80,7 +80,7 @@ fn region(rw: &mut Rewriter<'_>, pass: &mut impl Emitting, inst: Inst, region: R
     rw.region(region, pass);
     pass.closing(rw);
     pass.places().collector.close(&mut rw.b);
-    rw.map.all(&rw.src.regions[region].yields)
+    rw.map.all(&rw.src.regions[region].yields).to_vec()
 }
 
 /// Which conditions are known at prepare, asked of values under construction.

@@ -149,7 +149,7 @@ impl<'a> Lowerer<'a> {
         let yields = self.guarded(|lowerer| lowerer.scoped(|lowerer| body(lowerer, positions, states)));
         self.b.begin_else(&yields);
         let neutrals = self.neutrals(&nest.carries);
-        self.b.end_if(&neutrals)
+        self.b.end_if(&neutrals).into_vec()
     }
 
     /// The values that change nothing.
@@ -320,7 +320,7 @@ impl<'a> Lowerer<'a> {
         positions.pop();
         self.env.truncate(mark);
         self.at(nest.span_at(at));
-        self.b.end_loop(&yields)
+        self.b.end_loop(&yields).into_vec()
     }
 
     fn open_carries(nest: &Nest<'a>, states: &[Value]) -> Vec<Carry> {
@@ -364,7 +364,7 @@ impl<'a> Lowerer<'a> {
         positions.pop();
         self.env.truncate(mark);
         self.at(nest.span_at(at));
-        self.b.end_loop(&yields)
+        self.b.end_loop(&yields).into_vec()
     }
 
     fn unroll(

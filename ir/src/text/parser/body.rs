@@ -1,7 +1,9 @@
 //! Instructions, regions and operands of the SSA text.
 
 use super::{Inline, Parsed, Parser, Scope, Token};
-use crate::func::{Buffer, Carry, Const, EmitData, InstData, Region, RegionData, Value, ValueData, ValueDef};
+use crate::func::{
+    Buffer, Carry, Const, EmitData, InstData, Region, RegionData, Value, ValueData, ValueDef, Values,
+};
 use crate::op::Op;
 use crate::project::{Filter, Projection};
 use crate::types::{SizeExpr, Ty};
@@ -23,7 +25,7 @@ impl Parser<'_> {
             .zip(types)
             .map(|(n, &ty)| self.func.values.push(ValueData { ty, def: ValueDef::Result(inst, n) }))
             .collect();
-        self.func.results[inst].clone_from(&results);
+        self.func.results[inst] = Values::from_slice(&results);
         let region = self.scope().region;
         self.func.regions[region].insts.push(inst);
         results
@@ -192,21 +194,21 @@ impl Parser<'_> {
             "load" => {
                 let (buffer, index) = self.place()?;
                 let ty = self.func.buffers[buffer].elem;
-                self.push(InstData::Load(buffer, index), &[ty])
+                self.push(InstData::Load(buffer, index.into()), &[ty])
             }
             "position" => {
                 let (buffer, index) = self.place()?;
-                self.push(InstData::Position(buffer, index), &[Ty::Int])
+                self.push(InstData::Position(buffer, index.into()), &[Ty::Int])
             }
             "check" => {
                 let (buffer, index) = self.place()?;
-                self.push(InstData::Check(buffer, index), &[])
+                self.push(InstData::Check(buffer, index.into()), &[])
             }
             "accum" => {
                 let (buffer, index) = self.place()?;
                 self.mark("+=")?;
                 let value = self.operand()?;
-                self.push(InstData::Accum(buffer, index, value), &[])
+                self.push(InstData::Accum(buffer, index.into(), value), &[])
             }
             "reset" => {
                 let buffer = self.buffer_name()?;
@@ -228,7 +230,7 @@ impl Parser<'_> {
                         let message = format!("`{keyword}` does not take ({})", types.join(", "));
                         return self.error_at(keyword_at, message);
                     };
-                    self.push(InstData::Op(op, args), &[ty])
+                    self.push(InstData::Op(op, args.into()), &[ty])
                 }
                 None => return self.error_at(keyword_at, format!("unknown operation `{keyword}`")),
             },

@@ -183,7 +183,7 @@ impl<'p> Gather<'p> {
         rw.b.emit(EmitData {
             site,
             rows: rows.values().copied().collect(),
-            cols: rw.map.all(&emit.cols),
+            cols: rw.map.all(&emit.cols).to_vec(),
             entries: kept.iter().map(|&(a, c, _)| (local[&a], c)).collect(),
             values: kept.iter().map(|&(_, _, value)| rw.map.get(value)).collect(),
             symmetric: false,

@@ -93,7 +93,7 @@ pub(super) fn row_owner(func: &Func, buffer: Buffer) -> Buffer {
 /// The row behind a position.
 pub(super) fn row_of(func: &Func, position: Value) -> Option<RowRef> {
     match func.def(position) {
-        Some(InstData::Position(buffer, index)) => Some((*buffer, index.clone())),
+        Some(InstData::Position(buffer, index)) => Some((*buffer, index.to_vec())),
         _ => None,
     }
 }
@@ -326,7 +326,7 @@ fn collect(
             if index.is_empty() {
                 Vec::new()
             } else if func.rows.contains(&owner) {
-                vec![(owner, index.clone())]
+                vec![(owner, index.to_vec())]
             } else {
                 return Err(Refusal("a result has no rows"));
             }
