@@ -139,6 +139,18 @@ fn random_rectangular() {
     }
 }
 
+/// Every pattern of up to three rows and columns, those without any included.
+#[test]
+fn all_small_patterns() {
+    for (m, n) in (0..3u32).flat_map(|m| (0..4u32).map(move |n| (m, n))) {
+        for bits in 0..1u32 << (m * n) {
+            let ones = (0..m * n).filter(|k| bits >> k & 1 == 1);
+            let entries: Vec<_> = ones.map(|k| (k / n, k % n)).collect();
+            all_kinds(&Pattern::from_entries(m as usize, n as usize, &entries).unwrap(), u64::from(bits));
+        }
+    }
+}
+
 #[test]
 fn random_square_symmetric() {
     for seed in 0..11 {

@@ -114,6 +114,16 @@ fn colors_and_values_reach_the_picture() {
     let svg = pattern_svg(&pattern, &Paint::Rows(&rows), &Style { title, ..Style::default() }).unwrap();
     assert!(svg.contains("&lt;&amp; &quot;x&quot;") && svg.contains("2 colors"));
     assert_eq!(svg.matches("<path fill=").count(), 2);
+    // The legend shows the colors that are painted, also where their numbers do not start at 0.
+    let svg = pattern_svg(&pattern, &Paint::Rows(&[3, 1, 3, 1, 3, 1]), &Style::default()).unwrap();
+    let inks = |start: &str| {
+        let parts = svg.split(start).skip(1).map(|part| part.split_once("fill=\"").unwrap().1);
+        let mut inks: Vec<&str> = parts.map(|part| part.split('"').next().unwrap()).collect();
+        inks.sort_unstable();
+        inks
+    };
+    let legend: Vec<&str> = inks("<rect").into_iter().filter(|ink| inks("<path").contains(ink)).collect();
+    assert_eq!((legend, inks("<path").len()), (inks("<path"), 2));
     let values: Vec<f64> = (0..col_idx.len()).map(|k| if k % 2 == 0 { 1e-3 } else { -4.0 }).collect();
     let svg = pattern_svg(&pattern, &Paint::Values(&values), &Style::default()).unwrap();
     assert_eq!(svg.matches("<path fill=").count(), 2);

@@ -16,37 +16,45 @@ pub(super) trait Buckets {
 
 /// One stack for each degree: taken from the end, moved to the end, the gap filled by the last.
 pub(super) struct Stacks {
-    degrees: Vec<u32>,
-    positions: Vec<u32>,
+    cells: Vec<Cell>,
     by_degree: Vec<Vec<u32>>,
 }
 
+/// Degree of a vertex, `NONE` once it is taken, and its place in that stack: side by side, since both are read together.
+#[derive(Clone, Copy)]
+struct Cell {
+    degree: u32,
+    position: u32,
+}
+
 impl Stacks {
-    pub(super) fn new(degrees: Vec<u32>, max_degree: usize) -> Self {
+    pub(super) fn new(degrees: &[u32], max_degree: usize) -> Self {
         let mut by_degree = vec![Vec::new(); max_degree + 1];
-        let positions = degrees
+        let cells = degrees
             .iter()
             .zip(0..)
-            .map(|(&d, v)| {
-                let stack: &mut Vec<u32> = &mut by_degree[d as usize];
+            .map(|(&degree, v)| {
+                let stack: &mut Vec<u32> = &mut by_degree[degree as usize];
                 stack.push(v);
-                (stack.len() - 1) as u32
+                Cell { degree, position: (stack.len() - 1) as u32 }
             })
             .collect();
-        Self { degrees, positions, by_degree }
+        Self { cells, by_degree }
     }
 
-    fn shift(&mut self, v: u32, from: u32, to: u32) {
-        let v_idx = v as usize;
-        let stack = &mut self.by_degree[from as usize];
-        let at = self.positions[v_idx];
-        stack.swap_remove(at as usize);
-        if let Some(&moved) = stack.get(at as usize) {
-            self.positions[moved as usize] = at;
+    fn shift(&mut self, v: u32, to: impl Fn(u32) -> u32) {
+        let Cell { degree, position } = self.cells[v as usize];
+        if degree == NONE {
+            return;
         }
-        let stack = &mut self.by_degree[to as usize];
-        self.positions[v_idx] = stack.len() as u32;
-        self.degrees[v_idx] = to;
+        let stack = &mut self.by_degree[degree as usize];
+        stack.swap_remove(position as usize);
+        if let Some(&moved) = stack.get(position as usize) {
+            self.cells[moved as usize].position = position;
+        }
+        let degree = to(degree);
+        let stack = &mut self.by_degree[degree as usize];
+        self.cells[v as usize] = Cell { degree, position: stack.len() as u32 };
         stack.push(v);
     }
 }
@@ -58,22 +66,16 @@ impl Buckets for Stacks {
 
     fn pop(&mut self, degree: usize) -> Option<u32> {
         let v = self.by_degree[degree].pop()?;
-        self.degrees[v as usize] = NONE;
+        self.cells[v as usize].degree = NONE;
         Some(v)
     }
 
     fn increase(&mut self, v: u32) {
-        let d = self.degrees[v as usize];
-        if d != NONE {
-            self.shift(v, d, d + 1);
-        }
+        self.shift(v, |degree| degree + 1);
     }
 
     fn decrease(&mut self, v: u32) {
-        let d = self.degrees[v as usize];
-        if d != NONE {
-            self.shift(v, d, d - 1);
-        }
+        self.shift(v, |degree| degree - 1);
     }
 }
 

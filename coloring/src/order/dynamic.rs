@@ -20,7 +20,7 @@ impl Neighbors for &Graph {
 pub(super) fn smallest_last(neighbors: impl Neighbors, degrees: Vec<u32>, ties: TieBreak) -> Vec<u32> {
     let max = max_degree(&degrees);
     let mut order = match ties {
-        TieBreak::Stacks => ascending(neighbors, Stacks::new(degrees, max), max),
+        TieBreak::Stacks => ascending(neighbors, Stacks::new(&degrees, max), max),
         TieBreak::OneArray => ascending(neighbors, OneArray::new(degrees, max), max),
     };
     order.reverse();
@@ -32,7 +32,7 @@ pub(super) fn incidence_degree(neighbors: impl Neighbors, degrees: &[u32], ties:
     let max = max_degree(degrees);
     let zeros = vec![0; degrees.len()];
     match ties {
-        TieBreak::Stacks => descending(neighbors, Stacks::new(zeros, max), max, Stacks::increase),
+        TieBreak::Stacks => descending(neighbors, Stacks::new(&zeros, max), max, Stacks::increase),
         TieBreak::OneArray => descending(neighbors, OneArray::new(zeros, max), max, OneArray::increase),
     }
 }
@@ -45,7 +45,7 @@ pub(super) fn dynamic_largest_first(
 ) -> Vec<u32> {
     let max = max_degree(&degrees);
     match ties {
-        TieBreak::Stacks => descending(neighbors, Stacks::new(degrees, max), max, Stacks::decrease),
+        TieBreak::Stacks => descending(neighbors, Stacks::new(&degrees, max), max, Stacks::decrease),
         TieBreak::OneArray => descending(neighbors, OneArray::new(degrees, max), max, OneArray::decrease),
     }
 }

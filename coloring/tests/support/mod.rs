@@ -1,6 +1,8 @@
 //! Patterns the tests share.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod gallery;
+
 use spadina_coloring::pattern::Pattern;
 
 /// Pattern from rows of `0` and `1`.

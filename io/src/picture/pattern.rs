@@ -107,8 +107,8 @@ impl Paint<'_> {
         }
     }
 
-    /// Number of distinct colors, when color numbers are painted.
-    pub(crate) fn class_count(&self) -> Option<usize> {
+    /// The distinct color numbers, ascending, when color numbers are painted.
+    pub(crate) fn classes(&self) -> Option<Vec<u32>> {
         let classes: &[u32] = match self {
             Self::Plain | Self::Values(_) => return None,
             Self::Columns(c) | Self::Rows(c) | Self::Entries(c) => c,
@@ -116,7 +116,12 @@ impl Paint<'_> {
         let mut distinct = classes.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
-        Some(distinct.len())
+        Some(distinct)
+    }
+
+    /// How many distinct color numbers there are, when they are painted.
+    pub(crate) fn class_count(&self) -> Option<usize> {
+        self.classes().map(|classes| classes.len())
     }
 }
 

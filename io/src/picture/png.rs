@@ -93,9 +93,8 @@ fn draw_legend(canvas: &mut Canvas, f: &Frame, raster: &Raster, paint: &Paint<'_
         let y = f.caption_top() + GLYPH.1 + 10;
         canvas.text((f.left, y), legend, palette::LABEL);
         let start = f.left + (legend.chars().count() + 1) * GLYPH.0;
-        let count = paint.class_count().unwrap_or(0).min(12) as u32;
-        for k in 0..count {
-            rounded(canvas, (start + 20 * k as usize, y), 16, 2, palette::class(k));
+        for (k, class) in paint.classes().unwrap_or_default().into_iter().take(12).enumerate() {
+            rounded(canvas, (start + 20 * k, y), 16, 2, palette::class(class));
         }
         return;
     }

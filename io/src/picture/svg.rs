@@ -100,12 +100,10 @@ fn draw(out: &mut String, f: &Frame, raster: &Raster, paint: &Paint<'_>) -> std:
             r#"<text x="{l}" y="{y}" {FONT} font-size="18" font-weight="600" fill="{ink}">{title}</text>"#
         )?;
     }
-    if let Some(count) = paint.class_count() {
-        for k in 0..count.min(12) {
-            let (x, y) = (l + 20 * k, f.caption_top() + GLYPH.1 + 10);
-            let fill = hex(palette::class(k as u32));
-            writeln!(out, r#"<rect x="{x}" y="{y}" width="14" height="14" rx="3" fill="{fill}"/>"#)?;
-        }
+    for (k, class) in paint.classes().unwrap_or_default().into_iter().take(12).enumerate() {
+        let (x, y) = (l + 20 * k, f.caption_top() + GLYPH.1 + 10);
+        let fill = hex(palette::class(class));
+        writeln!(out, r#"<rect x="{x}" y="{y}" width="14" height="14" rx="3" fill="{fill}"/>"#)?;
     }
     writeln!(out, "</svg>")
 }
