@@ -14,6 +14,7 @@ use spadina_ir::func::{Func, Plane, Role};
 use spadina_ir::span::{SourceFile, Span};
 use spadina_ir::verify::verify;
 use spadina_layout::filter::Triangle;
+use spadina_passes::ad::given;
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::pipeline::{self, Matrix, Step};
 use spadina_passes::sparse::project;
@@ -139,6 +140,14 @@ impl Kernel {
         let mut lowered = self.shared.lowered.clone();
         lowered.params.iter_mut().for_each(|param| param.fixed.clear());
         Kernel::variant(&self.shared.source, lowered, self.shared.project)
+    }
+
+    /// The name (`#[name("..")]`) of the innermost named sum around a place in the source.
+    pub fn term_name(&self, place: Span) -> Option<&str> {
+        let terms = self.shared.lowered.terms.iter();
+        let around = terms.filter(|term| term.span.start <= place.start && place.end <= term.span.end);
+        let named = around.filter_map(|term| Some((term.span.end - term.span.start, term.name.as_deref()?)));
+        named.min_by_key(|&(length, _)| length).map(|(_, name)| name)
     }
 
     /// Whether any element Hessian is projected.
@@ -419,6 +428,7 @@ impl Kernel {
                 .help("mark one with `var`, or name parameters to differentiate by (`--wrt`)");
             return Err(self.refusal(diagnostic));
         }
+        given::check(&primal, &primal.columns).map_err(|diagnostic| self.refusal(diagnostic))?;
         primal.rows =
             primal.buffers_of(Role::Output).filter(|&y| !primal.buffers[y].dims.is_empty()).collect();
         Ok(primal)

@@ -146,3 +146,60 @@ fn every_page_of_a_code_is_explained_by_the_command() {
     assert!(explain(&pages[0]).status.success());
     assert_eq!(explain("no-such-code").status.code(), Some(2));
 }
+
+/// Every file below a folder with this ending.
+fn files(dir: PathBuf, ending: &str, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            files(path, ending, found);
+        } else if path.extension().is_some_and(|e| e == ending) {
+            found.push(path);
+        }
+    }
+}
+
+/// The codes of the diagnostics that a source makes, outside of its own tests.
+fn codes(text: &str) -> Vec<String> {
+    let text = text.split("#[cfg(test)]").next().unwrap();
+    let mut found = Vec::new();
+    for kind in ["Diagnostic::error(", "Diagnostic::warning(", "Diagnostic::note("] {
+        let quoted = text.split(kind).skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+        found.extend(quoted.map(|rest| rest.split('"').next().unwrap().to_owned()));
+    }
+    found
+}
+
+#[test]
+fn every_code_of_the_sources_has_a_page_and_a_test() {
+    let mut sources = Vec::new();
+    for part in ["ir/src", "passes/src", "codegen/src", "src"] {
+        files(root().join(part), "rs", &mut sources);
+    }
+    let made: BTreeSet<String> =
+        sources.iter().flat_map(|path| codes(&fs::read_to_string(path).unwrap())).collect();
+    assert!(made.len() > 40, "{made:?}");
+    for code in &made {
+        assert!(root().join(format!("docs/codes/{code}.md")).is_file(), "`{code}` has no page");
+    }
+    // Pages are tests of what they say, but for these, which other tests name.
+    let mut tests = Vec::new();
+    for part in ["ir/tests", "passes/tests", "tests"] {
+        files(root().join(part), "rs", &mut tests);
+    }
+    tests.retain(|path| path.file_name().unwrap() != "docs.rs");
+    let tests: String = tests.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let inside: String = sources
+        .iter()
+        .filter_map(|path| {
+            fs::read_to_string(path).unwrap().split_once("#[cfg(test)]").map(|(_, t)| t.to_owned())
+        })
+        .collect();
+    for code in ELSEWHERE {
+        assert!(tests.contains(code) || inside.contains(code), "no test names `{code}`");
+    }
+    let page = fs::read_to_string(root().join("docs/codes/ssa-syntax.md")).unwrap();
+    let read: Vec<bool> =
+        blocks(&page).iter().map(|(_, body)| spadina_ir::text::parse(body).is_ok()).collect();
+    assert_eq!(read, [false, true], "the wrong and the right text");
+}

@@ -223,6 +223,12 @@ fn compiled_programs_compute_what_interpreted_ones_do() {
                 failures.push(format!("wide seed {seed}: {error}\n{wide}"));
             }
         }
+        if seed % 4 == 1 {
+            let given = generate(seed, &Config::given_partials());
+            if let Err(error) = check(&given) {
+                failures.push(format!("given seed {seed}: {error}\n{given}"));
+            }
+        }
         let case = generate(seed, &configs[(seed % 3) as usize]);
         match check(&case) {
             Ok(None) => {}

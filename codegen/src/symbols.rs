@@ -91,6 +91,8 @@ pub fn symbol(op: Op) -> Option<Symbol> {
         | Op::Sqrt
         | Op::Softplus
         | Op::StopGradient
+        | Op::Hidden
+        | Op::Attach
         | Op::ProjectClamp
         | Op::ProjectAbs
         | Op::FloatEq

@@ -248,6 +248,8 @@ pub(crate) fn vector_cost(op: Op) -> Option<u32> {
         Op::Neg
         | Op::Abs
         | Op::StopGradient
+        | Op::Hidden
+        | Op::Attach
         | Op::ProjectClamp
         | Op::ProjectAbs
         | Op::FloatEq

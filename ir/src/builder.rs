@@ -264,6 +264,19 @@ impl Builder {
         self.op(op, &[value, eps])
     }
 
+    /// The float `value` with the partial `slope` by `argument`, beside the derivatives that it has. A literal NaN says that the partial
+    /// is not known.
+    pub fn attach(&mut self, value: Value, argument: Value, slope: Value) -> Value {
+        self.op(Op::Attach, &[value, argument, slope])
+    }
+
+    /// The float `value` without a usable derivative: none is taken, or what is taken is not a number.
+    pub fn seal(&mut self, value: Value) -> Value {
+        let bare = self.op(Op::StopGradient, &[value]);
+        let unknown = self.float(self.func.ty(value), f64::NAN);
+        self.attach(bare, value, unknown)
+    }
+
     /// `buffer[index] += value`; nothing for a literal zero.
     pub fn accum(&mut self, buffer: Buffer, index: &[Value], value: Value) {
         debug_assert_eq!(index.len(), self.func.buffers[buffer].dims.len(), "one index per dimension");

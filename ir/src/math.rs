@@ -42,6 +42,11 @@ pub fn eval(op: Op, args: &[Const]) -> Option<Const> {
             Op::Or => Const::Bool(a || b),
             _ => return None,
         },
+        [a @ (Const::F64(_) | Const::F32(_)), b, c]
+            if op == Op::Attach && a.ty() == b.ty() && a.ty() == c.ty() =>
+        {
+            a
+        }
         [Const::Bool(c), a, b] if op == Op::Select && a.ty() == b.ty() => {
             if c {
                 a
@@ -127,7 +132,7 @@ pub fn unary_fn(op: Op) -> Option<fn(f64) -> f64> {
         Op::Atanh => libm::atanh,
         Op::Erf => libm::erf,
         Op::Softplus => softplus,
-        Op::StopGradient => |a| a,
+        Op::StopGradient | Op::Hidden => |a| a,
         _ => return None,
     })
 }
@@ -140,7 +145,8 @@ pub fn binary_fn(op: Op) -> Option<fn(f64, f64) -> f64> {
         Op::Mul => |a, b| a * b,
         Op::Div => |a, b| a / b,
         Op::Rem => |a, b| a - b * (a / b).floor(),
-        Op::Copysign => f64::copysign,
+        // A zero of either sign counts as positive: which one it is depends on the road that computed it.
+        Op::Copysign => |a, b| a.copysign(b + 0.0),
         Op::ProjectClamp | Op::ProjectAbs => |a, _| a,
         Op::Min => |a, b| if b < a || b.is_nan() { b } else { a },
         Op::Max => |a, b| if b > a || b.is_nan() { b } else { a },

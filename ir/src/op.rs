@@ -103,7 +103,7 @@ operations! {
     Abs "abs" 1 Float Linear;
     /// -1, 0 or 1
     Sign "sign" 1 Float Flat;
-    /// Magnitude of the first, sign of the second
+    /// Magnitude of the first, sign of the second; zeros count as positive
     Copysign "copysign" 2 Float Linear;
     /// The smaller; ties take the first
     Min "min" 2 Float Linear;
@@ -169,6 +169,10 @@ operations! {
     Softplus "softplus" 1 Float Smooth;
     /// The value itself; its derivative is taken as zero
     StopGradient "stop_gradient" 1 Float Flat;
+    /// A parameter inside a function whose partials are given: the value itself, without derivative
+    Hidden "hidden" 1 Float Flat;
+    /// The value of the first; its derivative by the second is the third, whatever computed it: a partial given by the author
+    Attach "attach" 3 Float Smooth;
     /// The value itself; where it is added to an energy, the block of its Hessian is projected: eigenvalues below the second argument, a
     /// literal, become that
     ProjectClamp "project_clamp" 2 Float Linear;

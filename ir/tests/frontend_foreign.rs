@@ -14,6 +14,9 @@ fn other_languages_are_understood() {
         ("sum i in 0..N { x[i] > 0.0 ? x[i] : 0.0 }", "if c { a } else { b }"),
         ("sum i in 0..N { x[i] .* x[i] }", "hadamard"),
         ("sum i in 0..N { x[i]**2 }", "x^2"),
+        ("let mut s = 0.0;\n for (int i = 0; i < N; i++) { s += x[i]^2; }\n s", "for i in 0..N"),
+        ("let mut s = 0.0;\n for (i, j) in edges { s += x[i]^2; }\n s", "for [i, j] in edges"),
+        ("sum i in 0..N { (x[i], 1.0).dot(2.0) }", "no methods"),
         ("# a comment\n sum i in 0..N { x[i]^2 }", "//"),
     ] {
         let text = format!("kernel k<N>(x: var f64[N]) -> f64 {{\n {body}\n}}\n");

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::format_push_string, reason = "helpers of tests")]
 
 use spadina_ir::frontend::compile::compile;
+use spadina_ir::frontend::parser::parse;
+use spadina_ir::frontend::pretty::print_file;
 use spadina_ir::func::{Func, InstData, Role};
 use spadina_ir::interp::{ArrayData, Bindings, infer_sizes, run};
 use spadina_ir::text;
@@ -344,4 +346,25 @@ fn factors_that_are_sums_over_unknowns_are_not_sunk() {
 fn results_of_zeros_store_nothing() {
     let func = lowered("kernel k<N>(x: var f64[N]) -> (a: f64[N], b: f64) { (zeros[N], x[0]) }");
     assert_eq!(spadina_ir::walk::inst_count(&func), 3, "{}", text::print(&func));
+}
+
+#[test]
+fn long_chains_are_no_nesting() {
+    let chain = |terms: usize| {
+        let terms: Vec<String> = (0..terms).map(|k| format!("{k}.0 * x[{}]", k % 3)).collect();
+        format!("kernel k<N>(x: var f64[N]) -> f64 {{ {} }}", terms.join(" + "))
+    };
+    let wanted: f64 = (0..1000).map(|k| f64::from(k) * f64::from(k % 3 + 1)).sum();
+    check(&chain(1000), &[("x", &[3], f(&[1.0, 2.0, 3.0]))], &[wanted]);
+    let sunk = format!(
+        "kernel k<N>(x: var f64[N]) -> f64 {{ (sum i in 0..N {{ x[i] }}) {} }}",
+        "- 1.0 + x[0] * x[0] / x[0] * 2.0 ".repeat(400)
+    );
+    check(&sunk, &[("x", &[2], f(&[1.0, 2.0]))], &[3.0 + 400.0]);
+    let product = format!("kernel k<N>(x: var f64[N]) -> f64 {{ x[0] {} }}", "* 2.0 / x[0] ".repeat(500));
+    check(&product, &[("x", &[1], f(&[2.0]))], &[2.0]);
+    let again = print_file(&parse(&chain(1000)).0);
+    assert_eq!(print_file(&parse(&again).0), again, "the printed text reads back");
+    let said = compile(&chain(2001)).diagnostics;
+    assert_eq!(said.iter().map(|d| d.code).collect::<Vec<_>>(), ["too-deep"]);
 }

@@ -8,9 +8,12 @@
 //! sparse:    dce, hoist, extract, dce, materialize;   index program
 //! affine:    sparse without its last pass, rows, dce, hoist, dce, materialize;   index program
 //! ```
+//! `given` comes after the last derivative, in programs with partials that the author gives.
+//!
 //! The walk computes the same matrix from the definition, one readable step at a time; the tests hold the direct roads against it.
 
 use crate::ad::forward;
+use crate::ad::given;
 use crate::ad::reverse::{Weights, reverse};
 use crate::dce;
 use crate::inline;
@@ -38,6 +41,7 @@ pub const PASSES: &[Pass] = &[
     materialize::PASS,
     solve::PASS,
     extract::PASS,
+    given::PASS,
 ];
 
 /// The program after one step of a pipeline.
@@ -116,6 +120,14 @@ const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.
 const SPARSE: &[Pass] = &[dce::PASS, hoist::PASS, extract::PASS, dce::PASS, materialize::PASS];
 
+/// The last passes: no derivative is taken any more.
+fn finish(trace: &mut Trace, passes: &[Pass]) -> Result<(), Diagnostic> {
+    if given::has_given(trace.func()) {
+        trace.run(&[given::PASS])?;
+    }
+    trace.run(passes)
+}
+
 /// How a matrix is computed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Road {
@@ -141,7 +153,7 @@ pub struct Sparse {
 }
 
 fn sparse(mut trace: Trace, road: Road) -> Result<Sparse, Diagnostic> {
-    trace.run(SPARSE)?;
+    finish(&mut trace, SPARSE)?;
     let eval = trace.func().clone();
     let index = index::index_program(&eval)?;
     Ok(Sparse { eval, index, road, trace })
@@ -171,7 +183,7 @@ pub fn affine(sparse: &Sparse) -> Option<Sparse> {
     trace.steps.pop_if(|step| step.pass == materialize::PASS.name);
     let by_rows = rows::rows(trace.func()).ok()?;
     trace.push("rows", "rows one after the other, borders by the general road", by_rows);
-    trace.run(PLAIN).ok()?;
+    finish(&mut trace, PLAIN).ok()?;
     let eval = trace.func().clone();
     if rows::work(&eval) > rows::work(&sparse.eval) {
         return None;
@@ -207,7 +219,7 @@ pub fn guarded(func: &Func) -> Result<Func, Diagnostic> {
 /// The value alone (every result), ready for code.
 pub fn value(func: &Func) -> Result<Trace, Diagnostic> {
     let mut trace = primal_for_sweeps(func)?;
-    trace.run(PLAIN)?;
+    finish(&mut trace, PLAIN)?;
     Ok(trace)
 }
 
@@ -219,7 +231,7 @@ pub fn gradient(func: &Func, weights: Weights) -> Result<Trace, Diagnostic> {
 /// [`gradient`] with respect to other unknowns than the columns.
 pub fn gradient_by(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Trace, Diagnostic> {
     let mut trace = gradient_steps(func, sources, weights)?;
-    trace.run(PLAIN)?;
+    finish(&mut trace, PLAIN)?;
     Ok(trace)
 }
 
@@ -251,7 +263,7 @@ pub fn directional_steps(func: &Func) -> Result<Trace, Diagnostic> {
 /// Results and their derivative along a direction `x_dot` of every column.
 pub fn directional(func: &Func) -> Result<Trace, Diagnostic> {
     let mut trace = directional_steps(func)?;
-    trace.run(PLAIN)?;
+    finish(&mut trace, PLAIN)?;
     Ok(trace)
 }
 
@@ -266,7 +278,7 @@ pub fn second_directional_steps(func: &Func) -> Result<Trace, Diagnostic> {
 /// [`second_directional_steps`], ready for code.
 pub fn second_directional(func: &Func) -> Result<Trace, Diagnostic> {
     let mut trace = second_directional_steps(func)?;
-    trace.run(PLAIN)?;
+    finish(&mut trace, PLAIN)?;
     Ok(trace)
 }
 
@@ -278,7 +290,7 @@ pub fn hessian_product(func: &Func, weights: Weights) -> Result<Trace, Diagnosti
 /// [`hessian_product`] of the mixed block whose rows are `sources`.
 pub fn hessian_product_by(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Trace, Diagnostic> {
     let mut trace = hessian_product_steps(func, sources, weights)?;
-    trace.run(PLAIN)?;
+    finish(&mut trace, PLAIN)?;
     Ok(trace)
 }
 
@@ -413,7 +425,7 @@ fn dense_steps(func: &Func, sources: &[Buffer], matrix: Matrix) -> Result<Trace,
         start.rows = results(&start);
     }
     trace.push("seed", "one-hot seeds: the dense loop over all unknowns", seed::seed(&start));
-    trace.run(&[dce::PASS])?;
+    finish(&mut trace, &[dce::PASS])?;
     Ok(trace)
 }
 

@@ -21,7 +21,7 @@ const POINTS: usize = 200;
 
 /// Operations with float arguments whose derivatives somebody may ask for. Projections act on whole blocks and have tests of their own.
 fn operations() -> impl Iterator<Item = Op> {
-    let own = [Op::StopGradient, Op::ProjectClamp, Op::ProjectAbs];
+    let own = [Op::StopGradient, Op::Hidden, Op::Attach, Op::ProjectClamp, Op::ProjectAbs];
     Op::ALL.iter().copied().filter(move |op| op.signature() == Signature::Float && !own.contains(op))
 }
 
@@ -224,6 +224,9 @@ fn edges_have_the_promised_slopes() {
         assert_eq!(at(op, 0.5, 0.5)[1..3], [1.0, 0.0], "{}", op.name());
     }
     assert_eq!(at(Op::Copysign, -2.0, 1.0)[..2], [2.0, -1.0]);
+    for zero in [0.0, -0.0] {
+        assert_eq!(at(Op::Copysign, -2.0, zero)[..2], [2.0, -1.0], "zeros count as positive");
+    }
     // Jumps are flat beside themselves.
     for op in [Op::Floor, Op::Ceil, Op::Round, Op::Trunc, Op::Sign] {
         assert_eq!(at(op, 1.0, 0.0)[1], 0.0, "{}", op.name());

@@ -47,6 +47,8 @@ pub struct Config {
     pub global_sums: bool,
     /// Elements that read many unknowns in inner loops over a literal range, also with points of quadrature around.
     pub wide: bool,
+    /// Values whose partials are given.
+    pub given: bool,
 }
 
 impl Default for Config {
@@ -64,6 +66,7 @@ impl Default for Config {
             kinks: true,
             global_sums: true,
             wide: false,
+            given: false,
         }
     }
 }
@@ -88,6 +91,11 @@ impl Config {
     /// Energies of elements with many unknowns, read in inner loops, some of them under conditions.
     pub fn wide_energy() -> Config {
         Config { wide: true, branches: true, terms: 2, ops: 4, ..Config::plain_energy() }
+    }
+
+    /// Programs of all kinds, with values whose partials are given.
+    pub fn given_partials() -> Config {
+        Config { given: true, ..Config::default() }
     }
 
     /// Residuals over tables and stencils, and nothing else.

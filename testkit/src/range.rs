@@ -96,7 +96,7 @@ pub fn unary(op: Op, a: Range) -> Option<Range> {
         Op::Acosh if a.lo >= 1.2 => a.map(f64::acosh),
         Op::Atanh if a.within(-0.9, 0.9) => a.map(f64::atanh),
         Op::Softplus => a.map(|x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
-        Op::StopGradient => a,
+        Op::StopGradient | Op::Hidden => a,
         _ => return None,
     };
     // A little wider: the bounds themselves were rounded.

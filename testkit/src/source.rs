@@ -46,7 +46,10 @@ impl Writer<'_> {
         let func = self.func;
         let sizes: Vec<&str> = func.sizes.values().map(String::as_str).collect();
         let sizes = if sizes.is_empty() { String::new() } else { format!("<{}>", sizes.join(", ")) };
-        self.text = format!("kernel k{sizes}(\n");
+        if self.attaches() {
+            self.text.push_str("#[partials(1.0, p, 0.0)]\nfn attach(v: f64, a: f64, p: f64) -> f64 { v }\n");
+        }
+        let _ = writeln!(self.text, "kernel k{sizes}(");
         let inputs =
             func.buffers.values().filter(|d| matches!(d.role, Role::Var | Role::Data | Role::Structural));
         for data in inputs {
@@ -76,6 +79,15 @@ impl Writer<'_> {
         self.line(&if names.len() == 1 { names[0].clone() } else { format!("({})", names.join(", ")) });
         self.text.push_str("}\n");
         Some(())
+    }
+
+    /// Whether partials are given.
+    fn attaches(&self) -> bool {
+        let mut found = false;
+        walk::visit_insts(self.func, self.func.body, &mut |_, inst| {
+            found |= matches!(self.func.insts[inst], InstData::Op(Op::Attach, _));
+        });
+        found
     }
 
     fn parameter(&self, data: &BufferData) -> Option<String> {
@@ -302,6 +314,7 @@ fn operation(op: Op, args: &[String]) -> Option<String> {
         Op::Narrow => Some(format!("f32({})", args[0])),
         Op::IntMin => Some(format!("min({})", args.join(", "))),
         Op::IntMax => Some(format!("max({})", args.join(", "))),
+        Op::Hidden => Some(format!("stop_gradient({})", args[0])),
         Op::Indicator | Op::ProjectClamp | Op::ProjectAbs => None,
         named => Some(format!("{}({})", named.name(), args.join(", "))),
     }

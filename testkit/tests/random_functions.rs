@@ -112,6 +112,8 @@ fn every_construct_and_almost_every_operation_occurs() {
     // Discrete operations that no generated index or condition needs, and those that differences cannot follow.
     let absent = [
         Op::StopGradient,
+        Op::Hidden,
+        Op::Attach,
         Op::ProjectClamp,
         Op::ProjectAbs,
         Op::FloatToInt,

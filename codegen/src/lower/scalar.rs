@@ -94,8 +94,13 @@ impl Lower<'_, '_> {
             Op::Floor => self.b.ins().floor(a),
             Op::Ceil => self.b.ins().ceil(a),
             Op::Trunc => self.b.ins().trunc(a),
-            Op::Copysign => self.b.ins().fcopysign(a, b),
-            Op::StopGradient | Op::ProjectClamp | Op::ProjectAbs => a,
+            Op::Copysign => {
+                let zero =
+                    if ty == types::F32 { self.b.ins().f32const(0.0) } else { self.b.ins().f64const(0.0) };
+                let b = self.b.ins().fadd(b, zero);
+                self.b.ins().fcopysign(a, b)
+            }
+            Op::StopGradient | Op::Hidden | Op::Attach | Op::ProjectClamp | Op::ProjectAbs => a,
             Op::Round => self.round(a, ty),
             Op::Sign => self.sign(a, ty),
             Op::Min => self.extremum(FloatCC::LessThan, a, b),

@@ -153,7 +153,7 @@ impl Lower<'_, '_> {
             Op::Neg => self.b.ins().fneg(a),
             Op::Abs => self.b.ins().fabs(a),
             Op::Sqrt => self.b.ins().sqrt(a),
-            Op::StopGradient | Op::ProjectClamp | Op::ProjectAbs => a,
+            Op::StopGradient | Op::Hidden | Op::Attach | Op::ProjectClamp | Op::ProjectAbs => a,
             Op::Min => self.vector_extremum(FloatCC::LessThan, a, b),
             Op::Max => self.vector_extremum(FloatCC::GreaterThan, a, b),
             Op::FloatEq => self.b.ins().fcmp(FloatCC::Equal, a, b),
@@ -200,6 +200,8 @@ fn is_vector_op(op: Op) -> bool {
             | Op::Abs
             | Op::Sqrt
             | Op::StopGradient
+            | Op::Hidden
+            | Op::Attach
             | Op::ProjectClamp
             | Op::ProjectAbs
             | Op::Min

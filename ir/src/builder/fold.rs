@@ -59,6 +59,9 @@ impl Builder {
             [a] => self.fold_unary(op, a),
             [a, b] if self.func.ty(a).is_float() => self.fold_float(op, a, b),
             [a, b] => self.fold_discrete(op, a, b),
+            [v, a, p] if op == Op::Attach => {
+                (self.func.as_const(a).is_some() || self.is_float(p, 0.0)).then_some(v)
+            }
             [c, a, b] => match self.func.as_const(c) {
                 _ if a == b => Some(a),
                 Some(Const::Bool(true)) => Some(a),

@@ -5,6 +5,9 @@ use crate::span::Span;
 /// No tree is higher than this: every recursive walk over a parsed tree stays within a small stack.
 pub const MAX_HEIGHT: u16 = 160;
 
+/// No chain `a + b - c ..` or `a * b / c ..` written out has more operands than this.
+pub const MAX_TERMS: u16 = 2000;
+
 /// A name and where it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ident {
@@ -122,6 +125,13 @@ pub struct Function {
     pub body: Block,
     /// From `fn` to the closing brace.
     pub span: Span,
+}
+
+impl Function {
+    /// Its `#[partials(..)]`.
+    pub fn partials(&self) -> Option<&Attr> {
+        self.attrs.iter().find(|attr| attr.name.name == "partials")
+    }
 }
 
 /// `struct ..`
@@ -270,8 +280,11 @@ pub struct Expr {
     pub kind: ExprKind,
     /// Where it stands.
     pub span: Span,
-    /// One more than the highest child; never above [`MAX_HEIGHT`].
+    /// One more than the highest child; never above [`MAX_HEIGHT`]. The operands of a chain count as children of one node, although
+    /// `a + b + c` is `(a + b) + c`: who walks over trees follows chains to the left by a loop.
     pub height: u16,
+    /// The operands of the chain that ends here; never above [`MAX_TERMS`].
+    pub terms: u16,
 }
 
 /// Prefix operators.
@@ -468,7 +481,11 @@ impl Expr {
     /// A node over its children; computes the height.
     pub fn new(kind: ExprKind, span: Span) -> Self {
         let height = 1 + kind.child_height();
-        Self { kind, span, height }
+        let terms = match &kind {
+            ExprKind::Binary(..) => kind.chained().map_or(2, |left| left.terms.saturating_add(1)),
+            _ => 1,
+        };
+        Self { kind, span, height, terms }
     }
 }
 
@@ -500,11 +517,23 @@ impl Block {
 }
 
 impl ExprKind {
+    /// The chain of sums, or of products, that this operation goes on.
+    fn chained(&self) -> Option<&Expr> {
+        let Self::Binary(op, a, _) = self else { return None };
+        let chains = [BinaryOp::Add.level(), BinaryOp::Mul.level()].contains(&op.level());
+        let goes_on = matches!(&a.kind, Self::Binary(left, ..) if left.level() == op.level());
+        (chains && goes_on).then_some(a.as_ref())
+    }
+
     fn child_height(&self) -> u16 {
         match self {
             Self::Int(_) | Self::Float(_) | Self::Bool(_) | Self::Name(_) | Self::Error => 0,
             Self::Unary(_, a) | Self::Field(a, _) => a.height,
-            Self::Binary(_, a, b) | Self::Range(a, b) => a.height.max(b.height),
+            Self::Binary(_, a, b) => {
+                let left = if self.chained().is_some() { a.height - 1 } else { a.height };
+                left.max(b.height)
+            }
+            Self::Range(a, b) => a.height.max(b.height),
             Self::Index(base, subs) => base.height.max(highest(subs)),
             Self::Call(_, parts) | Self::Vector(parts) | Self::Tuple(parts) | Self::Zeros(parts) => {
                 highest(parts)

@@ -1,8 +1,9 @@
 //! The items of a file by name, and what is wrong with their names.
 
 use crate::diag::Diagnostic;
-use crate::frontend::ast::{Const, File, Function, Ident, Item, Kernel, Struct};
+use crate::frontend::ast::{Attr, Const, File, Function, Ident, Item, Kernel, Struct};
 use crate::frontend::builtin;
+use crate::frontend::suggest::nearest;
 use std::collections::BTreeMap;
 
 /// Functions, structs and constants by name.
@@ -69,18 +70,29 @@ impl<'a> Items<'a> {
 
 /// What stands before a function is understood, or said not to be.
 fn function_attrs(function: &Function, diagnostics: &mut Vec<Diagnostic>) {
+    let mut given: Option<&Attr> = None;
     for attr in &function.attrs {
-        diagnostics.push(if attr.name.name == "partials" {
-            Diagnostic::warning(
-                "partials-ignored",
-                "given derivatives are not used yet: the function is differentiated itself",
-            )
-            .label(attr.span, "has no effect")
-            .help("the result is the same where the given derivatives are right")
+        if attr.name.name != "partials" {
+            let name = &attr.name.name;
+            let mut diagnostic =
+                Diagnostic::error("unknown-attribute", format!("`#[{name}]` has no meaning here"))
+                    .label(attr.span, "not understood");
+            if let Some(hint) = nearest(name, ["partials"]) {
+                diagnostic = diagnostic.help(format!("did you mean `{hint}`?")).patch(attr.name.span, hint);
+            }
+            diagnostics.push(diagnostic.help("a function takes `#[partials(..)]`"));
+        } else if let Some(first) = given {
+            diagnostics.push(
+                Diagnostic::error(
+                    "bad-partials",
+                    format!("the partials of `{}` are given twice", function.name.name),
+                )
+                .label(attr.span, "given again here")
+                .label(first.span, "first given here")
+                .help("keep one of them, with one expression for each float parameter"),
+            );
         } else {
-            Diagnostic::error("unknown-attribute", format!("`#[{}]` has no meaning here", attr.name.name))
-                .label(attr.span, "not understood")
-                .help("a function takes `#[partials(..)]`")
-        });
+            given = Some(attr);
+        }
     }
 }

@@ -28,6 +28,7 @@ mod kernel;
 mod linalg;
 mod loops;
 mod map;
+mod partials;
 mod query;
 mod reduce;
 mod sink;

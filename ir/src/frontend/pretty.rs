@@ -322,9 +322,24 @@ impl Printer {
                 // `^` groups to the right and binds tighter than a prefix operator on its left only.
                 let right_to_left = level > UNARY_LEVEL;
                 let compared = op.is_comparison();
-                self.expr(a, if right_to_left || compared { level + 1 } else { level });
-                self.put(&format!(" {} ", op.text()));
-                self.expr(b, if right_to_left { UNARY_LEVEL } else { level + 1 });
+                if right_to_left || compared {
+                    self.expr(a, level + 1);
+                    self.put(&format!(" {} ", op.text()));
+                    self.expr(b, if right_to_left { UNARY_LEVEL } else { level + 1 });
+                    return;
+                }
+                let (mut first, mut rest) = (a, vec![(op, b)]);
+                while let ExprKind::Binary(op, a, b) = &first.kind
+                    && op.level() == level
+                {
+                    rest.push((op, b));
+                    first = a;
+                }
+                self.expr(first, level);
+                for (op, operand) in rest.into_iter().rev() {
+                    self.put(&format!(" {} ", op.text()));
+                    self.expr(operand, level + 1);
+                }
             }
             ExprKind::Range(a, b) => {
                 self.expr(a, RANGE_LEVEL);

@@ -87,7 +87,8 @@ fn check_plane(report: &Report<'_>, buffer: Buffer, data: &BufferData, problems:
     }
     let dims = others.iter().flat_map(|other| &other.dims);
     let names: Vec<&str> = others.iter().map(|other| other.name.as_str()).collect();
-    if !dims.eq(&data.dims) || others.iter().any(|other| other.elem != data.elem) {
+    // A block has the type of its rows: they may be of another precision than the unknowns.
+    if !dims.eq(&data.dims) || others.first().is_some_and(|other| other.elem != data.elem) {
         problems.push(format!("is {word} of `{}`, but has another shape or type", names.join("`, `")));
     }
     true

@@ -111,6 +111,7 @@ impl Graph {
         match &func.insts[inst] {
             InstData::Op(Op::Select, args) => (false, args[1..].to_vec()),
             InstData::Op(Op::Copysign, args) => (false, vec![args[0]]),
+            InstData::Op(Op::Attach, args) => (false, args[..2].to_vec()),
             InstData::Op(op, _) if rules::is_flat(*op) => (false, Vec::new()),
             InstData::Op(_, args) => (false, args.to_vec()),
             InstData::Load(buffer, _) => (self.active_scratch.contains(buffer), Vec::new()),

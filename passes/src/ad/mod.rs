@@ -2,6 +2,7 @@
 
 pub mod eliminate;
 pub mod forward;
+pub mod given;
 pub mod graph;
 pub mod order;
 pub mod reverse;

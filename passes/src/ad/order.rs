@@ -107,22 +107,33 @@ fn initial(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)], nodes: 
             state.form.add_bar(b, v, bar);
         }
     }
+    // Values that only arcs reach: the slopes of given partials, and what is behind them.
+    let mut curving = BTreeSet::new();
     for &v in nodes.iter().rev() {
-        let Some(&bar) = state.form.bars.get(&v) else { continue };
-        state.form.bars.remove(&v);
+        let bar = state.form.bars.remove(&v);
+        if bar.is_none() && !curving.contains(&v) {
+            continue;
+        }
         let Some(InstData::Op(op, args)) = b.func().def(v).cloned() else {
             unreachable!("nodes are operations")
         };
         let Partials { first, second } = local_partials(b, graph, op, &args, v);
         for &(a, p) in &first {
-            let contribution = b.mul(bar, p);
-            state.form.add_bar(b, a, contribution);
+            match bar {
+                Some(bar) => {
+                    let contribution = b.mul(bar, p);
+                    state.form.add_bar(b, a, contribution);
+                }
+                None => drop(curving.insert(a)),
+            }
             state.consumers.entry(a).or_default().insert(v);
         }
         state.first.insert(v, first.into_iter().collect());
+        let Some(bar) = bar else { continue };
         for (u, w, h) in second {
             let weight = b.mul(bar, h);
             state.form.add_arc(b, u, w, weight);
+            curving.extend([u, w]);
         }
     }
     state

@@ -5,7 +5,8 @@
 //! (kinks and jumps count by the derivative beside them).
 //!
 //! Conventions at the edges: `abs` has slope 0 at 0; ties of `min`/`max` take the first argument's slope (second-order zero);
-//! `pow(a, b)` has slope `b a^(b-1)` in `a`, and in `b` the logarithm is taken of positive bases only (slope 0 elsewhere).
+//! a partial given by the author (`attach(v, a, p)`, slope `p` in `a`) changes as `p` does: its first order stops at `p`, its second order is
+//! the product of the changes of `a` and `p`; `pow(a, b)` has slope `b a^(b-1)` in `a`, and in `b` the logarithm is taken of positive bases only (slope 0 elsewhere).
 
 use spadina_ir::builder::Builder;
 use spadina_ir::func::Value;
@@ -163,9 +164,11 @@ pub fn first(b: &mut Builder, op: Op, args: &[Value], v: Value) -> First {
             let c = lit(b, v, std::f64::consts::FRAC_2_SQRT_PI);
             vec![Some(b.mul(c, e))]
         }
-        Op::Softplus => vec![Some(logistic(b, a))],
+        Op::Softplus => vec![Some(logistic(b, a, v))],
         Op::Narrow | Op::Widen => vec![one(b)],
         Op::ProjectClamp | Op::ProjectAbs => vec![one(b), None],
+        // The slope is a number here: how it changes is a matter of the second order.
+        Op::Attach => vec![one(b), Some(args[2]), None],
         Op::Select => {
             let (l0, l1) = (lit(b, v, 0.0), lit(b, v, 1.0));
             vec![None, Some(b.select(a, l1, l0)), Some(b.select(a, l0, l1))]
@@ -176,6 +179,7 @@ pub fn first(b: &mut Builder, op: Op, args: &[Value], v: Value) -> First {
         | Op::Round
         | Op::Trunc
         | Op::StopGradient
+        | Op::Hidden
         | Op::FloatEq
         | Op::FloatNe
         | Op::FloatLt
@@ -207,6 +211,8 @@ pub fn second(b: &mut Builder, op: Op, args: &[Value], v: Value) -> Second {
     let x = args.get(1).copied().unwrap_or(a);
     match op {
         Op::Mul => vec![(0, 1, lit(b, v, 1.0))],
+        // d(p da) = dp da, half of it from either side: sums over the parameters of a function are symmetric.
+        Op::Attach => vec![(1, 2, lit(b, v, 0.5))],
         Op::Div => {
             let r = recip(b, x);
             let r2 = square(b, r);
@@ -315,6 +321,10 @@ pub fn second(b: &mut Builder, op: Op, args: &[Value], v: Value) -> Second {
             let x1 = b.sub(x, l1);
             let slope_of_slope = pow_slope(b, a, x1);
             let aa = b.mul(x, slope_of_slope);
+            // Flat in `a` where `x` is 0, also at `a = 0`, where the other factor is infinite.
+            let l0 = lit(b, v, 0.0);
+            let flat = b.op(Op::FloatEq, &[x, l0]);
+            let aa = b.select(flat, l0, aa);
             let log = safe_log(b, a);
             let power = b.op(Op::Pow, &[a, x1]);
             let da = pow_slope(b, a, x);
@@ -341,7 +351,7 @@ pub fn second(b: &mut Builder, op: Op, args: &[Value], v: Value) -> Second {
             vec![(0, 0, b.neg(h))]
         }
         Op::Softplus => {
-            let s = logistic(b, a);
+            let s = logistic(b, a, v);
             let l1 = lit(b, v, 1.0);
             let c = b.sub(l1, s);
             vec![(0, 0, b.mul(s, c))]
@@ -365,6 +375,7 @@ pub fn second(b: &mut Builder, op: Op, args: &[Value], v: Value) -> Second {
         | Op::Round
         | Op::Trunc
         | Op::StopGradient
+        | Op::Hidden
         | Op::FloatEq
         | Op::FloatNe
         | Op::FloatLt
@@ -406,13 +417,10 @@ fn recip_sqnorm(b: &mut Builder, a: Value, x: Value) -> Value {
     recip(b, s)
 }
 
-/// `1 / (1 + exp(-a))`
-fn logistic(b: &mut Builder, a: Value) -> Value {
-    let n = b.neg(a);
-    let e = b.op(Op::Exp, &[n]);
-    let l1 = lit(b, a, 1.0);
-    let s = b.add(l1, e);
-    recip(b, s)
+/// `1 / (1 + exp(-a))`, as `exp(a - softplus(a))`: neither it nor its derivatives meet an infinity.
+fn logistic(b: &mut Builder, a: Value, softplus: Value) -> Value {
+    let rest = b.sub(a, softplus);
+    b.op(Op::Exp, &[rest])
 }
 
 /// `x a^(x-1)`, and 0 where `x` is 0 (so that `pow(a, 0)` is flat at `a = 0` too).

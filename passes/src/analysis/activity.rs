@@ -64,6 +64,10 @@ impl Activity {
                     let active = self.value(args[0]);
                     grew |= self.set(func, results[0], active);
                 }
+                InstData::Op(Op::Attach, args) => {
+                    let active = self.value(args[0]) || self.value(args[1]);
+                    grew |= self.set(func, results[0], active);
+                }
                 InstData::Op(op, args) => {
                     let active = !rules::is_flat(*op) && args.iter().any(|&a| self.value(a));
                     grew |= self.set(func, results[0], active);

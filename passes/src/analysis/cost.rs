@@ -98,6 +98,9 @@ fn instruction(func: &Func, inst: Inst, times: u64, phase: &mut PhaseCost) {
                         | Op::Narrow
                         | Op::Widen
                         | Op::IntToFloat
+                        | Op::StopGradient
+                        | Op::Hidden
+                        | Op::Attach
                         | Op::ProjectClamp
                         | Op::ProjectAbs
                 )

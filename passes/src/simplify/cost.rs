@@ -6,7 +6,7 @@ use spadina_ir::op::{Op, Smoothness};
 use spadina_ir::walk;
 
 /// A negation vanishes into the instruction that uses it; marks for differentiation compute nothing.
-const FREE: &[Op] = &[Op::Neg, Op::StopGradient, Op::ProjectClamp, Op::ProjectAbs];
+const FREE: &[Op] = &[Op::Neg, Op::StopGradient, Op::Hidden, Op::Attach, Op::ProjectClamp, Op::ProjectAbs];
 /// Division unit: latency of 4 to 8 additions.
 const DIVISIONS: &[Op] = &[Op::Div, Op::Sqrt];
 /// Integer division: no vector form and 20 or more cycles.

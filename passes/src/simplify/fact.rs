@@ -214,6 +214,7 @@ const SIGN_KEEPING: &[Op] = &[
     Op::Atanh,
     Op::Erf,
     Op::StopGradient,
+    Op::Hidden,
     Op::Floor,
     Op::Ceil,
     Op::Round,

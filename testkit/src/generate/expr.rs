@@ -32,6 +32,7 @@ impl Generator<'_> {
         let mut last = self.pick_float(pool);
         for _ in 0..=self.rng.below(ops) {
             last = match self.rng.below(14) {
+                _ if self.config.given && self.rng.chance(0.3) => self.given(pool, last),
                 0 if self.config.branches => self.branch(pool),
                 1 if self.config.branches => self.choice(pool),
                 2 if self.config.states => self.recurrence(pool),
@@ -58,7 +59,7 @@ impl Generator<'_> {
     }
 
     fn allowed(&self, op: Op, arity: usize) -> bool {
-        const UNSEEN: &[Op] = &[Op::StopGradient, Op::ProjectClamp, Op::ProjectAbs];
+        const UNSEEN: &[Op] = &[Op::StopGradient, Op::Hidden, Op::Attach, Op::ProjectClamp, Op::ProjectAbs];
         const KINKS: &[Op] = &[Op::Rem, Op::Abs, Op::Copysign, Op::Min, Op::Max];
         let kinked = op.smoothness() == Smoothness::Flat || KINKS.contains(&op);
         let takes = op.signature() == Signature::Float && op.arity() == arity;
@@ -110,6 +111,38 @@ impl Generator<'_> {
             }
         }
         last
+    }
+
+    /// A value through which no derivative passes, with the partials that it has.
+    fn given(&mut self, pool: &Pool, a: Value) -> Value {
+        let b = self.pick_float(pool);
+        match (self.rng.below(3), binary(Op::Mul, self.range(a), self.range(b))) {
+            (0, Some(range)) => {
+                let (hidden_a, hidden_b) = (self.b.op(Op::Hidden, &[a]), self.b.op(Op::Hidden, &[b]));
+                let product = self.b.mul(hidden_a, hidden_b);
+                let half = self.b.attach(product, a, b);
+                let value = self.b.attach(half, b, a);
+                self.note(value, range)
+            }
+            (1, _) => {
+                let (hidden, slope) = (self.b.op(Op::Hidden, &[a]), self.b.op(Op::Cos, &[a]));
+                let sine = self.b.op(Op::Sin, &[hidden]);
+                let value = self.b.attach(sine, a, slope);
+                self.note(value, Range::new(-1.0, 1.0))
+            }
+            _ => {
+                // The partial in terms of the result, for three orders.
+                let hidden = self.b.op(Op::Hidden, &[a]);
+                let bare = self.b.op(Op::Tanh, &[hidden]);
+                let (mut value, one) = (bare, self.b.f64(1.0));
+                for _ in 0..3 {
+                    let square = self.b.mul(value, value);
+                    let slope = self.b.sub(one, square);
+                    value = self.b.attach(bare, a, slope);
+                }
+                self.note(value, Range::new(-1.0, 1.0))
+            }
+        }
     }
 
     /// `scale * a + offset` inside `home`.

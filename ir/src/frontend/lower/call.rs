@@ -16,7 +16,11 @@ impl<'a> Lowerer<'a> {
     pub(super) fn call(&mut self, name: &'a Ident, args: &'a [Expr], span: Span) -> Val {
         if let Some(function) = self.items.functions.get(name.name.as_str()).copied() {
             let results = function.results.as_slice();
-            return self.inlined(function, name, args, span, |lowerer| {
+            return self.inlined(function, name, args, span, |lowerer, vals| {
+                if let Some(attr) = function.partials() {
+                    return lowerer.with_partials(function, attr, vals, span);
+                }
+                lowerer.bind_params(function, vals);
                 let val = lowerer.block(&function.body);
                 lowerer.checked_result(val, results, function)
             });
@@ -55,20 +59,28 @@ impl<'a> Lowerer<'a> {
         dests: &[View],
     ) {
         let Some(function) = self.items.functions.get(name.name.as_str()).copied() else { return };
-        self.inlined(function, name, args, span, |lowerer| {
+        self.inlined(function, name, args, span, |lowerer, vals| {
+            lowerer.bind_params(function, vals);
             lowerer.sink_block(&function.body, weights, dests);
             Val::Error
         });
     }
 
-    /// Runs `body` with the parameters of `function` bound to the arguments.
+    /// Binds the parameters of a function.
+    pub(super) fn bind_params(&mut self, function: &'a Function, vals: &[Val]) {
+        for (param, val) in function.params.iter().zip(vals) {
+            self.bind(&param.name, Binding::Val(val.clone()), NameKind::Param);
+        }
+    }
+
+    /// Runs `body` on the arguments, where it sees the sizes of `function` and nothing of the caller.
     fn inlined(
         &mut self,
         function: &'a Function,
         name: &'a Ident,
         args: &'a [Expr],
         span: Span,
-        body: impl FnOnce(&mut Self) -> Val,
+        body: impl FnOnce(&mut Self, &[Val]) -> Val,
     ) -> Val {
         let vals: Vec<Val> = args.iter().map(|arg| self.expr(arg)).collect();
         if vals.len() != function.params.len() {
@@ -94,9 +106,9 @@ impl<'a> Lowerer<'a> {
         let mark = self.env.len();
         let base = std::mem::replace(&mut self.env_base, mark);
         self.bind_sizes(function, &vals);
-        let mut failed = false;
+        let mut bound = Vec::with_capacity(vals.len());
         for ((param, val), arg) in function.params.iter().zip(vals).zip(args) {
-            failed |= matches!(val, Val::Error);
+            let failed = matches!(val, Val::Error);
             let val = match self.ty(&param.ty) {
                 Some(spec) => {
                     let small =
@@ -107,10 +119,10 @@ impl<'a> Lowerer<'a> {
                 }
                 None => Val::Error,
             };
-            failed |= matches!(val, Val::Error);
-            self.bind(&param.name, Binding::Val(val), NameKind::Param);
+            bound.push(if failed { Val::Error } else { val });
         }
-        let result = if failed { Val::Error } else { body(self) };
+        let failed = bound.iter().any(|val| matches!(val, Val::Error));
+        let result = if failed { Val::Error } else { body(self, &bound) };
         self.env.truncate(mark);
         self.env_base = base;
         self.calls.pop();

@@ -47,11 +47,7 @@ impl<'a> Lowerer<'a> {
             ExprKind::Name(name) => self.name(name, expr.span),
             ExprKind::Unary(op, a) => self.unary(*op, a, expr.span),
             ExprKind::Binary(op @ (BinaryOp::And | BinaryOp::Or), a, b) => self.logical(*op, a, b),
-            ExprKind::Binary(op, a, b) => {
-                let (left, right) = (self.expr(a), self.expr(b));
-                self.at(expr.span);
-                self.binary(*op, left, right, expr)
-            }
+            ExprKind::Binary(..) => self.chain(expr),
             ExprKind::Range(..) => {
                 let diagnostic = Diagnostic::error("misplaced-range", "a range is not a value")
                     .label(expr.span, "ranges stand in loops, `i in 0..N`, and in slices, `v[0..2]`")
@@ -69,6 +65,25 @@ impl<'a> Lowerer<'a> {
             ExprKind::Zeros(dims) => self.zeros(dims, expr.span),
             ExprKind::Error => Val::Error,
         }
+    }
+
+    /// A chain of operators, from its first operand to the right.
+    fn chain(&mut self, expr: &'a Expr) -> Val {
+        let (mut first, mut steps) = (expr, Vec::new());
+        while let ExprKind::Binary(op, a, b) = &first.kind {
+            if matches!(op, BinaryOp::And | BinaryOp::Or) {
+                break;
+            }
+            steps.push((*op, b, first));
+            first = a;
+        }
+        let mut left = self.expr(first);
+        for (op, right, whole) in steps.into_iter().rev() {
+            let right = self.expr(right);
+            self.at(whole.span);
+            left = self.binary(op, left, right, whole);
+        }
+        left
     }
 
     fn float_literal(&mut self, x: f64) -> Val {

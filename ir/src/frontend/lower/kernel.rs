@@ -78,12 +78,25 @@ impl<'a> Lowerer<'a> {
             let symbol = SizeExpr::size(self.b.size_symbol(size.name.clone()));
             self.bind(size, Binding::Size(symbol), NameKind::Size);
         }
+        let mark = self.env.len();
         for param in &function.params {
             self.param(param);
         }
         self.calls.push(&function.name.name);
-        let val = self.block(&function.body);
-        self.checked_result(val, &function.results, function);
+        let Some(attr) = function.partials() else {
+            let val = self.block(&function.body);
+            self.checked_result(val, &function.results, function);
+            return;
+        };
+        let bound = self.env.split_off(mark).into_iter().map(|entry| match entry.binding {
+            Binding::Val(val) => val,
+            Binding::Size(_) | Binding::Acc(_) | Binding::Deferred { .. } => Val::Error,
+        });
+        let vals: Vec<Val> = bound.collect();
+        if vals.len() == function.params.len() && !vals.iter().any(|val| matches!(val, Val::Error)) {
+            let vals: Vec<Val> = vals.into_iter().map(|val| self.settle(val)).collect();
+            self.with_partials(function, attr, &vals, function.name.span);
+        }
     }
 
     // ---- parameters -------------------------------------------------------------------------------------------------

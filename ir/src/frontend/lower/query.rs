@@ -52,7 +52,20 @@ pub(super) fn walk_expr<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr, bool
     match &expr.kind {
         ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Bool(_) | ExprKind::Name(_) | ExprKind::Error => {}
         ExprKind::Unary(_, a) | ExprKind::Field(a, _) => walk_expr(a, visit),
-        ExprKind::Binary(_, a, b) | ExprKind::Range(a, b) => {
+        ExprKind::Binary(_, a, b) => {
+            // Chains are long: down to their first operand by a loop.
+            let (mut left, mut rights) = (a, vec![b]);
+            while let ExprKind::Binary(_, a, b) = &left.kind {
+                visit(left, false);
+                left = a;
+                rights.push(b);
+            }
+            walk_expr(left, visit);
+            for right in rights.into_iter().rev() {
+                walk_expr(right, visit);
+            }
+        }
+        ExprKind::Range(a, b) => {
             walk_expr(a, visit);
             walk_expr(b, visit);
         }

@@ -40,7 +40,14 @@ impl<'a> Lowerer<'a> {
         match &expr.kind {
             ExprKind::Reduce(node) => matches!(node.kind, ReduceKind::Sum | ReduceKind::Map),
             ExprKind::Binary(BinaryOp::Add | BinaryOp::Sub, a, b) => {
-                self.sinkable(a, depth) || self.sinkable(b, depth)
+                let (mut first, mut found) = (a, self.sinkable(b, depth));
+                while let (ExprKind::Binary(BinaryOp::Add | BinaryOp::Sub, a, b), false) =
+                    (&first.kind, found)
+                {
+                    found = self.sinkable(b, depth);
+                    first = a;
+                }
+                found || self.sinkable(first, depth)
             }
             ExprKind::Binary(BinaryOp::Mul, a, b) => self.sinkable(a, depth) != self.sinkable(b, depth),
             ExprKind::Binary(BinaryOp::Div, a, _) | ExprKind::Unary(UnaryOp::Neg, a) => {
@@ -57,11 +64,10 @@ impl<'a> Lowerer<'a> {
             ExprKind::Name(name) => matches!(self.peek_binding(name), Some(Binding::Deferred { .. })),
             ExprKind::Zeros(_) => true,
             ExprKind::Call(name, _) => {
-                let body = self
-                    .items
-                    .functions
-                    .get(name.name.as_str())
-                    .and_then(|function| function.body.value.as_deref());
+                // What has given partials is a value: its body is not differentiated.
+                let function = self.items.functions.get(name.name.as_str());
+                let body = function.filter(|function| function.partials().is_none());
+                let body = body.and_then(|function| function.body.value.as_deref());
                 depth > 0 && body.is_some_and(|value| self.sinkable(value, depth - 1))
             }
             _ => false,
@@ -199,11 +205,20 @@ impl<'a> Lowerer<'a> {
             ExprKind::Binary(op @ (BinaryOp::Add | BinaryOp::Sub), a, b)
                 if self.sinkable(expr, CALL_DEPTH) =>
             {
-                self.sink(a, weights, dests);
-                if *op == BinaryOp::Add {
-                    self.sink(b, weights, dests);
-                } else {
-                    self.sink(b, &with(Weight::Neg), dests);
+                let (mut first, mut rest) = (a, vec![(*op, b)]);
+                while let ExprKind::Binary(op @ (BinaryOp::Add | BinaryOp::Sub), a, b) = &first.kind
+                    && self.sinkable(first, CALL_DEPTH)
+                {
+                    rest.push((*op, b));
+                    first = a;
+                }
+                self.sink(first, weights, dests);
+                for (op, term) in rest.into_iter().rev() {
+                    if op == BinaryOp::Add {
+                        self.sink(term, weights, dests);
+                    } else {
+                        self.sink(term, &with(Weight::Neg), dests);
+                    }
                 }
             }
             ExprKind::Unary(UnaryOp::Neg, a) if self.sinkable(expr, CALL_DEPTH) => {

@@ -10,6 +10,9 @@ use crate::func::{Const, Entries, Value};
 use crate::span::Span;
 use crate::types::{SizeExpr, Ty};
 
+/// Size expressions have at most so many terms.
+const LONGEST_SIZE: u16 = 100;
+
 impl<'a> Lowerer<'a> {
     // ---- sizes ------------------------------------------------------------------------------------------------
 
@@ -29,6 +32,9 @@ impl<'a> Lowerer<'a> {
 
     /// Is it no size because of a name that does not exist (reported here) or is broken?
     fn explained(&mut self, expr: &'a Expr) -> bool {
+        if expr.terms > LONGEST_SIZE {
+            return false;
+        }
         match &expr.kind {
             ExprKind::Name(name) => match self.peek_binding(name) {
                 Some(binding) => matches!(binding, Binding::Val(Val::Error)),
@@ -47,6 +53,9 @@ impl<'a> Lowerer<'a> {
     }
 
     pub(super) fn try_size(&mut self, expr: &'a Expr) -> Option<SizeExpr> {
+        if expr.terms > LONGEST_SIZE {
+            return None;
+        }
         match &expr.kind {
             ExprKind::Int(n) => Some(SizeExpr::constant(*n)),
             ExprKind::Name(name) => match self.lookup(name) {
@@ -272,7 +281,8 @@ impl<'a> Lowerer<'a> {
         })
     }
 
-    fn fit(&mut self, val: &Val, spec: &TypeSpec) -> Option<Val> {
+    /// The value as one of that type, if it can be.
+    pub(super) fn fit(&mut self, val: &Val, spec: &TypeSpec) -> Option<Val> {
         match val {
             Val::Num(num) => match (&spec.base, spec.dims.is_empty()) {
                 (Base::Scalar(ty), true) => self.with_ty(*num, *ty).map(Val::Num),

@@ -3,7 +3,8 @@
 use super::{Parsed, Parser};
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{
-    Attr, BinaryOp, Block, Expr, ExprKind, Fold, Ident, IfExpr, MAX_HEIGHT, Reduce, ReduceKind, UnaryOp,
+    Attr, BinaryOp, Block, Expr, ExprKind, Fold, Ident, IfExpr, MAX_HEIGHT, MAX_TERMS, Reduce, ReduceKind,
+    UnaryOp,
 };
 use crate::frontend::lexer::{Tok, is_reserved};
 use crate::span::Span;
@@ -95,6 +96,13 @@ impl Parser {
     /// Builds a node unless its tree would be too high.
     fn node(&mut self, kind: ExprKind, span: Span) -> Parsed<Expr> {
         let expr = Expr::new(kind, span);
+        if expr.terms > MAX_TERMS {
+            let message = format!("this chain has more than {MAX_TERMS} operands");
+            let diagnostic = Diagnostic::error("too-deep", message)
+                .label(span, "the limit is reached here")
+                .help("give a name to a part of it with `let`, or use a loop such as `sum i in 0..N { .. }`");
+            return Err(self.report(diagnostic));
+        }
         if expr.height > MAX_HEIGHT { Err(self.too_deep(span)) } else { Ok(expr) }
     }
 

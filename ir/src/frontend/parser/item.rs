@@ -84,7 +84,13 @@ impl Parser {
             self.bump();
             self.expect("[", "an attribute looks like `#[derive(value, hessian)]`")?;
             let name = self.ident("an attribute")?;
-            let args = if self.eat("(") { self.list(")", "arguments", Self::attr_arg)? } else { Vec::new() };
+            let args = match self.eat("(") {
+                true if name.name == "partials" => {
+                    self.list(")", "partials", |parser| parser.expr().map(AttrArg::Expr))?
+                }
+                true => self.list(")", "arguments", Self::attr_arg)?,
+                false => Vec::new(),
+            };
             self.expect("]", "an attribute ends with `]`")?;
             attrs.push(Attr { name, args, span: start.to(self.prev_span()) });
         }

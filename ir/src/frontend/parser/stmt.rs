@@ -118,6 +118,9 @@ impl Parser {
         let kind = if self.eat_word("let") {
             self.let_stmt()?
         } else if self.eat_word("for") {
+            if self.is("(") {
+                return self.foreign_loop(start);
+            }
             let binders = self.binders()?;
             let body = self.block("a loop has a body")?;
             StmtKind::For { binders, body }
@@ -152,6 +155,19 @@ impl Parser {
             StmtKind::Accum { place, negative, value }
         };
         Ok(Line::Stmt(Stmt { kind, span: start.to(self.prev_span()) }))
+    }
+
+    /// `for (int i = 0; ..)` and `for (i, j) in ..`: one message, and on with what follows.
+    fn foreign_loop(&mut self, start: Span) -> Parsed<Line> {
+        let diagnostic = Diagnostic::error("expected", "expected a loop variable, found `(`")
+            .label(self.span(), "loops stand without parentheses")
+            .help("a loop is written `for i in 0..N { .. }`, or `for i in 0..N, j in 0..M { .. }`, or over the rows of a table, `for [i, j] in edges { .. }`");
+        self.report(diagnostic);
+        while !self.at_end() && !self.is("{") && !self.is("}") {
+            self.bump();
+        }
+        self.block("a loop has a body")?;
+        Ok(Line::Value(Expr::new(ExprKind::Error, start.to(self.prev_span()))))
     }
 
     fn no_such_statement(&mut self) -> super::Stop {

@@ -13,6 +13,7 @@
 //! | quotient | `/` | both | a with b, b with b |
 //! | power | `pow` | both | all; none for exponents 0 and 1 |
 //! | smooth | `sin`, `exp`, `atan2`, `hypot`, .. | all | all |
+//! | given | `attach` | the value and the parameter | the parameter with its slope |
 //! | flat | `floor`, `sign`, `stop_gradient`, conversions, .. | none | none |
 
 use spadina_ir::op::Op;
@@ -28,6 +29,7 @@ pub(super) enum Class {
     Quotient,
     Power,
     Smooth,
+    Given,
     Flat,
 }
 
@@ -41,6 +43,7 @@ pub(super) fn class(op: Op) -> Class {
         Op::Mul => Class::Product,
         Op::Div => Class::Quotient,
         Op::Pow => Class::Power,
+        Op::Attach => Class::Given,
         Op::Sqrt
         | Op::Cbrt
         | Op::Exp
@@ -71,6 +74,7 @@ pub(super) fn class(op: Op) -> Class {
         | Op::Round
         | Op::Trunc
         | Op::StopGradient
+        | Op::Hidden
         | Op::FloatEq
         | Op::FloatNe
         | Op::FloatLt
@@ -110,7 +114,9 @@ mod tests {
                     matches!(class(op), Class::Linear | Class::Extremum | Class::Choice | Class::First)
                 }
                 Smoothness::Smooth => {
-                    matches!(class(op), Class::Product | Class::Quotient | Class::Power | Class::Smooth)
+                    let classes =
+                        [Class::Product, Class::Quotient, Class::Power, Class::Smooth, Class::Given];
+                    classes.contains(&class(op))
                 }
             };
             assert!(expected, "{} is {:?}", op.name(), class(op));

@@ -42,6 +42,8 @@ pub(super) enum Code {
     Curve { dst: u32, a: u32 },
     /// Nonlinear in both arguments and their product.
     Surface { dst: u32, a: u32, b: u32 },
+    /// Linear in `a` and `b`, with the product of `b` and `slope`.
+    Given { dst: u32, a: u32, b: u32, slope: u32 },
     /// `a` to a known power.
     Power { dst: u32, a: u32, exponent: u32 },
     /// The smaller (or larger) of two known floats `x` and `y` with the sets `a` and `b`; both where they are equal.

@@ -304,6 +304,8 @@ impl Compiler<'_> {
         let (int_a, int_b) = (self.ints[a], self.ints[b]);
         let (float_a, float_b) = (self.floats[a], self.floats[b]);
         let code = match op.signature() {
+            // Its value is that of its first argument.
+            Signature::Float if op == Op::Attach => Code::Float1 { function: |x| x, dst, a: float_a },
             Signature::Float => match (math::unary_fn(op), math::binary_fn(op)) {
                 (Some(function), _) => Code::Float1 { function, dst, a: float_a },
                 (None, Some(function)) => Code::Float2 { function, dst, a: float_a, b: float_b },
@@ -393,6 +395,15 @@ impl Compiler<'_> {
                 }
                 Some(_) | None => self.curve(result, a),
             },
+            Class::Given => {
+                let slope = self.sets[args[2]];
+                if b == 0 || slope == 0 || self.order == Order::First {
+                    self.join(result, a, b);
+                } else {
+                    let dst = self.new_set(result);
+                    self.code.push(Code::Given { dst, a, b, slope });
+                }
+            }
             Class::Power | Class::Smooth => {
                 if a == 0 || b == 0 || a == b {
                     self.curve(result, a.max(b));

@@ -243,6 +243,11 @@ impl<'a> Machine<'a> {
                 let both = self.join(self.sets[a as usize], self.sets[b as usize]);
                 self.sets[dst as usize] = self.curve(both);
             }
+            Code::Given { dst, a, b, slope } => {
+                let (a, b) = (self.sets[a as usize], self.sets[b as usize]);
+                let pairs = self.pairs.product(a.pairs, b.pairs, b.set, self.sets[slope as usize].set);
+                self.sets[dst as usize] = Dependence { set: self.store.union(a.set, b.set), pairs };
+            }
             Code::Power { dst, a, exponent } => {
                 let a = self.sets[a as usize];
                 let exponent = self.floats[exponent as usize];
