@@ -10,6 +10,8 @@ use crate::problem::Problem;
 use crate::report::Report;
 use crate::request::Request;
 use spadina_ir::diag::Diagnostic;
+use spadina_ir::func::Func;
+use spadina_ir::interp::Bindings;
 use spadina_ir::span::Span;
 use spadina_layout::filter::{DROPPED, Filter};
 use spadina_passes::analysis::pattern::detect::{Scope, hessian, hessian_terms, jacobian, jacobian_terms};
@@ -106,18 +108,39 @@ pub(crate) fn of_bound(
 /// # Errors
 /// As [`detect`].
 pub fn terms(problem: &Problem, row: usize, column: usize) -> Result<Vec<Span>, Error> {
+    let (rows, columns) = problem.sides();
+    let (row, column) = (rows.position(row), columns.position(column));
+    let derivative = problem.options().derivative.core();
+    of_terms(problem, |primal, data| {
+        let Ok(column) = u32::try_from(column) else { return Ok(Vec::new()) };
+        match (derivative, u32::try_from(row)) {
+            (Derivative::Hessian, Ok(row)) => hessian_terms(primal, data, (row, column)),
+            _ => jacobian_terms(primal, data, (row, column)),
+        }
+    })
+}
+
+/// Where in the source the terms of an energy stand that depend on an unknown, by its number among the columns.
+///
+/// # Errors
+/// As [`detect`].
+pub fn gradient_terms(problem: &Problem, column: usize) -> Result<Vec<Span>, Error> {
+    let column = problem.sides().1.position(column);
+    of_terms(problem, |primal, data| {
+        let Ok(column) = u32::try_from(column) else { return Ok(Vec::new()) };
+        jacobian_terms(primal, data, (0, column))
+    })
+}
+
+fn of_terms(
+    problem: &Problem,
+    find: impl Fn(&Func, &Bindings) -> Result<Vec<(u32, u32)>, DetectError>,
+) -> Result<Vec<Span>, Error> {
     let (kernel, bound) = (problem.kernel(), problem.bound());
     let primal = &guarded(problem.primal()).map_err(|diagnostic| kernel.refusal(diagnostic))?;
     let inputs: Vec<(usize, usize)> = primal.buffers.keys().map(|b| (number(b), number(b))).collect();
     let data = bindings(primal, &bound.sizes, bound, &inputs);
-    let (rows, columns) = problem.sides();
-    let (row, column) = (rows.position(row), columns.position(column));
-    let Ok(column) = u32::try_from(column) else { return Ok(Vec::new()) };
-    let found = match (problem.options().derivative.core(), u32::try_from(row)) {
-        (Derivative::Hessian, Ok(row)) => hessian_terms(primal, &data, (row, column)),
-        _ => jacobian_terms(primal, &data, (row, column)),
-    };
-    let found = found.map_err(|error| refused(kernel, error))?;
+    let found = find(primal, &data).map_err(|error| refused(kernel, error))?;
     Ok(found.into_iter().map(|(start, end)| Span { start, end }).collect())
 }
 

@@ -6,6 +6,7 @@ use crate::options::Derivative;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Func, InstData, Value};
 use spadina_ir::op::Op;
+use spadina_ir::span::Span;
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::analysis::cost::{self, PhaseCost};
 use spadina_passes::pipeline::{self, Road, Sparse};
@@ -34,6 +35,8 @@ pub struct Phase {
     pub range: Option<String>,
     /// Line in the source, from 1; `None` where it belongs to no line.
     pub line: Option<usize>,
+    /// The name of the sum that it computes (`#[name("..")]`).
+    pub name: Option<String>,
     /// Operations and entries of one iteration.
     pub cost: PhaseCost,
 }
@@ -125,6 +128,7 @@ impl Kernel {
                 _ => String::new(),
             }),
             line: line(cost.span),
+            name: self.term_name(Span { start: cost.span.0, end: cost.span.1 }).map(str::to_owned),
             cost,
         });
         let stages = stages::listed(func).map(|stage| func.buffers[stage].name.clone());

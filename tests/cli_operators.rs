@@ -188,6 +188,13 @@ fn matrices_are_stored_as_asked() {
     }
     s.run(0, &format!("{LAGRANGIAN} --rows x --wrt p -o hessian=mixed.npz"));
     assert_eq!((s.matrix("mixed.npz").len(), s.matrix("mixed.npz")[0].len()), (10, 1));
+    // A product with a mixed block of an energy needs no `--derive`.
+    let energy = "#[example(random, 5)]
+        kernel e<N>(x: var vec2[N], p: f64, w: f64[N]) -> f64 { sum i in 0..N { w[i] * sqnorm(x[i])^2 * p^2 } }";
+    fs::write(s.0.join("e.ir"), energy).unwrap();
+    s.run(0, "e.ir --rows x --wrt p -o hessian=mixed.npz");
+    s.run(0, "e.ir --rows x --wrt p -o hvp=product.npy --tangent one.npy");
+    near(&s.vector("product.npy").1, &s.matrix("mixed.npz").concat(), "mixed product");
     fs::remove_dir_all(&s.0).unwrap();
 }
 

@@ -241,3 +241,69 @@ fn numbers_that_are_not_finite_are_traced_to_the_source() {
     let (_, err) = sandbox.expect(0, &["run", "k.ir"]);
     assert!(!err.contains("not-finite"), "{err}");
 }
+
+#[test]
+fn named_terms_and_given_partials_are_told() {
+    let s = Sandbox::new("terms");
+    s.array("data/x.npy", &Array::vector(Data::F64(vec![0.3, 1.1, -0.4, 0.9])));
+    let text = |partials: &str| {
+        format!(
+            "#[partials({partials})]
+            fn f(a: f64, b: f64) -> f64 {{ sin(a) + a * b }}
+            kernel k<N>(x: var f64[N]) -> f64 {{
+                let smooth = #[name(\"springs\")] sum i in 1..N {{ (x[i] - x[i - 1])^2 }};
+                smooth + #[name(\"bent\")] sum i in 0..N {{ f(x[i], x[(i + 1) % N]) }}
+            }}"
+        )
+    };
+    s.text("right.ir", &text("cos(a) + b, a"));
+    let (out, _) = s.expect(0, &["verify", "right.ir", "--data", "data"]);
+    assert!(out.contains("agrees with differences"), "{out}");
+    let (out, _) = s.expect(0, &["explain", "right.ir", "--entry", "0,1", "--data", "data"]);
+    assert!(out.contains("\"springs\": ") && out.contains("\"bent\": "), "{out}");
+    let (out, _) = s.expect(0, &["explain", "right.ir", "--derive", "value"]);
+    assert!(out.contains("line 5 (\"bent\"), for"), "{out}");
+    // Asymmetric second derivatives, and a slope that only differences find wrong.
+    s.text("asymmetric.ir", &text("cos(a), a"));
+    s.refuses(3, &["verify", "asymmetric.ir", "--data", "data"], &["(\"bent\")", "given by the author"]);
+    s.text("wrong.ir", &text("cos(a) + b + 0.125, a"));
+    s.refuses(
+        3,
+        &["verify", "wrong.ir", "--data", "data"],
+        &["gradient by", "(\"bent\")", "given by the author"],
+    );
+}
+
+#[test]
+fn verification_leaves_out_what_differences_cannot_see() {
+    let s = Sandbox::new("stopped");
+    s.array("data/x.npy", &Array::vector(Data::F64(vec![0.3, 1.1, -0.4])));
+    s.text(
+        "k.ir",
+        "kernel k<N>(x: var f64[N]) -> f64 { sum i in 1..N { stop_gradient(x[i])^2 * x[i - 1]^2 } }",
+    );
+    let (out, _) = s.expect(0, &["verify", "k.ir", "--data", "data"]);
+    assert!(out.contains("left out") && out.contains("stop_gradient"), "{out}");
+}
+
+#[test]
+fn the_usual_triangle_is_drawn_and_empty_files_are_told() {
+    let s = Sandbox::new("usual");
+    s.array("data/x.npy", &Array::vector(Data::F64(vec![0.3, 1.1, -0.4, 0.2])));
+    s.array("data/m.npy", &Array::vector(Data::Bool(vec![true, false, false, false])));
+    s.text(
+        "k.ir",
+        "#[derive(hessian(lower))]
+        kernel k<N>(#[fixed(m)] x: var f64[N], m: bool[N]) -> f64 { sum i in 1..N { (x[i] - x[i - 1])^2 } }",
+    );
+    let (out, _) = s.expect(0, &["spy", "k.ir", "--data", "data"]);
+    assert!(out.contains("3 × 3 · 5 entries"), "{out}");
+    s.text(
+        "clothes.ir",
+        "#[example(clothes, 3)]\nkernel k<N>(x: var f64[N]) -> f64 { sum i in 0..N { x[i]^2 } }",
+    );
+    s.refuses(1, &["run", "clothes.ir"], &["unknown-example"]);
+    s.text("empty.ir", "");
+    let (out, _) = s.expect(0, &["check", "empty.ir"]);
+    assert!(out.contains("no kernel"), "{out}");
+}

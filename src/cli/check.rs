@@ -32,6 +32,9 @@ fn source(file: &Path) -> Result<(), Error> {
     if let Some(report) = module.report() {
         console::report(&report);
     }
+    if module.kernels().next().is_none() {
+        console::print(&format!("{}: no kernel, so there is nothing to differentiate\n", file.display()))?;
+    }
     let mut failed: Option<Error> = None;
     for kernel in module.kernels() {
         let mut derivative = kernel.default_derivative();

@@ -81,17 +81,18 @@ fn terms(kernel: &Kernel, entry: &str, args: &ExplainArgs) -> Result<(), Error> 
     let value = place.map(|place| at.matrix[place]);
     let spans = detect::terms(&problem, row, column)?;
     let source = kernel.source();
-    let places: Vec<(usize, usize, &str)> = spans
+    let places: Vec<(usize, usize, &str, Option<&str>)> = spans
         .iter()
         .map(|span| {
             let (line, at) = source.line_col(span.start);
-            (line, at, span.slice(&source.text).lines().next().unwrap_or("").trim_end())
+            let text = span.slice(&source.text).lines().next().unwrap_or("").trim_end();
+            (line, at, text, kernel.term_name(*span))
         })
         .collect();
     if args.json {
         let terms: Vec<Value> = places
             .iter()
-            .map(|(line, at, text)| json!({ "line": line, "column": at, "text": text }))
+            .map(|(line, at, text, name)| json!({ "line": line, "column": at, "text": text, "name": name }))
             .collect();
         let value = value.map(run::number);
         let object =
@@ -101,8 +102,9 @@ fn terms(kernel: &Kernel, entry: &str, args: &ExplainArgs) -> Result<(), Error> 
     let stored =
         value.map_or_else(|| "not stored: zero for all values".to_owned(), |value| format!("{value:?}"));
     let mut text = format!("{} ({row}, {column}) = d {of} / d {by}: {stored}\n", derivative.name());
-    for (line, at, term) in places {
-        let _ = writeln!(text, "  {}:{line}:{at}: {term}", source.name);
+    for (line, at, term, name) in places {
+        let name = name.map(|name| format!("\"{name}\": ")).unwrap_or_default();
+        let _ = writeln!(text, "  {}:{line}:{at}: {name}{term}", source.name);
     }
     console::print(&text)
 }
@@ -164,7 +166,8 @@ fn describe(text: &mut String, kernel: &Kernel, explanation: &Explanation, ops: 
 }
 
 fn line(phase: &Phase) -> String {
-    let place = phase.line.map(|line| format!("line {line}, ")).unwrap_or_default();
+    let name = phase.name.as_ref().map(|name| format!(" (\"{name}\")")).unwrap_or_default();
+    let place = phase.line.map(|line| format!("line {line}{name}, ")).unwrap_or_default();
     let range = match &phase.range {
         Some(range) => format!("{place}for {range}:"),
         None => "outside of loops:".to_owned(),
@@ -188,6 +191,7 @@ fn object(kernel: &Kernel, explanation: &Explanation) -> Value {
             json!({
                 "range": phase.range,
                 "line": phase.line,
+                "name": phase.name,
                 "operations": phase.cost.total(),
                 "entries": phase.cost.entries,
                 "blocks": phase.cost.emissions,

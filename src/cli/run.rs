@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use spadina::compiler::Module;
 use spadina::error::Error;
-use spadina::options::Engine;
+use spadina::options::{Derivative, Engine};
 use spadina::problem::{Evaluation, Problem};
 use spadina_io::array::Array;
 use spadina_io::picture::pattern::{Paint, Pattern};
@@ -32,7 +32,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     let multipliers = data::has_multipliers(&kernel, &args.data);
     let wanted = result::wanted(&kernel, args.derive.as_deref(), &outputs, multipliers)?;
     direction::check(&wanted.what, args)?;
-    let mut options = args.method.options(wanted.derivative);
+    // The block that a product with `--rows` is of.
+    let mixed = args.assembly.rows.is_some() && wanted.what.contains(&What::Hvp);
+    let derivative = match wanted.derivative {
+        Derivative::Value | Derivative::Gradient if mixed => Derivative::Hessian,
+        other => other,
+    };
+    let mut options = args.method.options(derivative);
     assembly::choose(&kernel, args, &mut options)?;
     kernel.columns(options.wrt.as_deref())?;
     let inputs = data::inputs(&kernel, &args.data)?;

@@ -102,7 +102,11 @@ fn of_kernel(args: &SpyArgs) -> Result<(Arc<Pattern>, String), Error> {
         }
         derivative = if kernel.is_energy() { Derivative::Hessian } else { Derivative::Jacobian };
     }
-    let options = args.method.options(derivative);
+    let mut options = args.method.options(derivative);
+    let usual = kernel.default_options();
+    if args.derive.is_none() && usual.derivative == derivative {
+        options.assembly.triangle = usual.assembly.triangle;
+    }
     kernel.columns(options.wrt.as_deref())?;
     let inputs = data::inputs(&kernel, &args.data)?;
     let problem = Problem::prepare(&kernel, &inputs, &options)?;

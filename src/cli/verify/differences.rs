@@ -9,7 +9,7 @@
 //! Numerical Recipes, section 5.7.
 //!
 //! # Limits
-//! Kernels in single precision are left out: their differences have no digits to compare.
+//! Kernels in which `stop_gradient` hides something that depends on the unknowns are left out: differences see it. Those in single precision are left out: their differences have no digits to compare.
 
 use super::matrix::Matrix;
 use super::probe::{PROBES, culprit, random};
@@ -20,7 +20,11 @@ use spadina::kernel::Kernel;
 use spadina::options::{Derivative, Options, Strategy};
 use spadina::problem::{Evaluation, Problem};
 use spadina_io::array::{Array, Data};
+use spadina_ir::func::{Func, InstData};
+use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
+use spadina_ir::walk;
+use spadina_passes::analysis::activity::Activity;
 
 /// The first step, relative to the unknowns, and how many there are.
 const STEP: f64 = 0.01;
@@ -124,6 +128,10 @@ pub(super) fn differences(
         say(said, "slopes", "left out: single precision");
         return Ok(());
     }
+    if stops_gradient(&kernel.primal(options.wrt.as_deref())?) {
+        say(said, "slopes", "left out: differences see what `stop_gradient` hides from derivatives");
+        return Ok(());
+    }
     let unknowns = unknowns(kernel, inputs, options.wrt.as_deref())?;
     let x: Vec<f64> = unknowns.iter().try_fold(Vec::new(), |mut x, (name, array)| {
         x.extend_from_slice(&array.to_f64(name)?);
@@ -148,6 +156,18 @@ pub(super) fn differences(
     }
     of_gradient(&mut nearby(Derivative::Value, |at| &at.results)?, matrix, said)?;
     of_matrix(&mut nearby(Derivative::Gradient, |at| &at.gradient)?, matrix, said)
+}
+
+/// Whether a `stop_gradient` hides something that depends on the unknowns.
+fn stops_gradient(func: &Func) -> bool {
+    let activity = Activity::of(func, &func.columns);
+    let mut found = false;
+    walk::visit_insts(func, func.body, &mut |_, inst| {
+        if let InstData::Op(Op::StopGradient, args) = &func.insts[inst] {
+            found |= activity.value(args[0]);
+        }
+    });
+    found
 }
 
 fn of_matrix(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> Result<(), Error> {
@@ -215,14 +235,15 @@ fn of_gradient(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> R
                     let wrong = agrees(&slope, 0, product(part), size(part), 0.0) == Some(false);
                     Ok(if wrong { (product(part) - slope.values[0]).abs() } else { -1.0 })
                 })?;
-                let (name, at) = match column {
-                    Some(at) => (matrix.problem.column_name(at).unwrap_or_default(), at),
-                    None => ("of a random direction".to_owned(), 0),
+                let Some(at) = column else {
+                    return Err(Error::Verification(
+                        "the gradient times a random direction disagrees with differences of the value"
+                            .into(),
+                    ));
                 };
                 let value = gradient.get(at).copied().unwrap_or_default();
-                return Err(Error::Verification(format!(
-                    "the gradient by `{name}`, {value:e}, disagrees with differences of the value"
-                )));
+                return Err(matrix
+                    .failed_slope(at, &format!("is {value:e}, which differences of the value contradict")));
             }
         }
     }

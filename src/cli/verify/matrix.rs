@@ -1,12 +1,14 @@
 //! One way of computing the matrix, and what must hold for it alone and beside another.
 
-use spadina::detect::terms;
+use spadina::detect::{gradient_terms, terms};
 use spadina::error::Error;
 use spadina::inputs::Inputs;
 use spadina::kernel::Kernel;
 use spadina::options::{Options, Strategy};
 use spadina::problem::Problem;
+use spadina_ir::span::Span;
 use spadina_ir::types::Ty;
+use spadina_passes::ad::given::has_given;
 use spadina_runtime::csr::Pattern;
 use std::fmt::Write;
 
@@ -60,19 +62,36 @@ impl Matrix {
     pub(super) fn failed(&self, (row, col): (usize, usize), what: &str) -> Error {
         let name = |name: Option<String>| name.unwrap_or_default();
         let (of, by) = (name(self.problem.row_name(row)), name(self.problem.column_name(col)));
-        let mut message = format!("entry ({row}, {col}), row `{of}`, column `{by}`, {what}");
-        let source = self.problem.kernel().source();
+        let message = format!("entry ({row}, {col}), row `{of}`, column `{by}`, {what}");
         // Without a pattern there are no terms to show.
-        let mut found = terms(&self.problem, row, col).unwrap_or_default();
+        self.told(message, terms(&self.problem, row, col).unwrap_or_default())
+    }
+
+    /// What is wrong with the derivative of an energy by an unknown, and the terms of the source that it comes from.
+    pub(super) fn failed_slope(&self, column: usize, what: &str) -> Error {
+        let by = self.problem.column_name(column).unwrap_or_default();
+        let message = format!("the gradient by `{by}` {what}");
+        self.told(message, gradient_terms(&self.problem, column).unwrap_or_default())
+    }
+
+    fn told(&self, mut message: String, mut found: Vec<Span>) -> Error {
+        let kernel = self.problem.kernel();
+        let source = kernel.source();
         found.retain(|span| !span.slice(&source.text).is_empty());
         for span in found.iter().take(SHOWN) {
             let (line, column) = source.line_col(span.start);
             let text = span.slice(&source.text).split_whitespace().collect::<Vec<_>>().join(" ");
             // Writing to a string cannot fail.
-            let _ = write!(message, "\n  from {}:{line}:{column}: `{text}`", source.name);
+            let name = kernel.term_name(*span).map(|name| format!(" (\"{name}\")")).unwrap_or_default();
+            let _ = write!(message, "\n  from {}:{line}:{column}: `{text}`{name}", source.name);
         }
         if found.len() > SHOWN {
             let _ = write!(message, "\n  and {} more terms", found.len() - SHOWN);
+        }
+        if has_given(kernel.func()) {
+            message.push_str(
+                "\n  some partials are given by the author: they may be wrong, or the body has steps that differences see",
+            );
         }
         Error::Verification(message)
     }
