@@ -17,6 +17,9 @@ fn other_languages_are_understood() {
         ("let mut s = 0.0;\n for (int i = 0; i < N; i++) { s += x[i]^2; }\n s", "for i in 0..N"),
         ("let mut s = 0.0;\n for (i, j) in edges { s += x[i]^2; }\n s", "for [i, j] in edges"),
         ("sum i in 0..N { (x[i], 1.0).dot(2.0) }", "no methods"),
+        ("sum i in 0..N { let t = (x[i], 1.0); t.max() }", "no methods"),
+        ("double s = 0.0;\n sum i in 0..N { x[i]^2 }", "let name"),
+        ("let mut s = 0.0;\n s++;\n sum i in 0..N { x[i]^2 }", "name += 1.0"),
         ("# a comment\n sum i in 0..N { x[i]^2 }", "//"),
     ] {
         let text = format!("kernel k<N>(x: var f64[N]) -> f64 {{\n {body}\n}}\n");

@@ -143,6 +143,10 @@ impl Parser {
                     let field = Ident { name: number.to_string(), span: self.span() };
                     self.bump();
                     field
+                } else if matches!(self.peek(), Tok::Ident(word) if is_reserved(word))
+                    && *self.peek_at(1) == Tok::Punct("(")
+                {
+                    return Err(self.expected("the name of a field", "fields have names, and are not called"));
                 } else {
                     self.ident("a field")?
                 };

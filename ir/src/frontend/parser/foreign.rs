@@ -4,6 +4,12 @@ use super::Parser;
 use crate::frontend::ast::{Expr, ExprKind};
 use crate::frontend::lexer::Tok;
 
+const METHODS: &str =
+    "functions are called by their name alone, as in `sin(x)`; there are no methods and no modules";
+
+/// What declarations start with elsewhere.
+const DECLARED: &[&str] = &["auto", "bool", "double", "f32", "f64", "float", "int", "real", "val"];
+
 impl Parser {
     /// Help for a token that cannot stand here but does in other languages.
     pub(super) fn foreign(&self) -> Option<&'static str> {
@@ -16,6 +22,8 @@ impl Parser {
             (Some(Tok::Punct(".")), Tok::Punct("*" | "/")) => {
                 "numbers are multiplied by `*`; the product element by element of two vectors is `hadamard(a, b)`"
             }
+            (Some(Tok::Punct("+")), Tok::Punct("+")) => "an accumulator is added to by `name += 1.0;`",
+            (Some(Tok::Punct(".")), Tok::Ident(_)) if *self.peek_at(1) == Tok::Punct("(") => METHODS,
             (Some(Tok::Punct("#")), _) => {
                 "a comment starts with `//`; an attribute looks like `#[derive(value, hessian)]`"
             }
@@ -34,8 +42,9 @@ impl Parser {
     /// As [`Parser::foreign`], after a whole value.
     pub(super) fn foreign_after(&self, value: &Expr) -> Option<&'static str> {
         match (&value.kind, self.peek()) {
-            (ExprKind::Field(..), Tok::Punct("(")) => Some(
-                "functions are called by their name alone, as in `sin(x)`; there are no methods and no modules",
+            (ExprKind::Field(..), Tok::Punct("(")) => Some(METHODS),
+            (ExprKind::Name(name), Tok::Ident(_)) if DECLARED.contains(&name.as_str()) => Some(
+                "a value is bound by `let name = ..;`, an accumulator by `let mut name = 0.0;`; neither needs a type",
             ),
             (ExprKind::Call(..), Tok::Ident(word)) if word == "in" => Some(
                 "binders stand without parentheses: `sum i in a..b, j in c..d { .. }`, or `sum [i, j] in table { .. }`",
