@@ -51,9 +51,7 @@ fn shared(op: Op, a: f64) -> f64 {
 pub fn symbol(op: Op) -> Option<Symbol> {
     Some(match op {
         Op::Cbrt => unary!("cbrt", |a| a.cbrt()),
-        Op::Exp => unary!("exp", |a| a.exp()),
         Op::Expm1 => unary!("expm1", |a| a.exp_m1()),
-        Op::Log => unary!("log", |a| a.ln()),
         Op::Log1p => unary!("log1p", |a| a.ln_1p()),
         Op::Log2 => unary!("log2", |a| a.log2()),
         Op::Log10 => unary!("log10", |a| a.log10()),
@@ -90,6 +88,8 @@ pub fn symbol(op: Op) -> Option<Symbol> {
         | Op::Trunc
         | Op::Sqrt
         | Op::Softplus
+        | Op::Exp
+        | Op::Log
         | Op::StopGradient
         | Op::Hidden
         | Op::Attach
@@ -126,7 +126,7 @@ pub fn symbol(op: Op) -> Option<Symbol> {
 /// The operations whose functions an operation calls: itself, or what its inline code is made of.
 pub(crate) fn called(op: Op) -> &'static [Op] {
     match op {
-        Op::Softplus => &[Op::Exp, Op::Log1p],
+        Op::Softplus => &[Op::Log1p],
         _ => Op::ALL.iter().position(|&o| o == op && symbol(o).is_some()).map_or(&[], |at| &Op::ALL[at..=at]),
     }
 }

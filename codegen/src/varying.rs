@@ -22,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Operations in vectors below which lanes are not worth their code.
 const FEWEST: u32 = 4;
 
-/// Largest number of operations of a branch that is computed whether taken or not.
-const CHEAP: usize = 48;
+/// Most work of two branches that are both computed, whichever is taken.
+const CHEAP: u32 = 60;
 
 /// The values of a phase that differ between iterations, or `None` where its iterations run one by one.
 pub(crate) fn varying(func: &Func, phase: &Phase) -> Option<EntitySet<Value>> {
@@ -244,6 +244,7 @@ fn work_of(func: &Func, inst: Inst) -> u32 {
 pub(crate) fn vector_cost(op: Op) -> Option<u32> {
     match op {
         Op::Div | Op::Sqrt => Some(6),
+        Op::Exp | Op::Log | Op::Sin | Op::Cos => Some(30),
         Op::Add | Op::Sub | Op::Mul | Op::Min | Op::Max | Op::Select => Some(1),
         Op::Neg
         | Op::Abs
@@ -285,14 +286,10 @@ pub(crate) fn vector_cost(op: Op) -> Option<u32> {
         | Op::FloatToInt
         | Op::Softplus
         | Op::Cbrt
-        | Op::Exp
         | Op::Expm1
-        | Op::Log
         | Op::Log1p
         | Op::Log2
         | Op::Log10
-        | Op::Sin
-        | Op::Cos
         | Op::Tan
         | Op::Asin
         | Op::Acos
@@ -312,11 +309,15 @@ pub(crate) fn vector_cost(op: Op) -> Option<u32> {
 
 /// True for branches that are short, pure and free of reads and calls: both may be computed in every lane.
 pub(crate) fn is_cheap(func: &Func, then: Region, els: Region) -> bool {
-    let insts = || [then, els].into_iter().flat_map(|region| &func.regions[region].insts);
-    insts().count() <= CHEAP
-        && insts().all(|&inst| match &func.insts[inst] {
-            InstData::Const(_) | InstData::Size(_) => true,
-            InstData::Op(op, _) => vector_cost(*op).is_some(),
-            _ => false,
-        })
+    let mut cost = 0;
+    let pure = [then, els].into_iter().flat_map(|region| &func.regions[region].insts).all(|&inst| {
+        let own = match &func.insts[inst] {
+            InstData::Const(_) | InstData::Size(_) => Some(1),
+            InstData::Op(op, _) => vector_cost(*op).map(|cost| cost.max(1)),
+            _ => None,
+        };
+        cost += own.unwrap_or(0);
+        own.is_some()
+    });
+    pure && cost <= CHEAP
 }

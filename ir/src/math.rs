@@ -1,7 +1,10 @@
 //! What every scalar operation computes: the one definition that folding, the interpreter and compiled code share.
 //!
 //! Compiled code calls the functions of [`unary_fn`] and [`binary_fn`] where the target has no instruction, so the
-//! interpreter and the JIT agree to the last bit. Functions that C's libm has are taken from it (through `std`).
+//! interpreter and the JIT agree to the last bit. `exp`, `log`, `sin` and `cos` are our own ([`elementary`]), so that code can have them in line;
+//! other functions that C's libm has are taken from it (through `std`).
+
+pub mod elementary;
 
 use crate::func::Const;
 use crate::op::Op;
@@ -112,14 +115,14 @@ pub fn unary_fn(op: Op) -> Option<fn(f64) -> f64> {
         Op::Trunc => f64::trunc,
         Op::Sqrt => f64::sqrt,
         Op::Cbrt => f64::cbrt,
-        Op::Exp => f64::exp,
+        Op::Exp => exp,
         Op::Expm1 => f64::exp_m1,
-        Op::Log => f64::ln,
+        Op::Log => log,
         Op::Log1p => f64::ln_1p,
         Op::Log2 => f64::log2,
         Op::Log10 => f64::log10,
-        Op::Sin => f64::sin,
-        Op::Cos => f64::cos,
+        Op::Sin => sin,
+        Op::Cos => cos,
         Op::Tan => f64::tan,
         Op::Asin => f64::asin,
         Op::Acos => f64::acos,
@@ -170,7 +173,23 @@ fn sign(a: f64) -> f64 {
 
 /// `log(1 + exp(a))` without overflow.
 fn softplus(a: f64) -> f64 {
-    a.max(0.0) + (-a.abs()).exp().ln_1p()
+    a.max(0.0) + exp(-a.abs()).ln_1p()
+}
+
+fn exp(a: f64) -> f64 {
+    elementary::exp(&mut elementary::Plain, a)
+}
+
+fn log(a: f64) -> f64 {
+    elementary::log(&mut elementary::Plain, a)
+}
+
+fn sin(a: f64) -> f64 {
+    if a.abs() <= elementary::LARGEST_ANGLE { elementary::sin(&mut elementary::Plain, a) } else { a.sin() }
+}
+
+fn cos(a: f64) -> f64 {
+    if a.abs() <= elementary::LARGEST_ANGLE { elementary::cos(&mut elementary::Plain, a) } else { a.cos() }
 }
 
 /// Single-precision operations: the basic ones in single precision, the others rounded from double.

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod context;
+pub(crate) mod elementary;
 pub(crate) mod emit;
 pub(crate) mod entry;
 pub(crate) mod lanes;

@@ -118,15 +118,16 @@ impl Lower<'_, '_> {
                 let value = self.softplus(wide)?;
                 self.convert(value, ty)
             }
+            Op::Exp | Op::Log | Op::Sin | Op::Cos => {
+                let wide = self.convert(a, types::F64);
+                let value = self.elementary(op, wide)?;
+                self.convert(value, ty)
+            }
             Op::Cbrt
-            | Op::Exp
             | Op::Expm1
-            | Op::Log
             | Op::Log1p
             | Op::Log2
             | Op::Log10
-            | Op::Sin
-            | Op::Cos
             | Op::Tan
             | Op::Asin
             | Op::Acos
@@ -177,7 +178,7 @@ impl Lower<'_, '_> {
     }
 
     /// Calls the function behind an operation.
-    fn call(&mut self, op: Op, args: &[Clif]) -> Result<Clif> {
+    pub(crate) fn call(&mut self, op: Op, args: &[Clif]) -> Result<Clif> {
         let found = symbols::symbol(op).and_then(|symbol| self.program.math.get(symbol.name).copied());
         let callee =
             found.ok_or_else(|| CodegenError::malformed(format!("`{}` is no function", op.name())))?;
@@ -225,7 +226,7 @@ impl Lower<'_, '_> {
         let ramp = self.b.ins().select(positive, a, zero);
         let magnitude = self.b.ins().fabs(a);
         let exponent = self.b.ins().fneg(magnitude);
-        let small = self.call(Op::Exp, &[exponent])?;
+        let small = self.elementary(Op::Exp, exponent)?;
         let tail = self.call(Op::Log1p, &[small])?;
         Ok(self.float_add(ramp, tail))
     }

@@ -137,7 +137,10 @@ impl Lower<'_, '_> {
         let mut made = Vec::with_capacity(count);
         for n in 0..count {
             let args: Vec<Clif> = args.iter().map(|vectors| vectors[n]).collect();
-            made.push(self.vector_op(op, &args));
+            made.push(match op {
+                Op::Exp | Op::Log | Op::Sin | Op::Cos => self.elementary(op, args[0])?,
+                _ => self.vector_op(op, &args),
+            });
         }
         Ok(Lanes::Packed(made))
     }
@@ -188,7 +191,7 @@ impl Lower<'_, '_> {
     }
 }
 
-/// Operations that [`Lower::vector_op`] knows on doubles.
+/// Operations that vectors of doubles do.
 fn is_vector_op(op: Op) -> bool {
     matches!(
         op,
@@ -210,5 +213,9 @@ fn is_vector_op(op: Op) -> bool {
             | Op::FloatNe
             | Op::FloatLt
             | Op::FloatLe
+            | Op::Exp
+            | Op::Log
+            | Op::Sin
+            | Op::Cos
     )
 }
