@@ -13,7 +13,7 @@ use spadina_runtime::array::OwnedArray;
 use spadina_runtime::csr::Pattern;
 use spadina_runtime::options::PrepareOptions;
 use spadina_runtime::select::{ONE, ZERO, gather, select};
-use spadina_runtime::storage::{Format, Indices, Storage};
+use spadina_runtime::storage::Storage;
 use std::sync::Arc;
 
 /// The unknowns (or results) that rows or columns stand for.
@@ -301,10 +301,7 @@ pub(crate) struct Assembled {
 impl Assembled {
     /// No matrix.
     pub(crate) fn none() -> Assembled {
-        let starts = || Indices::I32(Vec::new());
-        let storage =
-            Storage { format: Format::Csr, shape: (0, 0), starts: starts(), indices: starts(), len: 0 };
-        Assembled { pattern: Arc::default(), storage: Arc::new(storage), sources: None }
+        Assembled { pattern: Arc::default(), storage: Arc::new(Storage::empty()), sources: None }
     }
 
     /// From the pattern that a road gives: `filtered` where only what is asked for is in it.

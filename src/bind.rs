@@ -31,6 +31,19 @@ impl Bound {
     /// # Errors
     /// [`Error::Data`]: unknown or missing names, wrong types, shapes that disagree, index entries out of range.
     pub fn new(kernel: &Kernel, inputs: &Inputs) -> Result<Bound, Error> {
+        Bound::make(kernel, inputs, &inputs.sizes, None)
+    }
+
+    /// Checks inputs; what they do not name stays as it is in `old`, shared with it.
+    ///
+    /// # Errors
+    /// As [`Bound::new`].
+    pub(crate) fn make(
+        kernel: &Kernel,
+        inputs: &Inputs,
+        given_sizes: &BTreeMap<String, i64>,
+        old: Option<&Bound>,
+    ) -> Result<Bound, Error> {
         let func = kernel.func();
         let mut shapes = BTreeMap::new();
         let mut given = BTreeMap::new();
@@ -41,28 +54,40 @@ impl Bound {
                 continue;
             }
             let buffer = input_named(kernel, name)?;
-            let data = &func.buffers[buffer];
-            let array = fit(data, array, func)?;
-            shapes.insert(buffer, array.shape().iter().map(|&n| n as i64).collect());
+            let shape = fit(&func.buffers[buffer], array, func)?;
+            shapes.insert(buffer, shape.iter().map(|&n| n as i64).collect());
             given.insert(buffer, array);
         }
-        let missing = func.buffers.iter().filter(|(b, data)| {
-            is_input(data.role) && !given.contains_key(b) && (data.default.is_none() || !data.dims.is_empty())
-        });
-        let missing: Vec<String> = missing.map(|(_, data)| describe(data, func)).collect();
+        let kept = |buffer: Buffer| old.and_then(|old| old.arrays[number(buffer)].as_ref());
+        let inputs = || func.buffers.iter().filter(|(_, data)| is_input(data.role));
+        let left: Vec<_> = inputs().filter(|(buffer, _)| !given.contains_key(buffer)).collect();
+        let mut missing = Vec::new();
+        for (buffer, data) in left {
+            match old.filter(|old| old.arrays[number(buffer)].is_some()) {
+                Some(old) => {
+                    let extents = data.dims.iter().map(|d| old.eval(d).unwrap_or(0));
+                    shapes.insert(buffer, extents.collect());
+                }
+                None if data.default.is_none() || !data.dims.is_empty() => missing.push(describe(data, func)),
+                None => {}
+            }
+        }
         if !missing.is_empty() {
             return Err(Error::Data(format!("`{}` needs data for {}", kernel.name(), missing.join(", "))));
         }
-        let sizes = sizes_of(func, &shapes, &inputs.sizes)?;
+        let sizes = sizes_of(func, &shapes, given_sizes)?;
         let mut bound = Bound { sizes, arrays: vec![None; func.buffers.len()], weights: Vec::new() };
-        for (buffer, data) in &func.buffers {
-            if is_input(data.role) {
-                bound.check_dims(func, data)?;
-                let at = number(buffer);
-                bound.arrays[at] = Some(Arc::new(match given.get(&buffer) {
-                    Some(array) => convert(data, array)?,
-                    None => default_of(data),
-                }));
+        // Bounds of entries depend on sizes alone.
+        let same_sizes = old.is_some_and(|old| old.sizes == bound.sizes);
+        for (buffer, data) in inputs() {
+            bound.check_dims(func, data)?;
+            let (array, checked) = match (given.get(&buffer), kept(buffer)) {
+                (Some(array), _) => (Arc::new(convert(data, array)?), false),
+                (None, Some(array)) => (Arc::clone(array), same_sizes),
+                (None, None) => (Arc::new(default_of(data)), false),
+            };
+            bound.arrays[number(buffer)] = Some(array);
+            if !checked {
                 bound.check_entries(func, buffer)?;
             }
         }
@@ -153,35 +178,21 @@ impl Bound {
         bound
     }
 
-    /// Everything that is bound now, by name.
-    pub(crate) fn inputs(&self, kernel: &Kernel, sizes: &BTreeMap<String, i64>) -> Inputs {
-        let func = kernel.func();
-        let mut inputs = Inputs { arrays: BTreeMap::new(), sizes: sizes.clone() };
-        let mut add = |name: String, data: &BufferData, values: Data| {
-            let shape =
-                data.dims.iter().map(|d| self.eval(d).and_then(|n| usize::try_from(n).ok()).unwrap_or(0));
-            if let Ok(array) = Array::new(shape.collect(), values) {
-                inputs.arrays.insert(name, array);
-            }
-        };
-        for (buffer, data) in &func.buffers {
-            let Some(array) = self.arrays[number(buffer)].as_deref() else { continue };
-            let values = match array {
-                OwnedArray::F64(values) => Data::F64(values.clone()),
-                OwnedArray::F32(values) => Data::F32(values.clone()),
-                OwnedArray::I64(values) => Data::I64(values.clone()),
-                OwnedArray::Bool(values) => Data::Bool(values.clone()),
-            };
-            add(data.name.clone(), data, values);
-        }
+    /// The multipliers that are bound now, by name.
+    pub(crate) fn multipliers(&self, kernel: &Kernel) -> BTreeMap<String, Array> {
+        let mut all = BTreeMap::new();
         let mut start = 0;
         for result in kernel.lowered().results.iter().filter(|_| !self.weights.is_empty()) {
-            let data = &func.buffers[result.buffer];
+            let data = &kernel.func().buffers[result.buffer];
             let end = start + self.len_of(data).unwrap_or(0);
-            add(format!("{MULTIPLIERS}{}", result.name), data, Data::F64(self.weights[start..end].to_vec()));
+            let shape =
+                data.dims.iter().map(|d| self.eval(d).and_then(|n| usize::try_from(n).ok()).unwrap_or(0));
+            if let Ok(array) = Array::new(shape.collect(), Data::F64(self.weights[start..end].to_vec())) {
+                all.insert(format!("{MULTIPLIERS}{}", result.name), array);
+            }
             start = end;
         }
-        inputs
+        all
     }
 
     /// The value of a size expression; `None` where it overflows.
@@ -239,13 +250,10 @@ impl Bound {
             Entries::Index(bounds) => {
                 let limits: Vec<i64> = bounds.iter().map(|b| self.eval(b).unwrap_or(0)).collect();
                 let columns = limits.len().max(1);
-                let wrong = entries.iter().enumerate().find(|&(at, &entry)| {
-                    let limit = limits.get(at % columns).copied().unwrap_or(0);
-                    entry < 0 || entry >= limit
-                });
-                match wrong {
+                match first_outside(entries, &limits) {
                     None => Ok(()),
-                    Some((at, &entry)) => {
+                    Some(at) => {
+                        let entry = entries[at];
                         let column = at % columns;
                         let bound = (limits[column], show(&bounds[column], &func.sizes).to_string());
                         let in_column = || entries.iter().skip(column).step_by(columns);
@@ -338,10 +346,33 @@ pub(crate) fn input_named(kernel: &Kernel, name: &str) -> Result<Buffer, Error> 
     })
 }
 
-/// The array with the shape that the parameter wants: numbers may come as arrays of one element.
-fn fit(data: &BufferData, array: &Array, func: &Func) -> Result<Array, Error> {
+/// The first entry that is negative or not below the limit of its column; columns repeat.
+fn first_outside(entries: &[i64], limits: &[i64]) -> Option<usize> {
+    // Negative entries are large as unsigned ones. A piece is searched only if one of its entries is wrong: comparing all of
+    // them without leaving early takes vectors.
+    let wrong = |entry: i64, limit: i64| entry as u64 >= limit.max(0) as u64;
+    let search = |start: usize, piece: &[i64]| {
+        let found = piece.iter().zip(limits.iter().cycle()).position(|(&entry, &limit)| wrong(entry, limit));
+        found.map(|at| start + at)
+    };
+    match limits {
+        [] => (!entries.is_empty()).then_some(0),
+        &[first, ref rest @ ..] if rest.iter().all(|&limit| limit == first) => {
+            const PIECE: usize = 512;
+            let mut pieces = entries.chunks(PIECE);
+            let piece =
+                pieces.position(|piece| piece.iter().fold(false, |any, &entry| any | wrong(entry, first)))?;
+            let at = entries[piece * PIECE..].iter().position(|&entry| wrong(entry, first))?;
+            Some(piece * PIECE + at)
+        }
+        _ => entries.chunks(limits.len()).enumerate().find_map(|(k, row)| search(k * limits.len(), row)),
+    }
+}
+
+/// The shape that the parameter wants: numbers may come as arrays of one element.
+fn fit<'a>(data: &BufferData, array: &'a Array, func: &Func) -> Result<&'a [usize], Error> {
     if data.dims.is_empty() && array.len() == 1 {
-        return Ok(array.clone().into_scalar().expect("it has one element"));
+        return Ok(&[]);
     }
     if data.dims.len() != array.shape().len() {
         return Err(Error::Data(format!(
@@ -351,7 +382,7 @@ fn fit(data: &BufferData, array: &Array, func: &Func) -> Result<Array, Error> {
             Shape(array.shape())
         )));
     }
-    Ok(array.clone())
+    Ok(array.shape())
 }
 
 /// `f64[V, 3]`.

@@ -35,8 +35,8 @@ pub(crate) fn by_rows<'a>(pattern: &Pattern, storage: &Storage, values: &'a [f64
 /// If `values` has another length than the storage.
 pub(crate) fn to_sprs(pattern: &Pattern, storage: &Storage, values: &[f64]) -> CsMat<f64> {
     assert_eq!(values.len(), storage.len, "one value for each that is stored");
-    let starts = |storage: &Storage| storage.starts.iter().collect::<Vec<usize>>();
-    let indices = |storage: &Storage| storage.indices.iter().collect::<Vec<usize>>();
+    let starts = |storage: &Storage| storage.starts().iter().collect::<Vec<usize>>();
+    let indices = |storage: &Storage| storage.indices().iter().collect::<Vec<usize>>();
     match storage.format {
         Format::Csr => CsMat::new(storage.shape, starts(storage), indices(storage), values.to_vec()),
         Format::Csc => CsMat::new_csc(storage.shape, starts(storage), indices(storage), values.to_vec()),

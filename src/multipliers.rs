@@ -6,6 +6,7 @@ use crate::inputs::Inputs;
 use crate::kernel::{Kernel, is_input};
 use spadina_io::array::{Array, Shape};
 use spadina_ir::func::{Buffer, BufferData};
+use std::collections::BTreeMap;
 
 /// What the names of multipliers start with.
 pub(crate) const MULTIPLIERS: &str = "multipliers.";
@@ -28,16 +29,22 @@ pub(crate) fn result_named(kernel: &Kernel, name: &str) -> Result<Buffer, Error>
 }
 
 impl Bound {
-    /// Adds the multipliers of all results. A result `objective`, or the only result of an energy, has the weight 1 unless bound.
+    /// Adds the multipliers of all results, those in `kept` where inputs have none. A result `objective`, or the only result of an energy, has the weight 1 unless bound.
     ///
     /// # Errors
     /// [`Error::Data`]: missing multipliers, wrong shapes or types.
-    pub(crate) fn with_multipliers(mut self, kernel: &Kernel, inputs: &Inputs) -> Result<Bound, Error> {
+    pub(crate) fn with_multipliers(
+        mut self,
+        kernel: &Kernel,
+        inputs: &Inputs,
+        kept: &BTreeMap<String, Array>,
+    ) -> Result<Bound, Error> {
         let func = kernel.func();
         let mut missing = Vec::new();
         for result in &kernel.lowered().results {
             let data = &func.buffers[result.buffer];
-            match inputs.arrays.get(&format!("{MULTIPLIERS}{}", result.name)) {
+            let name = format!("{MULTIPLIERS}{}", result.name);
+            match inputs.arrays.get(&name).or_else(|| kept.get(&name)) {
                 Some(array) => self.weights.extend(self.multiplier(data, array)?),
                 None if kernel.is_energy() || (result.name == "objective" && data.dims.is_empty()) => {
                     self.weights.push(1.0);

@@ -25,6 +25,7 @@ use spadina_runtime::options::PrepareOptions;
 use spadina_runtime::plan::Plan;
 use spadina_runtime::prepare::{Inputs, prepare, rebind};
 use spadina_runtime::stages::Elimination;
+use spadina_runtime::team::Team;
 use spadina_runtime::workspace::Workspace;
 use std::sync::Arc;
 
@@ -316,10 +317,10 @@ fn jit(
         BufferSpec { name: data.name.clone(), element: element(data.elem), dims, usage }
     });
     let buffers: Vec<BufferSpec> = specs.collect();
-    let frozen: Vec<(usize, Array<'_>)> = inputs
+    let frozen: Vec<(usize, Arc<OwnedArray>)> = inputs
         .iter()
         .filter(|(n, _)| buffers[*n].usage == BufferUse::Frozen)
-        .filter_map(|&(n, at)| Some((n, bound.arrays[at].as_ref()?.view())))
+        .filter_map(|&(n, at)| Some((n, Arc::clone(bound.arrays[at].as_ref()?))))
         .collect();
     let square = rows == cols && func.rows == func.columns;
     let inputs = Inputs { sizes: &bound.sizes, buffers, arrays: &frozen, rows, cols, square };
@@ -328,9 +329,10 @@ fn jit(
         Backend::Jit { plan, .. } => Some(plan),
         Backend::Interp { .. } => None,
     });
+    let team = Team::new(how.threads, how.pool.as_deref());
     let plan = match old {
-        Some(old) => rebind(old, &*index, inputs, &options),
-        None => prepare(&*index, inputs, &options),
+        Some(old) => rebind(old, &*index, inputs, &options, team),
+        None => prepare(&*index, inputs, &options, team).map(Arc::new),
     };
     if let Some(record) = index.take_error() {
         let buffer = usize::try_from(record.buffer).ok();
@@ -352,7 +354,7 @@ fn jit(
     let workspace = Workspace::new(&plan, &*index, how.threads)?;
     let pattern = Arc::clone(plan.pattern());
     let scalars = vec![0.0; plan.info().scalar_outputs];
-    let (plan, workspace) = (Arc::new(plan), Box::new(workspace));
+    let workspace = Box::new(workspace);
     Ok((Backend::Jit { eval, plan, workspace, scalars }, pattern))
 }
 

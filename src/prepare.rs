@@ -68,9 +68,12 @@ impl Problem {
         times.compile = started.elapsed();
         let compiled = times.compile;
         let started = Instant::now();
-        let mut bound = Bound::new(kernel, inputs)?;
+        let mut sizes = old.map(|problem| problem.sizes.clone()).unwrap_or_default();
+        sizes.extend(inputs.sizes.iter().map(|(name, &size)| (name.clone(), size)));
+        let mut bound = Bound::make(kernel, inputs, &sizes, old.map(|problem| &problem.bound))?;
         if derivative == Derivative::Lagrangian {
-            bound = bound.with_multipliers(kernel, inputs)?;
+            let kept = old.map(|problem| problem.bound.multipliers(kernel)).unwrap_or_default();
+            bound = bound.with_multipliers(kernel, inputs, &kept)?;
         }
         let results: Vec<Buffer> = primal.buffers_of(Role::Output).collect();
         let results = total(&primal, &bound, &results)?;
@@ -133,7 +136,7 @@ impl Problem {
         if kernel.lowered().allow.iter().any(|lint| lint == "dense") {
             warnings.retain(|diagnostic| diagnostic.code != "dense-matrix");
         }
-        let (kernel, options, sizes) = (kernel.clone(), options.clone(), inputs.sizes.clone());
+        let (kernel, options) = (kernel.clone(), options.clone());
         Ok(Problem {
             kernel,
             options,

@@ -455,10 +455,7 @@ impl Problem {
     /// # Errors
     /// As [`Problem::prepare`]; the problem then stays as it was.
     pub fn rebind(&mut self, inputs: &Inputs) -> Result<(), Error> {
-        let mut all = self.bound.inputs(&self.kernel, &self.sizes);
-        all.arrays.extend(inputs.arrays.iter().map(|(name, array)| (name.clone(), array.clone())));
-        all.sizes.extend(inputs.sizes.iter().map(|(name, size)| (name.clone(), *size)));
-        let made = Problem::make(&self.kernel, &all, &self.options, self.how.clone(), Some(self))?;
+        let made = Problem::make(&self.kernel, inputs, &self.options, self.how.clone(), Some(self))?;
         *self = made;
         Ok(())
     }

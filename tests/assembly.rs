@@ -166,7 +166,7 @@ fn read(problem: &Problem, values: &[f64]) -> Dense {
     let storage = problem.storage();
     let (rows, cols) = storage.shape;
     let (starts, indices): (Vec<usize>, Vec<usize>) =
-        (storage.starts.iter().collect(), storage.indices.iter().collect());
+        (storage.starts().iter().collect(), storage.indices().iter().collect());
     let mut dense = vec![vec![0.0; cols]; rows];
     match storage.format {
         Format::Csr => {
@@ -213,9 +213,9 @@ fn formats_and_index_widths_hold_the_same_matrix() {
                     same(&read(&problem, &at.matrix).concat(), &wanted.concat(), &what);
                     same(&dense(&problem, &at.matrix).concat(), &wanted.concat(), &what);
                     assert_eq!(problem.values_by_rows(&at.matrix).len(), problem.pattern().nnz());
-                    let wide = problem.storage().indices.as_i64().is_some();
+                    let wide = problem.storage().indices().as_i64().is_some();
                     assert_eq!(wide, width == IndexWidth::Bits64);
-                    assert_eq!(problem.storage().starts.as_i32().is_none(), wide);
+                    assert_eq!(problem.storage().starts().as_i32().is_none(), wide);
                 }
             }
         }

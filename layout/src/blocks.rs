@@ -4,6 +4,7 @@ use crate::error::LayoutError;
 use crate::filter::{DROPPED, Filter};
 use crate::rows::SiteRows;
 use crate::site::{Block, SiteShape};
+use alloc::vec::Vec;
 
 /// The stream of one site.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +55,8 @@ fn axis_blocks(shape: &SiteShape) -> impl Iterator<Item = &Block> {
     shape.row_blocks.iter().chain(cols)
 }
 
-/// Finds whether sorting can go block by block; then `row_width[r]` and `col_width[c]` hold the width of the block that
-/// starts at row `r` or column `c` (in final numbers), 0 where none starts.
+/// Finds whether sorting can go block by block; then `row_width[r]` holds the width of the block that starts at row `r` (in
+/// final numbers), 0 where none starts, and `col_width` the same for columns, unless it is empty: then columns are like rows.
 ///
 /// It can when every pair of blocks is full or empty, nothing is dropped, numbering keeps blocks together, and no two
 /// blocks overlap without being the same. Streams must have passed [`check_streams`]. Linear in positions and references.
@@ -63,32 +64,37 @@ pub fn consistent_blocks(
     streams: &[Stream<'_>],
     filter: &Filter<'_>,
     row_width: &mut [u32],
-    col_width: &mut [u32],
+    col_width: &mut Vec<u32>,
 ) -> Result<bool, LayoutError> {
-    if row_width.len() < filter.rows || col_width.len() < filter.cols {
+    if row_width.len() < filter.rows {
         return Err(LayoutError::Workspace);
     }
     if filter.drops() || !streams.iter().all(|s| SiteRows::fits_blocks(s.shape)) {
         return Ok(false);
     }
     row_width.fill(0);
-    col_width.fill(0);
+    col_width.clear();
+    // Where rows and columns are the same unknowns in the same order, one list tells of both.
+    let same = filter.rows == filter.cols
+        && filter.row_map == filter.col_map
+        && streams.iter().all(|s| s.shape.symmetric || s.shape.stream_width() == 0);
+    if !same {
+        col_width.resize(filter.cols, 0);
+    }
     for stream in streams {
         let width = stream.shape.stream_width();
         if width == 0 {
             continue;
         }
         let rows = stream.shape.row_blocks.len();
+        let blocks: Vec<u32> = axis_blocks(stream.shape).map(|block| block.width).collect();
         for emission in stream.bases[..stream.emissions * width].chunks_exact(width) {
-            for (k, &base) in emission.iter().enumerate() {
-                if k < rows {
-                    let block = stream.shape.row_blocks[k].width;
-                    if !claim(row_width, filter.row_map, base, block)
-                        || (stream.shape.symmetric && !claim(col_width, filter.col_map, base, block))
-                    {
-                        return Ok(false);
-                    }
-                } else if !claim(col_width, filter.col_map, base, stream.shape.col_blocks[k - rows].width) {
+            for (k, (&base, &block)) in emission.iter().zip(&blocks).enumerate() {
+                let of_row = k < rows;
+                let of_col = !same && (!of_row || stream.shape.symmetric);
+                if (of_row && !claim(row_width, filter.row_map, base, block))
+                    || (of_col && !claim(col_width, filter.col_map, base, block))
+                {
                     return Ok(false);
                 }
             }

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod abi;
+pub mod band;
 pub mod blocks;
 pub mod env;
 pub mod error;

@@ -65,6 +65,8 @@ pub struct SiteRows {
     pub group_bits: u32,
     /// Whether column k has target k alone, without shift.
     pub direct: bool,
+    /// Whether every group meets the positions of the stream in order, each once, and the record holds one offset for each pair of them.
+    pub uniform: bool,
 }
 
 impl SiteRows {
@@ -78,6 +80,7 @@ impl SiteRows {
             record_len: layout.record_len(shape),
             group_bits: 0,
             direct: true,
+            uniform: false,
         };
         let col_base = if shape.symmetric { 0 } else { shape.row_blocks.len() };
         let expanded = shape.expanded();
@@ -103,7 +106,28 @@ impl SiteRows {
         }
         rows.group_bits = rows.groups.len().next_power_of_two().trailing_zeros();
         rows.direct = rows.cols.iter().all(|c| c.len == 1) && rows.targets.iter().all(|t| t.shift == 0);
+        rows.uniform = rows.is_uniform();
         rows
+    }
+
+    fn is_uniform(&self) -> bool {
+        let width = self.stream_width;
+        let in_order = |(g, group): (usize, &RowGroup)| {
+            let (cols, first) = (self.cols_of(group), group.first as usize);
+            (group.base as usize, group.delta, cols.len()) == (g, 0, width)
+                && cols.iter().enumerate().all(|(k, col)| (col.base as usize, col.delta) == (k, 0))
+                && self
+                    .targets
+                    .iter()
+                    .skip(first)
+                    .zip(g * width..)
+                    .take(width)
+                    .all(|(t, k)| t.place as usize == k)
+        };
+        self.direct
+            && self.groups.len() == width
+            && self.record_len == width * width
+            && self.groups.iter().enumerate().all(in_order)
     }
 
     fn push_blocks(

@@ -1,14 +1,8 @@
-//! Slot records: where in its row each entry of each emission lies.
-//!
-//! Rows are walked as in [`crate::sort`]: the columns of a row are given their offsets once (an array over all
-//! columns), then every reference to the row looks its columns up. So no search depends on the length of a row.
+//! Slot records: where in its row each entry of each emission lies. [`crate::band`] fills them.
 
-use crate::error::LayoutError;
-use crate::filter::Filter;
-use crate::rows::ColRef;
 use crate::site::{SiteShape, SlotWidth};
-use crate::sort::{Buckets, Site, for_each_group};
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 /// An offset of a slot record.
 pub trait SlotWord: Copy + Eq {
@@ -20,11 +14,32 @@ pub trait SlotWord: Copy + Eq {
     fn from_offset(offset: u32) -> Self;
     /// The offset.
     fn offset(self) -> u32;
+    /// A place of a record while records are filled: several threads write different places of one.
+    type Cell: Sync + Send;
+    /// A place with an offset in it.
+    fn cell(self) -> Self::Cell;
+    /// Puts an offset into a place.
+    fn put(self, cell: &Self::Cell);
+    /// What is in a place.
+    fn take(cell: Self::Cell) -> Self;
 }
 
 macro_rules! slot_word {
-    ($ty:ty, $width:expr) => {
+    ($ty:ty, $cell:ty, $width:expr) => {
         impl SlotWord for $ty {
+            type Cell = $cell;
+            #[inline]
+            fn cell(self) -> $cell {
+                <$cell>::new(self)
+            }
+            #[inline]
+            fn put(self, cell: &$cell) {
+                cell.store(self, Ordering::Relaxed);
+            }
+            #[inline]
+            fn take(cell: $cell) -> $ty {
+                cell.into_inner()
+            }
             const DROPPED: $ty = <$ty>::MAX;
             const WIDTH: SlotWidth = $width;
             #[inline]
@@ -39,92 +54,9 @@ macro_rules! slot_word {
     };
 }
 
-slot_word!(u8, SlotWidth::U8);
-slot_word!(u16, SlotWidth::U16);
-slot_word!(u32, SlotWidth::U32);
-
-/// The pattern that offsets refer to.
-#[derive(Clone, Copy, Debug)]
-pub struct PatternView<'a> {
-    /// Start of each row, one element more than there are rows.
-    pub row_ptr: &'a [u32],
-    /// Columns, ascending in each row.
-    pub col_idx: &'a [u32],
-}
-
-/// Fills the slot records of all sites. `buckets` come from [`crate::sort::bucket`]; `offsets` is a workspace of
-/// one element per column; `records[s]` holds `emissions * record_len` offsets of site `s`.
-pub fn fill<W: SlotWord>(
-    sites: &[Site<'_>],
-    filter: &Filter<'_>,
-    buckets: Buckets<'_>,
-    pattern: PatternView<'_>,
-    offsets: &mut [u32],
-    records: &mut [Vec<W>],
-) -> Result<(), LayoutError> {
-    let sound = offsets.len() >= filter.cols
-        && buckets.first.len() > filter.rows
-        && pattern.row_ptr.len() > filter.rows
-        && records.len() == sites.len()
-        && sites.iter().zip(&*records).all(|(s, r)| r.len() >= s.stream.emissions * s.rows.record_len);
-    if !sound {
-        return Err(LayoutError::Workspace);
-    }
-    if filter.drops() {
-        for records in &mut *records {
-            records.fill(W::DROPPED);
-        }
-    }
-    if filter.is_plain() {
-        fill_rows::<W, true>(sites, filter, buckets, pattern, offsets, records);
-    } else {
-        fill_rows::<W, false>(sites, filter, buckets, pattern, offsets, records);
-    }
-    Ok(())
-}
-
-fn fill_rows<W: SlotWord, const PLAIN: bool>(
-    sites: &[Site<'_>],
-    filter: &Filter<'_>,
-    buckets: Buckets<'_>,
-    pattern: PatternView<'_>,
-    offsets: &mut [u32],
-    records: &mut [Vec<W>],
-) {
-    for row in 0..filter.rows {
-        let refs = buckets.of(row);
-        if refs.is_empty() {
-            continue;
-        }
-        let columns = &pattern.col_idx[pattern.row_ptr[row] as usize..pattern.row_ptr[row + 1] as usize];
-        for (&column, offset) in columns.iter().zip(0..) {
-            offsets[column as usize] = offset;
-        }
-        for_each_group(sites, refs, |site, emission, bases, group| {
-            let rows = sites[site].rows;
-            let record = &mut records[site][emission * rows.record_len..][..rows.record_len];
-            let offset_of = |col: &ColRef| {
-                let position = bases[col.base as usize] + col.delta;
-                let number = if PLAIN { position } else { filter.col(position) };
-                (PLAIN || filter.keeps(row as u32, number)).then(|| offsets[number as usize])
-            };
-            if rows.direct {
-                for (col, target) in rows.cols_of(group).iter().zip(rows.direct_targets(group)) {
-                    if let Some(offset) = offset_of(col) {
-                        record[target.place as usize] = W::from_offset(offset);
-                    }
-                }
-                return;
-            }
-            for col in rows.cols_of(group) {
-                let Some(offset) = offset_of(col) else { continue };
-                for target in &rows.targets[col.first as usize..][..col.len as usize] {
-                    record[target.place as usize] = W::from_offset(offset + target.shift);
-                }
-            }
-        });
-    }
-}
+slot_word!(u8, AtomicU8, SlotWidth::U8);
+slot_word!(u16, AtomicU16, SlotWidth::U16);
+slot_word!(u32, AtomicU32, SlotWidth::U32);
 
 /// How entry records of a full shape turn into block records: for each pair of blocks the place of its first entry, and
 /// for every entry its pair and its column inside.

@@ -1,13 +1,10 @@
-//! From streams to the pattern: references bucketed by row (counting sort), then distinct sorted columns row by row.
+//! From streams to references bucketed by row: a counting sort.
 //!
 //! # Method
 //! 1. A *reference* is one row group of one emission, numbered `first of the site + (emission << bits) + group`.
 //! 2. [`bucket`] counts the references of each row, takes prefix sums and scatters them: stable, so a row's references ascend.
-//! 3. [`for_each_row`] walks the rows, marks the columns each row meets in a stamp array (distinct at once), and sorts
-//!    them: short lists by rank, lists that fill much of the row by a scan of the stamps, others by `sort_unstable`.
 //!
-//! Linear in rows + columns + items but for the sorting of medium lists; a row that every emission meets (an arrow) costs
-//! no more per item than others. Nothing is allocated.
+//! [`crate::band`] goes on from there. Linear in rows and references; nothing is allocated.
 
 use crate::blocks::Stream;
 use crate::error::LayoutError;
@@ -129,66 +126,6 @@ fn for_each_ref_back(sites: &[Site<'_>], filter: &Filter<'_>, mut visit: impl Fn
     }
 }
 
-/// Calls `visit(row, columns)` for every row in order, with its distinct columns ascending (bases of column blocks, when
-/// row views have block grain). `forced(row)` adds the diagonal. `stamp` holds one element per column, `list` one more.
-pub fn for_each_row(
-    sites: &[Site<'_>],
-    filter: &Filter<'_>,
-    buckets: Buckets<'_>,
-    stamp: &mut [u32],
-    list: &mut [u32],
-    forced: impl Fn(usize) -> bool,
-    visit: impl FnMut(usize, &[u32]),
-) -> Result<(), LayoutError> {
-    let stamp = stamp.get_mut(..filter.cols).ok_or(LayoutError::Workspace)?;
-    let list = list.get_mut(..=filter.cols).ok_or(LayoutError::Workspace)?;
-    if buckets.first.len() <= filter.rows {
-        return Err(LayoutError::Workspace);
-    }
-    stamp.fill(0);
-    if filter.is_plain() {
-        rows_of::<true>(sites, filter, buckets, stamp, list, forced, visit);
-    } else {
-        rows_of::<false>(sites, filter, buckets, stamp, list, forced, visit);
-    }
-    Ok(())
-}
-
-fn rows_of<const PLAIN: bool>(
-    sites: &[Site<'_>],
-    filter: &Filter<'_>,
-    buckets: Buckets<'_>,
-    stamp: &mut [u32],
-    list: &mut [u32],
-    forced: impl Fn(usize) -> bool,
-    mut visit: impl FnMut(usize, &[u32]),
-) {
-    for row in 0..filter.rows {
-        let mark = row as u32 + 1;
-        let mut count = 0;
-        if forced(row) && row < filter.cols {
-            stamp[row] = mark;
-            list[0] = row as u32;
-            count = 1;
-        }
-        for_each_group(sites, buckets.of(row), |site, _, bases, group| {
-            for col in sites[site].rows.cols_of(group) {
-                let position = bases[col.base as usize] + col.delta;
-                let number = if PLAIN { position } else { filter.col(position) };
-                if PLAIN || filter.keeps(row as u32, number) {
-                    // Without a branch, since whether a column is new cannot be predicted; hence the spare element.
-                    let seen = &mut stamp[number as usize];
-                    list[count] = number;
-                    count += usize::from(*seen != mark);
-                    *seen = mark;
-                }
-            }
-        });
-        sort_columns(&mut list[..count], stamp, mark);
-        visit(row, &list[..count]);
-    }
-}
-
 /// Resolves ascending references: calls `visit(site, emission, stream, group)`.
 #[inline]
 pub(crate) fn for_each_group(
@@ -203,38 +140,5 @@ pub(crate) fn for_each_group(
         }
         let (emission, bases, group) = sites[at].resolve(reference);
         visit(at, emission, bases, group);
-    }
-}
-
-/// Lists up to this long are sorted by rank.
-const SHORT: usize = 16;
-/// A scan of the stamps costs about as much as sorting a list of this fraction of the columns.
-const DENSE: usize = 16;
-
-/// Sorts distinct columns, those whose stamp is `mark`.
-fn sort_columns(list: &mut [u32], stamp: &[u32], mark: u32) {
-    if list.len() <= SHORT / 2 {
-        sort_by_rank::<{ SHORT / 2 }>(list);
-    } else if list.len() <= SHORT {
-        sort_by_rank::<SHORT>(list);
-    } else if list.len() >= stamp.len() / DENSE {
-        let mut marked = (0_u32..).zip(stamp).filter(|&(_, &s)| s == mark);
-        for place in list {
-            if let Some((column, _)) = marked.next() {
-                *place = column;
-            }
-        }
-    } else {
-        list.sort_unstable();
-    }
-}
-
-/// Sorts at most `N` distinct numbers: the rank of each is how many are smaller, so no branch depends on the data.
-fn sort_by_rank<const N: usize>(list: &mut [u32]) {
-    let mut padded = [u32::MAX; N];
-    padded[..list.len()].copy_from_slice(list);
-    for &column in &padded[..list.len()] {
-        let rank: u32 = padded.iter().map(|&other| u32::from(other < column)).sum();
-        list[rank as usize] = column;
     }
 }

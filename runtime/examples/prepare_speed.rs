@@ -10,6 +10,7 @@ use spadina_layout::site::{Block, SiteShape};
 use spadina_runtime::assemble::{Choice, assemble};
 use spadina_runtime::partition::Partition;
 use spadina_runtime::streams::SiteStream;
+use spadina_runtime::team::Team;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -92,7 +93,7 @@ fn report(name: &str, stream: &SiteStream, vertices: usize, triangle: Triangle) 
     let start = clock();
     let mut made = None;
     for _ in 0..RUNS {
-        made = assemble(&[stream.view()], &filter, &[], Choice::default()).ok();
+        made = assemble(&[stream.view()], &filter, &[], Choice::default(), Team::default(), None).ok();
     }
     let time = (clock() - start) / RUNS as f64;
     if let Some(made) = made {

@@ -2,12 +2,17 @@
 
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
+use crate::found::Found;
+use crate::team::Team;
+use spadina_layout::band::{Memory, Rows};
 use spadina_layout::blocks::{Stream, check_streams, consistent_blocks};
 use spadina_layout::filter::Filter;
 use spadina_layout::rows::{Grain, SiteRows};
 use spadina_layout::site::{SlotLayout, SlotMode, SlotWidth};
-use spadina_layout::slots::{Condense, PatternView, SlotWord, fill};
-use spadina_layout::sort::{Buckets, Site, bucket, for_each_row, number_refs, refs_len};
+use spadina_layout::slots::{Condense, SlotWord};
+use spadina_layout::sort::{Buckets, Site, bucket, number_refs, refs_len};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// The slot records of one site.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,32 +77,35 @@ pub struct Choice {
 /// A pattern with the slot records that refer to it.
 #[derive(Debug)]
 pub struct Assembled {
-    /// The pattern.
-    pub pattern: Pattern,
+    /// The pattern; an older one where it is the same.
+    pub pattern: Arc<Pattern>,
     /// Slot records, one list per stream.
     pub slots: Vec<Slots>,
     /// Their layout.
     pub layout: SlotLayout,
 }
 
-/// Sorts all streams into a pattern and gives every emission its slots. `forced[row]` adds the diagonal entry of a row.
+/// Sorts all streams into a pattern and gives every emission its slots. `forced[row]` adds the diagonal entry of a row. The pattern is `old` where
+/// that is the same. The result does not depend on the team.
 ///
 /// Linear in rows, columns and emitted items but for the sorting of rows of middling length; temporary memory is one word per
-/// row group, row and column.
+/// row group and row, and two per column and member of the team.
 pub fn assemble(
     streams: &[Stream<'_>],
     filter: &Filter<'_>,
     forced: &[bool],
     choice: Choice,
+    team: Team<'_>,
+    old: Option<&Arc<Pattern>>,
 ) -> Result<Assembled, RuntimeError> {
     check_streams(streams, filter)?;
     let mut row_width = vec![0; filter.rows];
-    let mut col_width = vec![0; filter.cols];
+    let mut col_width = Vec::new();
     let by_block = forced.is_empty() && consistent_blocks(streams, filter, &mut row_width, &mut col_width)?;
     let grain = if by_block { Grain::Block } else { Grain::Entry };
     let drops = filter.drops();
     let mode = if by_block && !choice.entry_slots { SlotMode::Block } else { SlotMode::Entry };
-    let mut layout = SlotLayout { mode, width: SlotWidth::U8, drops };
+    let layout = SlotLayout { mode, width: SlotWidth::U8, drops };
 
     let views: Vec<SiteRows> = streams.iter().map(|s| SiteRows::new(s.shape, grain, layout)).collect();
     let mut sites: Vec<Site<'_>> =
@@ -106,126 +114,72 @@ pub fn assemble(
     let mut first = vec![0; filter.rows + 1];
     let mut refs = vec![0; refs_len(&sites)];
     bucket(&sites, filter, &mut first, &mut refs)?;
-    let buckets = Buckets { first: &first, refs: &refs };
-
-    let mut stamp = vec![0; filter.cols];
-    let mut rows = RowBuilder::new(filter, streams);
-    let mut list = vec![0; filter.cols + 1];
-    for_each_row(
-        &sites,
+    let widths = if col_width.is_empty() { &row_width } else { &col_width };
+    let rows = Rows {
+        sites: &sites,
         filter,
-        buckets,
-        &mut stamp,
-        &mut list,
-        |row| forced.get(row).copied().unwrap_or(false),
-        |row, cols| {
-            if by_block {
-                rows.push_block(row, row_width[row], cols, &col_width);
-            } else {
-                rows.push(cols);
-            }
-        },
-    )?;
-    drop((list, row_width, col_width));
-    let pattern = rows.finish(filter)?;
-
-    let needed = SlotWidth::for_row_len(pattern.longest_row());
-    layout.width = choice.min_width.map_or(needed, |least| needed.max(least));
-    let view = PatternView { row_ptr: pattern.row_ptr(), col_idx: pattern.col_idx() };
-    let job = Job { sites: &sites, filter, buckets, view };
-    let condense = layout.mode == SlotMode::Entry && !drops && !choice.entry_slots;
-    let (slots, mode) = match layout.width {
-        SlotWidth::U8 => job.run::<u8>(&mut stamp, condense, Slots::U8)?,
-        SlotWidth::U16 => job.run::<u16>(&mut stamp, condense, Slots::U16)?,
-        SlotWidth::U32 => job.run::<u32>(&mut stamp, condense, Slots::U32)?,
+        buckets: Buckets { first: &first, refs: &refs },
+        col_width: by_block.then_some(&widths[..]),
+        forced,
     };
-    layout.mode = mode.unwrap_or(layout.mode);
-    Ok(Assembled { pattern, slots, layout })
+    let row_width = by_block.then_some(&row_width[..]);
+    let old = old.filter(|old| (old.rows(), old.cols()) == (filter.rows, filter.cols));
+    let job = Job { rows, row_width, emitted: emitted(streams), team, old };
+    let condense = layout.mode == SlotMode::Entry && !drops && !choice.entry_slots;
+    let mut width = choice.min_width.unwrap_or(SlotWidth::U8);
+    // Most rows are short. Where one turns out too long for its offsets, the rows are walked again.
+    loop {
+        let made = match width {
+            SlotWidth::U8 => job.run::<u8>(layout, condense, Slots::U8)?,
+            SlotWidth::U16 => job.run::<u16>(layout, condense, Slots::U16)?,
+            SlotWidth::U32 => job.run::<u32>(layout, condense, Slots::U32)?,
+        };
+        let needed = SlotWidth::for_row_len(made.pattern.longest_row());
+        if needed <= width {
+            return Ok(made);
+        }
+        width = needed;
+    }
 }
 
-/// The rows of a pattern as they are found.
-struct RowBuilder {
-    row_ptr: Vec<u32>,
-    col_idx: Vec<u32>,
-    overflow: bool,
-}
-
-impl RowBuilder {
-    /// Room for half of the emitted entries: on meshes fewer are distinct, and memory that stays untouched costs nothing,
-    /// while growing by copies took longer than sorting.
-    fn new(filter: &Filter<'_>, streams: &[Stream<'_>]) -> RowBuilder {
-        let mut row_ptr = Vec::with_capacity(filter.rows + 1);
-        row_ptr.push(0);
-        let emitted: usize = streams.iter().map(|s| s.emissions * s.shape.expanded_len()).sum();
-        let mut col_idx = Vec::new();
-        // Without this room, pushing grows the list as usual.
-        let room = (emitted / 2).min(filter.rows.saturating_mul(filter.cols));
-        let reserved = col_idx.try_reserve_exact(room);
-        RowBuilder { row_ptr, col_idx, overflow: reserved.is_err() && room > u32::MAX as usize }
-    }
-
-    fn end_row(&mut self) {
-        self.overflow |= self.col_idx.len() > u32::MAX as usize;
-        self.row_ptr.push(self.col_idx.len() as u32);
-    }
-
-    fn push(&mut self, cols: &[u32]) {
-        if !self.overflow {
-            self.col_idx.extend_from_slice(cols);
-        }
-        self.end_row();
-    }
-
-    /// A block of rows that see the same blocks of columns; rows inside a block have come with its first.
-    fn push_block(&mut self, row: usize, height: u32, bases: &[u32], col_width: &[u32]) {
-        if self.row_ptr.len() > row + 1 || self.overflow {
-            return;
-        }
-        let start = self.col_idx.len();
-        for &base in bases {
-            self.col_idx.extend(base..base + col_width[base as usize]);
-        }
-        let end = self.col_idx.len();
-        self.end_row();
-        for _ in 1..height {
-            self.col_idx.extend_from_within(start..end);
-            self.end_row();
-        }
-    }
-
-    fn finish(mut self, filter: &Filter<'_>) -> Result<Pattern, RuntimeError> {
-        if self.overflow {
-            return Err(RuntimeError::TooLarge { what: "matrix entries" });
-        }
-        self.col_idx.shrink_to_fit();
-        Ok(Pattern::trusted(filter.rows, filter.cols, self.row_ptr, self.col_idx))
-    }
+/// Entries that are emitted, with repeats.
+fn emitted(streams: &[Stream<'_>]) -> usize {
+    streams.iter().map(|s| s.emissions * s.shape.expanded_len()).sum()
 }
 
 struct Job<'a> {
-    sites: &'a [Site<'a>],
-    filter: &'a Filter<'a>,
-    buckets: Buckets<'a>,
-    view: PatternView<'a>,
+    rows: Rows<'a>,
+    /// Width of the block that starts at each row, where sorting goes by blocks.
+    row_width: Option<&'a [u32]>,
+    emitted: usize,
+    team: Team<'a>,
+    old: Option<&'a Arc<Pattern>>,
 }
 
 impl Job<'_> {
-    /// Fills records; with `condense` turns them into block records where all full sites allow it.
+    /// Pattern and records; with `condense` turns them into block records where all full sites allow it.
     fn run<W: SlotWord>(
         &self,
-        offsets: &mut [u32],
+        mut layout: SlotLayout,
         condense: bool,
         wrap: fn(Vec<W>) -> Slots,
-    ) -> Result<(Vec<Slots>, Option<SlotMode>), RuntimeError> {
-        let len = |s: &Site<'_>| s.stream.emissions * s.rows.record_len;
-        let mut records: Vec<Vec<W>> = self.sites.iter().map(|s| vec![W::from_offset(0); len(s)]).collect();
-        fill(self.sites, self.filter, self.buckets, self.view, offsets, &mut records)?;
-        let mut mode = None;
+    ) -> Result<Assembled, RuntimeError> {
+        layout.width = W::WIDTH;
+        let sites = self.rows.sites;
+        let blank = if self.rows.filter.drops() { W::DROPPED } else { W::from_offset(0) };
+        let records: Vec<Vec<W::Cell>> = sites
+            .iter()
+            .map(|s| (0..s.stream.emissions * s.rows.record_len).map(|_| blank.cell()).collect())
+            .collect();
+        let pattern = self.pattern::<W>(&records.iter().map(|r| &r[..]).collect::<Vec<_>>())?;
+        // In place: cells are no larger than what they hold.
+        let mut records: Vec<Vec<W>> =
+            records.into_iter().map(|cells| cells.into_iter().map(W::take).collect()).collect();
         if condense {
-            let plans: Vec<_> = self.sites.iter().map(|s| Condense::new(s.stream.shape)).collect();
+            let plans: Vec<_> = sites.iter().map(|s| Condense::new(s.stream.shape)).collect();
             let pairs = || plans.iter().zip(&records);
             if pairs().all(|(plan, records)| plan.as_ref().is_none_or(|p| p.applies(records))) {
-                mode = Some(SlotMode::Block);
+                layout.mode = SlotMode::Block;
                 for (plan, records) in plans.iter().zip(&mut records) {
                     if let Some(plan) = plan {
                         let len = plan.run(records);
@@ -235,6 +189,73 @@ impl Job<'_> {
                 }
             }
         }
-        Ok((records.into_iter().map(wrap).collect(), mode))
+        let slots = records.into_iter().map(wrap).collect();
+        Ok(Assembled { pattern, slots, layout })
+    }
+
+    /// The pattern, band by band; fills records on the way.
+    fn pattern<W: SlotWord>(&self, records: &[&[W::Cell]]) -> Result<Arc<Pattern>, RuntimeError> {
+        let made = self.team.map(self.bands(), |band| self.band::<W>(band, records));
+        let made = made.into_iter().collect::<Result<Vec<Found<'_>>, RuntimeError>>()?;
+        if let Some(old) = self.old.filter(|_| made.iter().all(Found::is_old)) {
+            return Ok(Arc::clone(old));
+        }
+        let filter = self.rows.filter;
+        let (row_ptr, col_idx) =
+            Found::join(made).ok_or(RuntimeError::TooLarge { what: "matrix entries" })?;
+        Ok(Arc::new(Pattern::trusted(filter.rows, filter.cols, row_ptr, col_idx)))
+    }
+
+    fn band<W: SlotWord>(
+        &self,
+        band: Range<usize>,
+        records: &[&[W::Cell]],
+    ) -> Result<Found<'_>, RuntimeError> {
+        let filter = self.rows.filter;
+        let (refs, all) = (self.refs_of(&band), self.rows.buckets.refs.len().max(1));
+        let share = (self.emitted as u128 * refs as u128 / all as u128) as usize;
+        let old = self.old.map(|old| &**old);
+        let mut rows = Found::new((band.start, band.len()), filter.cols, share, old);
+        let mut memory = Memory::new(filter.cols);
+        // Rows inside a block come with its first.
+        let mut next = band.start;
+        self.rows.walk::<W>(band, &mut memory, records, |row, cols| {
+            match (self.row_width, self.rows.col_width) {
+                (Some(heights), Some(widths)) => {
+                    if row >= next {
+                        rows.push_block(heights[row], cols, widths);
+                        next = row + heights[row].max(1) as usize;
+                    }
+                }
+                _ => rows.push(cols),
+            }
+        })?;
+        Ok(rows)
+    }
+
+    fn refs_of(&self, band: &Range<usize>) -> usize {
+        let first = self.rows.buckets.first;
+        (first[band.end] - first[band.start]) as usize
+    }
+
+    /// Bands with about as many references each, one for each member of the team; blocks of rows stay together.
+    fn bands(&self) -> Vec<Range<usize>> {
+        let (rows, first) = (self.rows.filter.rows, self.rows.buckets.first);
+        let all = u64::from(first[rows]);
+        let mut bands = Vec::new();
+        let mut start = 0;
+        for member in 1..=self.team.members() as u64 {
+            let wanted = all * member / self.team.members() as u64;
+            let mut end = first.partition_point(|&before| u64::from(before) < wanted).clamp(start, rows);
+            if member == self.team.members() as u64 {
+                end = rows;
+            } else if let Some(heights) = self.row_width {
+                let block = (start..end).rev().find(|&row| heights[row] > 0);
+                end = block.map_or(end, |row| end.max(row + heights[row] as usize).min(rows));
+            }
+            bands.push(start..end);
+            start = end;
+        }
+        bands
     }
 }

@@ -80,7 +80,7 @@ pub(crate) fn compact(streams: &mut [SiteStream], square: bool) -> Named {
 
 /// A pattern over the named positions with the rows of direct emissions added, in a matrix of the given shape, and the ranges of values that these emissions do not store.
 pub(crate) fn with_rows(
-    general: Pattern,
+    general: &Pattern,
     named: &Named,
     (rows, cols): (usize, usize),
     stored: &[SiteStream],
@@ -135,7 +135,6 @@ pub(crate) fn with_rows(
         }
         others = rest;
     }
-    drop(general);
     for (stream, blocks) in stored.iter().zip(&blocks) {
         for bases in stream.bases.chunks_exact(stream.shape.stream_width().max(1)) {
             for block in blocks {
@@ -189,7 +188,7 @@ mod tests {
     fn borders_and_interior_become_one_pattern() {
         let borders = Pattern::new(4, 4, vec![0, 2, 2, 2, 4], vec![0, 1, 2, 3]).expect("a pattern");
         let (pattern, cleared) =
-            with_rows(borders, &all(4), (4, 4), &[tridiagonal(1..3)]).expect("rows that do not meet");
+            with_rows(&borders, &all(4), (4, 4), &[tridiagonal(1..3)]).expect("rows that do not meet");
         assert_eq!(pattern.row_ptr(), [0, 2, 5, 8, 10]);
         assert_eq!(pattern.col_idx(), [0, 1, 0, 1, 2, 1, 2, 3, 2, 3]);
         assert_eq!(cleared, [0..2, 8..10]);
@@ -198,11 +197,11 @@ mod tests {
     #[test]
     fn a_row_is_complete_once() {
         let empty = || Pattern::new(4, 4, vec![0; 5], Vec::new()).expect("a pattern");
-        assert!(with_rows(empty(), &all(4), (4, 4), &[tridiagonal(1..3), tridiagonal(2..3)]).is_err());
-        assert!(with_rows(empty(), &all(4), (4, 4), &[tridiagonal(3..5)]).is_err());
+        assert!(with_rows(&empty(), &all(4), (4, 4), &[tridiagonal(1..3), tridiagonal(2..3)]).is_err());
+        assert!(with_rows(&empty(), &all(4), (4, 4), &[tridiagonal(3..5)]).is_err());
         let other = Pattern::new(4, 4, vec![0, 0, 1, 1, 1], vec![3]).expect("a pattern");
-        assert!(with_rows(other, &all(4), (4, 4), &[tridiagonal(1..3)]).is_err());
-        let (pattern, cleared) = with_rows(empty(), &all(4), (4, 4), &[]).expect("nothing to add");
+        assert!(with_rows(&other, &all(4), (4, 4), &[tridiagonal(1..3)]).is_err());
+        let (pattern, cleared) = with_rows(&empty(), &all(4), (4, 4), &[]).expect("nothing to add");
         assert_eq!((pattern.nnz(), cleared.len()), (0, 0));
     }
 }

@@ -102,10 +102,11 @@ impl Pattern {
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Pattern) -> bool {
-        self.rows == other.rows
-            && self.cols == other.cols
-            && self.row_ptr == other.row_ptr
-            && self.col_idx == other.col_idx
+        std::ptr::eq(self, other)
+            || (self.rows == other.rows
+                && self.cols == other.cols
+                && self.row_ptr == other.row_ptr
+                && self.col_idx == other.col_idx)
     }
 }
 

@@ -99,6 +99,7 @@ impl Plan {
             sites,
             layout,
             partitions: Mutex::new(BTreeMap::new()),
+            made_for: None,
         };
         plan.check_shape()?;
         Ok(plan)

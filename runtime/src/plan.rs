@@ -5,9 +5,12 @@ use crate::assemble::Slots;
 use crate::buffer::{BufferSpec, BufferUse};
 use crate::csr::{Csr, Pattern};
 use crate::error::RuntimeError;
+use crate::options::PrepareOptions;
 use crate::partition::Partition;
+use crate::prepare::Inputs;
 use crate::program::IndexProgram;
 use crate::streams::run_index;
+use crate::team::Team;
 use spadina_layout::abi::EnvLayout;
 use spadina_layout::env::Env;
 use spadina_layout::program::ProgramInfo;
@@ -44,7 +47,8 @@ pub struct Plan {
     pub(crate) env_layout: EnvLayout,
     pub(crate) sizes: Vec<i64>,
     pub(crate) buffers: Vec<BufferSpec>,
-    pub(crate) frozen: Vec<Option<OwnedArray>>,
+    /// Not changed by anybody: shared with whoever bound them.
+    pub(crate) frozen: Vec<Option<Arc<OwnedArray>>>,
     pub(crate) trips: Vec<i64>,
     pub(crate) row_positions: usize,
     pub(crate) pattern: Arc<Pattern>,
@@ -59,6 +63,8 @@ pub struct Plan {
     pub(crate) sites: Vec<PlanSite>,
     pub(crate) layout: SlotLayout,
     pub(crate) partitions: Mutex<BTreeMap<usize, Arc<Partition>>>,
+    /// Row positions, column positions, whether they are the same unknowns, and options, where known.
+    pub(crate) made_for: Option<((usize, usize, bool), PrepareOptions)>,
 }
 
 impl Plan {
@@ -97,8 +103,8 @@ impl Plan {
         &self.buffers
     }
 
-    /// The plan's own copy of a frozen array.
-    pub fn frozen(&self, buffer: usize) -> Option<&OwnedArray> {
+    /// A frozen array.
+    pub fn frozen(&self, buffer: usize) -> Option<&Arc<OwnedArray>> {
         self.frozen.get(buffer)?.as_ref()
     }
 
@@ -117,9 +123,9 @@ impl Plan {
         self.sites.iter().map(|s| s.slots.bytes() + 4 * s.first.len()).sum()
     }
 
-    /// Bytes of the plan's own copies of index arrays.
+    /// Bytes of frozen arrays.
     pub fn frozen_bytes(&self) -> usize {
-        self.frozen.iter().flatten().map(OwnedArray::bytes).sum()
+        self.frozen.iter().flatten().map(|array| array.bytes()).sum()
     }
 
     /// How rows and iterations are shared by so many threads; made on first use by running the index program again.
@@ -134,12 +140,33 @@ impl Plan {
         self.check_program(program)?;
         let mut env = Env::new(self.env_layout);
         let _scratch = self.fill_index_env(&mut env)?;
-        let streams = run_index(program, &self.buffers, &mut env, &self.trips)?;
+        let team = Team::default();
+        let streams = run_index(program, &self.buffers, &mut env, &self.trips, team)?;
         let made = Arc::new(Partition::new(&self.info, &self.trips, &streams, self.row_positions, threads)?);
         if let Ok(mut cache) = self.partitions.lock() {
             cache.insert(threads, Arc::clone(&made));
         }
         Ok(made)
+    }
+
+    /// Whether preparing would give the same plan: by the same program, sizes and options, and by arrays that are the same memory.
+    pub(crate) fn is_for(
+        &self,
+        program: &dyn IndexProgram,
+        inputs: &Inputs<'_>,
+        options: &PrepareOptions,
+    ) -> bool {
+        let shape = (inputs.rows, inputs.cols, inputs.square);
+        let Some((made, by)) = &self.made_for else { return false };
+        let same = |(n, array): &(usize, Arc<OwnedArray>)| {
+            self.frozen.get(*n).and_then(Option::as_ref).is_some_and(|own| Arc::ptr_eq(own, array))
+        };
+        (*made, by) == (shape, options)
+            && self.sizes == inputs.sizes
+            && self.buffers == inputs.buffers
+            && inputs.arrays.len() == self.frozen.iter().flatten().count()
+            && inputs.arrays.iter().all(same)
+            && self.check_program(program).is_ok()
     }
 
     fn cached_partition(&self, threads: usize) -> Option<Arc<Partition>> {

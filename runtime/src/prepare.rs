@@ -1,6 +1,6 @@
 //! Prepare: from a program, sizes and frozen arrays to a plan.
 
-use crate::array::{Array, OwnedArray};
+use crate::array::OwnedArray;
 use crate::assemble::{Choice, assemble};
 use crate::buffer::{BufferSpec, BufferUse};
 use crate::complete::{compact, with_rows};
@@ -8,9 +8,11 @@ use crate::csr::Pattern;
 use crate::error::RuntimeError;
 use crate::frontier::frontiers;
 use crate::options::{FixedRule, PrepareOptions};
+use crate::partition::Partition;
 use crate::plan::{Plan, PlanSite, next_serial};
 use crate::program::IndexProgram;
 use crate::streams::{SiteStream, run_index, run_trips};
+use crate::team::Team;
 use spadina_layout::env::Env;
 use spadina_layout::filter::{DROPPED, Filter, Triangle};
 use spadina_layout::site::{SlotLayout, SlotMode, SlotWidth};
@@ -24,8 +26,8 @@ pub struct Inputs<'a> {
     pub sizes: &'a [i64],
     /// All buffers, by number, with their dimensions at these sizes.
     pub buffers: Vec<BufferSpec>,
-    /// `(number, data)` of every buffer that is frozen; copied.
-    pub arrays: &'a [(usize, Array<'a>)],
+    /// `(number, data)` of every buffer that is frozen; the plan keeps them.
+    pub arrays: &'a [(usize, Arc<OwnedArray>)],
     /// Number of row positions.
     pub rows: usize,
     /// Number of column positions.
@@ -34,11 +36,23 @@ pub struct Inputs<'a> {
     pub square: bool,
 }
 
-/// Runs the index program, builds the pattern and the slot records.
+/// Runs the index program, builds the pattern and the slot records; for a team of several also the partition for that many threads. The plan
+/// does not depend on the team otherwise.
 pub fn prepare(
     program: &dyn IndexProgram,
     inputs: Inputs<'_>,
     options: &PrepareOptions,
+    team: Team<'_>,
+) -> Result<Plan, RuntimeError> {
+    make(program, inputs, options, team, None)
+}
+
+fn make(
+    program: &dyn IndexProgram,
+    inputs: Inputs<'_>,
+    options: &PrepareOptions,
+    team: Team<'_>,
+    old: Option<&Arc<Pattern>>,
 ) -> Result<Plan, RuntimeError> {
     let env_layout = program.env_layout();
     let info = program.info().clone();
@@ -51,6 +65,7 @@ pub fn prepare(
     if inputs.rows >= u32::MAX as usize || inputs.cols >= u32::MAX as usize {
         return Err(RuntimeError::TooLarge { what: "unknowns" });
     }
+    let shape = (inputs.rows, inputs.cols, inputs.square);
     let numbering = Numbering::new(&inputs, options)?;
     let frozen = freeze(&inputs.buffers, inputs.arrays)?;
     let mut plan = Plan {
@@ -70,44 +85,54 @@ pub fn prepare(
         sites: Vec::new(),
         layout: SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false },
         partitions: Mutex::new(BTreeMap::new()),
+        made_for: Some((shape, options.clone())),
     };
     let mut env = Env::new(env_layout);
     let scratch = plan.fill_index_env(&mut env)?;
     plan.trips = run_trips(program, &env)?;
-    let mut streams = run_index(program, &plan.buffers, &mut env, &plan.trips)?;
+    let mut streams = run_index(program, &plan.buffers, &mut env, &plan.trips, team)?;
     drop(scratch);
+    if team.members() > 1 {
+        let made = Partition::new(&plan.info, &plan.trips, &streams, plan.row_positions, team.members())?;
+        plan.partitions = Mutex::new(BTreeMap::from([(team.members(), Arc::new(made))]));
+    }
     streams.retain(|s| s.matrix);
-    finish(&mut plan, streams, &numbering, options)?;
+    finish(&mut plan, streams, &numbering, options, (team, old))?;
     Ok(plan)
 }
 
-/// Prepares again for other frozen arrays or sizes. The pattern is shared with the old plan when it has not changed.
+/// Prepares again for other frozen arrays or sizes. Where these are the very arrays and sizes of the old plan, it is the old plan; else the
+/// pattern is shared with it when it has not changed.
 pub fn rebind(
-    old: &Plan,
+    old: &Arc<Plan>,
     program: &dyn IndexProgram,
     inputs: Inputs<'_>,
     options: &PrepareOptions,
-) -> Result<Plan, RuntimeError> {
-    let mut plan = prepare(program, inputs, options)?;
+    team: Team<'_>,
+) -> Result<Arc<Plan>, RuntimeError> {
+    if old.is_for(program, &inputs, options) {
+        return Ok(Arc::clone(old));
+    }
+    let mut plan = make(program, inputs, options, team, Some(&old.pattern))?;
     if *plan.pattern == *old.pattern {
         plan.pattern = Arc::clone(&old.pattern);
     }
-    Ok(plan)
+    Ok(Arc::new(plan))
 }
 
 pub(crate) fn freeze(
     buffers: &[BufferSpec],
-    arrays: &[(usize, Array<'_>)],
-) -> Result<Vec<Option<OwnedArray>>, RuntimeError> {
-    let mut frozen: Vec<Option<OwnedArray>> = vec![None; buffers.len()];
+    arrays: &[(usize, Arc<OwnedArray>)],
+) -> Result<Vec<Option<Arc<OwnedArray>>>, RuntimeError> {
+    let mut frozen: Vec<Option<Arc<OwnedArray>>> = vec![None; buffers.len()];
     for spec in buffers {
         spec.elements()?;
     }
-    for &(n, array) in arrays {
-        let spec = buffers.get(n).filter(|b| b.usage == BufferUse::Frozen);
-        let spec = spec.ok_or(RuntimeError::Unexpected { buffer: n })?;
-        spec.accept(&array)?;
-        frozen[n] = Some(array.to_owned());
+    for (n, array) in arrays {
+        let spec = buffers.get(*n).filter(|b| b.usage == BufferUse::Frozen);
+        let spec = spec.ok_or(RuntimeError::Unexpected { buffer: *n })?;
+        spec.accept(&array.view())?;
+        frozen[*n] = Some(Arc::clone(array));
     }
     for (spec, array) in buffers.iter().zip(&frozen) {
         if spec.usage == BufferUse::Frozen && array.is_none() {
@@ -122,6 +147,7 @@ fn finish(
     streams: Vec<SiteStream>,
     numbering: &Numbering,
     options: &PrepareOptions,
+    (team, old): (Team<'_>, Option<&Arc<Pattern>>),
 ) -> Result<(), RuntimeError> {
     let mut filter = numbering.filter(options.triangle);
     let (stored, mut streams): (Vec<_>, Vec<_>) = streams.into_iter().partition(|s| s.direct);
@@ -137,13 +163,13 @@ fn finish(
     }
     let views: Vec<_> = streams.iter().map(SiteStream::view).collect();
     let choice = Choice { entry_slots: options.entry_slots, min_width: options.min_width };
-    let made = assemble(&views, &filter, &numbering.forced, choice)?;
+    let made = assemble(&views, &filter, &numbering.forced, choice, team, old.filter(|_| stored.is_empty()))?;
     plan.layout = made.layout;
     let mut pattern = made.pattern;
     if let Some(named) = named {
         let shape = (numbering.rows, numbering.cols);
-        let complete = with_rows(pattern, &named, shape, &stored)?;
-        pattern = complete.0;
+        let complete = with_rows(&pattern, &named, shape, &stored)?;
+        pattern = Arc::new(complete.0);
         plan.cleared = Some(complete.1);
     }
     let row_ptr = pattern.row_ptr();
@@ -157,7 +183,7 @@ fn finish(
     drop(stored);
     let forced = numbering.forced.iter().enumerate().filter(|&(_, &f)| f);
     plan.identity = forced.map(|(row, _)| row_ptr[row]).collect();
-    plan.pattern = Arc::new(pattern);
+    plan.pattern = pattern;
     let with_slots = streams.into_iter().zip(made.slots);
     plan.sites = with_slots.map(|(s, slots)| PlanSite { site: s.site, slots, first: s.first }).collect();
     debug_assert!(plan.sites.iter().all(|s: &PlanSite| s.slots.width() == plan.layout.width));

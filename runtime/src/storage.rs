@@ -1,12 +1,13 @@
 //! The storage that a caller asked for: by rows, columns, coordinates or blocks, with 32- or 64-bit indices.
 //!
 //! Evaluation writes values by rows. A storage is made once from the pattern; where its order of values is another one, it says for
-//! each of its values where that lies by rows.
+//! each of its values where that lies by rows. Lists that the pattern has already are copied only when somebody asks for them.
 
 use crate::convert::{BsrView, CooView, CscView};
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 /// How the entries of a matrix are listed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -53,15 +54,12 @@ pub enum Indices {
 }
 
 impl Indices {
-    fn new(list: &[u32], width: IndexWidth) -> Result<Indices, RuntimeError> {
-        Ok(match width {
+    /// All numbers fit the width.
+    fn new(list: &[u32], width: IndexWidth) -> Indices {
+        match width {
             IndexWidth::Bits64 => Indices::I64(list.iter().map(|&n| i64::from(n)).collect()),
-            IndexWidth::Bits32 => {
-                let narrow: Result<Vec<i32>, _> = list.iter().map(|&n| i32::try_from(n)).collect();
-                let what = "the entries of a matrix (ask for 64-bit indices)";
-                Indices::I32(narrow.map_err(|_| RuntimeError::TooLarge { what })?)
-            }
-        })
+            IndexWidth::Bits32 => Indices::I32(list.iter().map(|&n| n as i32).collect()),
+        }
     }
 
     /// How many there are.
@@ -104,52 +102,95 @@ impl Indices {
 }
 
 /// Where the entries of a matrix are, in the format asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Storage {
     /// The format.
     pub format: Format,
     /// Rows and columns of the matrix.
     pub shape: (usize, usize),
-    /// Start of each row (CSR), column (CSC), row of blocks (BSR), one element more than there are; for COO the row of each entry.
-    pub starts: Indices,
-    /// Columns (CSR), rows (CSC), block columns (BSR); for COO the column of each entry.
-    pub indices: Indices,
     /// Number of values, those that fill blocks included.
     pub len: usize,
+    width: IndexWidth,
+    /// What lists by rows are made from.
+    pattern: Arc<Pattern>,
+    lists: OnceLock<Lists>,
+}
+
+/// The two lists of every format.
+#[derive(Clone, Debug)]
+struct Lists {
+    starts: Indices,
+    indices: Indices,
 }
 
 impl Storage {
+    /// No matrix.
+    pub fn empty() -> Storage {
+        let (format, width) = (Format::Csr, IndexWidth::Bits32);
+        Storage { format, shape: (0, 0), len: 0, width, pattern: Arc::default(), lists: OnceLock::new() }
+    }
+
     /// The storage of a pattern, and for each of its values the place of that by rows (`u32::MAX`: nothing, zero); `None` where
     /// values are in the order of rows.
     ///
     /// # Errors
     /// Blocks that do not divide the matrix, indices that 32 bits cannot hold.
     pub fn new(
-        pattern: &Pattern,
+        pattern: &Arc<Pattern>,
         format: Format,
         width: IndexWidth,
     ) -> Result<(Storage, Option<Vec<u32>>), RuntimeError> {
         let shape = (pattern.rows(), pattern.cols());
-        let make = |starts: &[u32], indices: &[u32], len| {
-            let (starts, indices) = (Indices::new(starts, width)?, Indices::new(indices, width)?);
-            Ok::<_, RuntimeError>(Storage { format, shape, starts, indices, len })
-        };
+        let (mut len, mut source, lists) = (pattern.nnz(), None, OnceLock::new());
+        let mut made = None;
         match format {
-            Format::Csr => Ok((make(pattern.row_ptr(), pattern.col_idx(), pattern.nnz())?, None)),
-            Format::Coo => {
-                let view = CooView::new(pattern);
-                Ok((make(&view.rows, &view.cols, pattern.nnz())?, None))
-            }
+            Format::Csr | Format::Coo => {}
             Format::Csc => {
                 let view = CscView::new(pattern);
-                Ok((make(&view.col_ptr, &view.row_idx, pattern.nnz())?, Some(view.source)))
+                made = Some((view.col_ptr, view.row_idx));
+                source = Some(view.source);
             }
             Format::Bsr(rows, cols) => {
                 let view = BsrView::new(pattern, (rows, cols)).ok_or(RuntimeError::Options(
                     "the blocks of a matrix must divide its rows and columns, and hold fewer than 2^32 values",
                 ))?;
-                Ok((make(&view.row_ptr, &view.col_idx, view.source.len())?, Some(view.source)))
+                len = view.source.len();
+                made = Some((view.row_ptr, view.col_idx));
+                source = Some(view.source);
             }
         }
+        let most = len.max(shape.0).max(shape.1);
+        if width == IndexWidth::Bits32 && i32::try_from(most).is_err() {
+            return Err(RuntimeError::TooLarge { what: "the entries of a matrix (ask for 64-bit indices)" });
+        }
+        if let Some((starts, indices)) = made {
+            let (starts, indices) = (Indices::new(&starts, width), Indices::new(&indices, width));
+            lists.get_or_init(|| Lists { starts, indices });
+        }
+        let pattern = Arc::clone(pattern);
+        Ok((Storage { format, shape, len, width, pattern, lists }, source))
+    }
+
+    /// Start of each row (CSR), column (CSC), row of blocks (BSR), one element more than there are; for COO the row of each entry.
+    /// By rows and by coordinates these lists are made on first use.
+    pub fn starts(&self) -> &Indices {
+        &self.lists().starts
+    }
+
+    /// Columns (CSR), rows (CSC), block columns (BSR); for COO the column of each entry.
+    pub fn indices(&self) -> &Indices {
+        &self.lists().indices
+    }
+
+    fn lists(&self) -> &Lists {
+        self.lists.get_or_init(|| {
+            let pattern = &self.pattern;
+            let starts = match self.format {
+                Format::Coo => Indices::new(&CooView::new(pattern).rows, self.width),
+                // Columns and blocks have their lists from the start.
+                Format::Csr | Format::Csc | Format::Bsr(..) => Indices::new(pattern.row_ptr(), self.width),
+            };
+            Lists { starts, indices: Indices::new(pattern.col_idx(), self.width) }
+        })
     }
 }

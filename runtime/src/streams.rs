@@ -3,6 +3,7 @@
 use crate::buffer::BufferSpec;
 use crate::error::RuntimeError;
 use crate::program::IndexProgram;
+use crate::team::Team;
 use spadina_layout::abi::ErrorRecord;
 use spadina_layout::blocks::Stream;
 use spadina_layout::env::Env;
@@ -68,6 +69,7 @@ pub fn run_index(
     buffers: &[BufferSpec],
     env: &mut Env,
     trips: &[i64],
+    team: Team<'_>,
 ) -> Result<Vec<SiteStream>, RuntimeError> {
     let layout = env.layout();
     let mut record = [ErrorRecord::default()];
@@ -100,12 +102,33 @@ pub fn run_index(
                 first => env.set_slice(layout.site_first(stream.site as usize), first),
             }
         }
-        env.set_slice_mut(layout.error(), &mut record);
-        if !program.index(phase, env, 0..trip) {
-            return Err(refused(&record[0], buffers));
-        }
+        index_phase(program, phase, env, trip, info.serial, team)
+            .map_err(|found| refused(&found, buffers))?;
     }
     Ok(streams)
+}
+
+/// Writes the streams of a phase, the iterations shared by the team unless they depend on each other. The first wrong subscript in the
+/// order of iterations is the error.
+fn index_phase(
+    program: &dyn IndexProgram,
+    phase: usize,
+    env: &mut Env,
+    trip: i64,
+    serial: bool,
+    team: Team<'_>,
+) -> Result<(), ErrorRecord> {
+    /// Iterations that are worth handing over.
+    const LEAST: i64 = 2048;
+    let pieces = if serial { 1 } else { (team.members() as i64).min(trip / LEAST).max(1) };
+    let ranges = (0..pieces).map(|piece| trip * piece / pieces..trip * (piece + 1) / pieces);
+    let env = &*env;
+    let run = |range| {
+        let (mut env, mut record) = (env.clone(), [ErrorRecord::default()]);
+        env.set_slice_mut(env.layout().error(), &mut record);
+        if program.index(phase, &env, range) { Ok(()) } else { Err(record[0]) }
+    };
+    team.map(ranges.collect(), run).into_iter().collect()
 }
 
 const TOO_MANY: RuntimeError = RuntimeError::TooLarge { what: "emissions" };

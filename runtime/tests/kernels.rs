@@ -8,6 +8,7 @@ use spadina_layout::program::{PhaseInfo, SiteInfo};
 use spadina_layout::site::{SiteShape, SlotMode, SlotWidth};
 use spadina_runtime::error::RuntimeError;
 use spadina_runtime::options::{FixedRule, PrepareOptions};
+use spadina_runtime::team::Team;
 use spadina_runtime::workspace::Workspace;
 
 fn site(shape: SiteShape, per_iteration: Option<u32>) -> SiteInfo {
@@ -320,10 +321,14 @@ fn refusals_name_the_culprit() {
     assert!(matches!(program.prepare(&with_order(vec![0; 30], vec![])), Err(RuntimeError::Options(_))));
     let mut inputs = program.inputs();
     inputs.buffers[0].dims = vec![1 << 40, 1 << 40];
-    let error = spadina_runtime::prepare::prepare(&program, inputs, &PrepareOptions::default()).unwrap_err();
+    let error =
+        spadina_runtime::prepare::prepare(&program, inputs, &PrepareOptions::default(), Team::default())
+            .unwrap_err();
     assert_eq!(error, RuntimeError::Overflow { buffer: "x".into() });
     let mut inputs = program.inputs();
     inputs.buffers[1].dims = vec![3, -2];
-    let error = spadina_runtime::prepare::prepare(&program, inputs, &PrepareOptions::default()).unwrap_err();
+    let error =
+        spadina_runtime::prepare::prepare(&program, inputs, &PrepareOptions::default(), Team::default())
+            .unwrap_err();
     assert_eq!(error, RuntimeError::NegativeSize { buffer: "gradient".into(), axis: 1, size: -2 });
 }

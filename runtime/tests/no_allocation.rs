@@ -11,6 +11,7 @@ use spadina_runtime::evaluate::{Call, evaluate};
 use spadina_runtime::options::PrepareOptions;
 use spadina_runtime::prepare::{Inputs, prepare};
 use spadina_runtime::program::{EvalProgram, IndexProgram};
+use spadina_runtime::team::Team;
 use spadina_runtime::workspace::Workspace;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Range;
@@ -84,7 +85,7 @@ fn nothing_is_allocated() {
     let buffers =
         vec![spec("x", BufferUse::Data), spec("y", BufferUse::Output), spec("s", BufferUse::Scratch)];
     let inputs = Inputs { sizes: &[3000], buffers, arrays: &[], rows: 3000, cols: 3000, square: true };
-    let plan = prepare(&program, inputs, &PrepareOptions::default()).unwrap();
+    let plan = prepare(&program, inputs, &PrepareOptions::default(), Team::default()).unwrap();
     let mut workspace = Workspace::serial(&plan).unwrap();
     let (x, mut y, mut scalars) = (vec![0.0; 3000], vec![1.0; 3000], [0.0]);
     let before = COUNT.load(Ordering::Relaxed);

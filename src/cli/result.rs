@@ -239,7 +239,7 @@ fn ending(path: &Path) -> String {
 /// Writes the archive that scipy reads into the same format.
 fn stored(path: &Path, storage: &Storage, values: &[f64]) -> Result<(), Error> {
     let (starts, indices) =
-        (storage.starts.iter().collect::<Vec<_>>(), storage.indices.iter().collect::<Vec<_>>());
+        (storage.starts().iter().collect::<Vec<_>>(), storage.indices().iter().collect::<Vec<_>>());
     let (nrows, ncols) = storage.shape;
     let layout = match storage.format {
         Format::Csr => StoredLayout::Csr,

@@ -16,11 +16,13 @@ use spadina_runtime::error::RuntimeError;
 use spadina_runtime::evaluate::{Call, evaluate};
 use spadina_runtime::options::{FixedRule, PrepareOptions};
 use spadina_runtime::plan::Plan;
-use spadina_runtime::prepare::{Inputs, prepare};
+use spadina_runtime::prepare::{Inputs, prepare, rebind};
 use spadina_runtime::program::{EvalProgram, IndexProgram};
+use spadina_runtime::team::Team;
 use spadina_runtime::workspace::Workspace;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// One emission: base positions as in the stream, values as in the shape.
 #[derive(Clone, Debug, Default)]
@@ -139,7 +141,7 @@ impl Program {
     }
 
     pub fn prepare(&self, options: &PrepareOptions) -> Result<Plan, RuntimeError> {
-        prepare(self, self.inputs(), options)
+        prepare(self, self.inputs(), options, Team::default())
     }
 
     /// Gradient, scalars and matrix values on so many threads.
@@ -473,7 +475,30 @@ pub fn check(program: &Program, options: &PrepareOptions) -> Plan {
         let all = gradient.iter().chain(&scalars).chain(&values).map(|v| v.to_bits()).collect::<Vec<u64>>();
         assert_eq!(*bits.get_or_insert(all.clone()), all, "{threads} threads");
     }
-    plan
+    again(program, options, plan)
+}
+
+/// Teams of all sizes prepare the same plan; preparing again keeps what has not changed. Gives the plan back.
+fn again(program: &Program, options: &PrepareOptions, plan: Plan) -> Plan {
+    let words = plan.to_words();
+    for members in [2, 3, 8] {
+        let made = prepare(program, program.inputs(), options, Team::new(members, None)).unwrap();
+        assert_eq!(made.to_words(), words, "a team of {members}");
+        assert_eq!(made.sites(), plan.sites(), "a team of {members}");
+    }
+    let plan = Arc::new(plan);
+    let team = Team::new(2, None);
+    let same = rebind(&plan, program, program.inputs(), options, team).unwrap();
+    assert!(Arc::ptr_eq(&same, &plan));
+    drop(same);
+    let others = PrepareOptions { entry_slots: !options.entry_slots, ..options.clone() };
+    let other = rebind(&plan, program, program.inputs(), &others, team).unwrap();
+    assert!(!Arc::ptr_eq(&other, &plan) && Arc::ptr_eq(other.pattern(), plan.pattern()));
+    assert_eq!(other.to_words(), program.prepare(&others).unwrap().to_words());
+    let fresh = rebind(&other, program, program.inputs(), options, team).unwrap();
+    assert_eq!(fresh.to_words(), words);
+    drop(fresh);
+    Arc::into_inner(plan).unwrap()
 }
 
 /// A small random number generator (`splitmix64`, Steele, Lea and Flood 2014).

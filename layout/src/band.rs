@@ -1,0 +1,288 @@
+//! The rows of a band: their distinct columns in order, and the slots of what is emitted into them.
+//!
+//! # Method
+//! For each row, in order:
+//! 1. Every column that a reference meets is looked up in an array over all columns, which tells whether the row has met it before and
+//!    as which of its columns: distinct at once. What each reference met is noted.
+//! 2. The columns are sorted: short lists by rank, lists that fill much of the row by a scan of the array, others by
+//!    `sort_unstable`. Columns of blocks are as wide as their blocks.
+//! 3. The references are walked once more, and the offsets of what they met are stored.
+//!
+//! Sites of two to four blocks whose pairs are all full, the only site of a program, have loops of their own (the same steps, written out).
+//!
+//! So no search depends on the length of a row; a row that every emission meets (an arrow) costs no more per item than others. Linear in
+//! rows + columns + items but for the sorting of medium lists. Bands share nothing that they write but records, each place of which
+//! belongs to one row.
+//!
+//! # Limits
+//! Offsets are stored as they fit the width: whoever takes them checks the longest row.
+
+use crate::error::LayoutError;
+use crate::filter::Filter;
+use crate::slots::SlotWord;
+use crate::sort::{Buckets, Site, for_each_group};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// What the rows of a band are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// All sites.
+    pub sites: &'a [Site<'a>],
+    /// Numbers, and what is kept.
+    pub filter: &'a Filter<'a>,
+    /// References by row, from [`crate::sort::bucket`].
+    pub buckets: Buckets<'a>,
+    /// Width of the block that starts at each column, where sorting goes by blocks.
+    pub col_width: Option<&'a [u32]>,
+    /// Rows that have their diagonal entry in any case; empty where none has.
+    pub forced: &'a [bool],
+}
+
+/// Working memory of one band.
+#[derive(Debug)]
+pub struct Memory {
+    /// By column: the last row that met it (plus one), and as which of its columns.
+    seen: Vec<(u32, u32)>,
+    /// The columns of a row, and one more.
+    list: Vec<u32>,
+    /// By place in the list: the offset of the column.
+    offset: Vec<u32>,
+    /// What each reference of a row met, as places in the list.
+    met: Vec<u32>,
+}
+
+impl Memory {
+    /// For a matrix with so many columns.
+    pub fn new(cols: usize) -> Memory {
+        Memory { seen: vec![(0, 0); cols], list: Vec::new(), offset: Vec::new(), met: Vec::new() }
+    }
+}
+
+/// Mark of a dropped entry among what was met.
+const DROPPED: u32 = u32::MAX;
+
+impl Rows<'_> {
+    /// Calls `visit(row, columns)` for every row of the band in order, with its distinct columns ascending (first columns of blocks, where
+    /// sorting goes by blocks), and stores offsets: `records[s]` holds `emissions * record_len` places of site `s`.
+    pub fn walk<W: SlotWord>(
+        &self,
+        band: Range<usize>,
+        memory: &mut Memory,
+        records: &[&[W::Cell]],
+        visit: impl FnMut(usize, &[u32]),
+    ) -> Result<(), LayoutError> {
+        let sound = memory.seen.len() >= self.filter.cols
+            && band.end <= self.filter.rows
+            && self.buckets.first.len() > self.filter.rows
+            && self.col_width.is_none_or(|widths| widths.len() >= self.filter.cols)
+            && records.len() == self.sites.len()
+            && self.sites.iter().zip(records).all(|(s, r)| r.len() >= s.stream.emissions * s.rows.record_len);
+        if !sound {
+            return Err(LayoutError::Workspace);
+        }
+        if self.filter.is_plain() {
+            self.walk_as::<W, true>(band, memory, records, visit);
+        } else {
+            self.walk_as::<W, false>(band, memory, records, visit);
+        }
+        Ok(())
+    }
+
+    fn walk_as<W: SlotWord, const PLAIN: bool>(
+        &self,
+        band: Range<usize>,
+        memory: &mut Memory,
+        records: &[&[W::Cell]],
+        mut visit: impl FnMut(usize, &[u32]),
+    ) {
+        let longest = self.sites.iter().flat_map(|s| &s.rows.groups).map(|g| g.len as usize).max();
+        let longest = longest.unwrap_or(0);
+        let uniform = match self.sites {
+            [site] if PLAIN && site.rows.uniform && self.forced.is_empty() => site.rows.stream_width,
+            _ => 0,
+        };
+        for row in band {
+            let refs = self.buckets.of(row);
+            let most = refs.len() * longest;
+            if memory.met.len() < most {
+                memory.met.resize(most.max(64), 0);
+            }
+            let room = (most + 1).min(self.filter.cols) + 1;
+            if memory.list.len() < room {
+                memory.list.resize(room.max(64), 0);
+                memory.offset.resize(room.max(64), 0);
+            }
+            let count = match uniform {
+                2 => self.meet_uniform::<2>(row, refs, memory),
+                3 => self.meet_uniform::<3>(row, refs, memory),
+                4 => self.meet_uniform::<4>(row, refs, memory),
+                _ => self.meet::<PLAIN>(row, refs, memory),
+            };
+            let Memory { seen, list, offset, met } = memory;
+            let list = &mut list[..count];
+            sort_columns(list, &mut offset[..count], seen, row as u32 + 1);
+            if let Some(widths) = self.col_width {
+                widen(list, &mut offset[..count], seen, widths);
+            }
+            match uniform {
+                2 => self.store_uniform::<W, 2>(refs, met, offset, records),
+                3 => self.store_uniform::<W, 3>(refs, met, offset, records),
+                4 => self.store_uniform::<W, 4>(refs, met, offset, records),
+                _ => self.store::<W>(refs, met, offset, records),
+            }
+            visit(row, list);
+        }
+    }
+
+    /// The distinct columns of a row, unsorted; how many.
+    #[inline]
+    fn meet<const PLAIN: bool>(&self, row: usize, refs: &[u32], memory: &mut Memory) -> usize {
+        let Memory { seen, list, met, .. } = memory;
+        let mark = row as u32 + 1;
+        let (mut count, mut at) = (0, 0);
+        if self.forced.get(row).copied().unwrap_or(false) && row < self.filter.cols {
+            seen[row] = (mark, 0);
+            list[0] = row as u32;
+            count = 1;
+        }
+        for_each_group(self.sites, refs, |site, _, bases, group| {
+            let cols = self.sites[site].rows.cols_of(group);
+            for (col, met) in cols.iter().zip(&mut met[at..]) {
+                let position = bases[col.base as usize] + col.delta;
+                let number = if PLAIN { position } else { self.filter.col(position) };
+                if !PLAIN && !self.filter.keeps(row as u32, number) {
+                    *met = DROPPED;
+                    continue;
+                }
+                // Without a branch, since whether a column is new cannot be predicted; hence the spare element.
+                let seen = &mut seen[number as usize];
+                let new = seen.0 != mark;
+                let place = if new { count as u32 } else { seen.1 };
+                *seen = (mark, place);
+                list[count] = number;
+                count += usize::from(new);
+                *met = place;
+            }
+            at += cols.len();
+        });
+        count
+    }
+
+    /// [`Rows::meet`] for the only site, where it is uniform, with so many blocks.
+    #[inline]
+    fn meet_uniform<const K: usize>(&self, row: usize, refs: &[u32], memory: &mut Memory) -> usize {
+        let Memory { seen, list, met, .. } = memory;
+        let site = &self.sites[0];
+        let (bases, bits) = (site.stream.bases.as_chunks::<K>().0, site.rows.group_bits);
+        let mark = row as u32 + 1;
+        let mut count = 0;
+        for (&reference, met) in refs.iter().zip(met.as_chunks_mut::<K>().0) {
+            for (&number, met) in bases[(reference >> bits) as usize].iter().zip(met) {
+                let seen = &mut seen[number as usize];
+                let new = seen.0 != mark;
+                let place = if new { count as u32 } else { seen.1 };
+                *seen = (mark, place);
+                list[count] = number;
+                count += usize::from(new);
+                *met = place;
+            }
+        }
+        count
+    }
+
+    /// [`Rows::store`], likewise.
+    #[inline]
+    fn store_uniform<W: SlotWord, const K: usize>(
+        &self,
+        refs: &[u32],
+        met: &[u32],
+        offset: &[u32],
+        records: &[&[W::Cell]],
+    ) {
+        let bits = self.sites[0].rows.group_bits;
+        let rows = records[0].as_chunks::<K>().0;
+        for (&reference, met) in refs.iter().zip(met.as_chunks::<K>().0) {
+            let (emission, group) = ((reference >> bits) as usize, (reference & ((1 << bits) - 1)) as usize);
+            for (cell, &place) in rows[emission * K + group].iter().zip(met) {
+                W::from_offset(offset[place as usize]).put(cell);
+            }
+        }
+    }
+
+    /// Stores what the references of a row met.
+    #[inline]
+    fn store<W: SlotWord>(&self, refs: &[u32], met: &[u32], offset: &[u32], records: &[&[W::Cell]]) {
+        let mut at = 0;
+        for_each_group(self.sites, refs, |site, emission, _, group| {
+            let rows = self.sites[site].rows;
+            let record = &records[site][emission * rows.record_len..][..rows.record_len];
+            let cols = rows.cols_of(group);
+            let found = &met[at..at + cols.len()];
+            at += cols.len();
+            if rows.direct {
+                for (target, &place) in rows.direct_targets(group).iter().zip(found) {
+                    if place != DROPPED {
+                        W::from_offset(offset[place as usize]).put(&record[target.place as usize]);
+                    }
+                }
+                return;
+            }
+            for (col, &place) in cols.iter().zip(found).filter(|&(_, &place)| place != DROPPED) {
+                let start = offset[place as usize];
+                for target in &rows.targets[col.first as usize..][..col.len as usize] {
+                    W::from_offset(start + target.shift).put(&record[target.place as usize]);
+                }
+            }
+        });
+    }
+}
+
+/// From ranks to offsets, where columns stand for blocks.
+fn widen(sorted: &[u32], offset: &mut [u32], seen: &[(u32, u32)], widths: &[u32]) {
+    let mut start = 0;
+    for &column in sorted {
+        offset[seen[column as usize].1 as usize] = start;
+        start += widths[column as usize];
+    }
+}
+
+/// Lists up to this long are sorted by rank.
+const SHORT: usize = 16;
+/// A scan of all columns costs about as much as sorting a list of this fraction of them.
+const DENSE: usize = 16;
+
+/// Sorts distinct columns, those whose mark is `mark`; `rank[k]` becomes the rank of what was at place `k`.
+fn sort_columns(list: &mut [u32], rank: &mut [u32], seen: &[(u32, u32)], mark: u32) {
+    if list.len() <= SHORT / 2 {
+        return sort_by_rank::<{ SHORT / 2 }>(list, rank);
+    }
+    if list.len() <= SHORT {
+        return sort_by_rank::<SHORT>(list, rank);
+    }
+    if list.len() >= seen.len() / DENSE {
+        let mut marked = (0_u32..).zip(seen).filter(|&(_, &(m, _))| m == mark);
+        for place in &mut *list {
+            if let Some((column, _)) = marked.next() {
+                *place = column;
+            }
+        }
+    } else {
+        list.sort_unstable();
+    }
+    for (n, &column) in (0..).zip(&*list) {
+        rank[seen[column as usize].1 as usize] = n;
+    }
+}
+
+/// Sorts at most `N` distinct numbers: the rank of each is how many are smaller, so no branch depends on the data.
+fn sort_by_rank<const N: usize>(list: &mut [u32], rank: &mut [u32]) {
+    let mut padded = [u32::MAX; N];
+    padded[..list.len()].copy_from_slice(list);
+    for (&column, rank) in padded[..list.len()].iter().zip(rank) {
+        let smaller: u32 = padded.iter().map(|&other| u32::from(other < column)).sum();
+        *rank = smaller;
+        list[smaller as usize] = column;
+    }
+}
