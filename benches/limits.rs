@@ -1,6 +1,7 @@
 //! Ours against the best hand-written C++ kernels in the same run: value, gradient and Hessian into a fixed CSR.
 //!
-//! `cargo bench --bench limits`: ours and theirs take turns; the table shows medians and ratios. `-- WORD ..` keeps the workloads
+//! `cargo bench --bench limits`: ours and theirs take turns; the table shows medians and ratios, then what compiling,
+//! preparing and rebinding cost, and what an element costs at ten times the size. `-- WORD ..` keeps the workloads
 //! whose names contain a word, `-- 1` or `-- 2` one number of threads.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
@@ -8,8 +9,8 @@
 mod support;
 
 use spadina::inputs::Inputs;
-use spadina::options::Derivative;
-use support::{evaluate_ms, generated, hand, hand_ms, median, prepare};
+use spadina::options::{Derivative, Options};
+use support::{costs, evaluate_ms, generated, hand, hand_ms, median, prepare};
 
 const ROUNDS: usize = 7;
 
@@ -17,6 +18,9 @@ struct Workload {
     name: &'static str,
     text: &'static str,
     inputs: fn() -> Inputs,
+    /// Elements, and the same at about ten times the size.
+    elements: usize,
+    tenfold: (fn() -> Inputs, usize),
     program: &'static str,
     size: &'static str,
     variants: &'static [&'static str],
@@ -35,6 +39,8 @@ const WORKLOADS: &[Workload] = &[
             }
         }",
         inputs: || generated("grid", 158, &["uv", "faces", "rest_inv", "area"]),
+        elements: 49_928,
+        tenfold: (|| generated("grid", 500, &["uv", "faces", "rest_inv", "area"]), 500_000),
         program: "hand_sd",
         size: "158",
         variants: &["cse", "struct", "packed", "simdp"],
@@ -46,6 +52,8 @@ const WORKLOADS: &[Workload] = &[
             sum e: [i, j] in edges { 0.5 * k * (norm(x[i] - x[j]) - rest[e])^2 }
         }",
         inputs: || generated("cloth", 158, &["x", "edges", "rest"]),
+        elements: 75_208,
+        tenfold: (|| generated("cloth", 500, &["x", "edges", "rest"]), 751_000),
         program: "hand_spring",
         size: "158",
         variants: &["elem", "simd", "vert"],
@@ -61,6 +69,8 @@ const WORKLOADS: &[Workload] = &[
             }
         }",
         inputs: || generated("tets", 20, &["x", "tets", "rest_inv", "vol"]),
+        elements: 48_000,
+        tenfold: (|| generated("tets", 43, &["x", "tets", "rest_inv", "vol"]), 477_042),
         program: "hand_neohook",
         size: "20",
         variants: &[""],
@@ -116,5 +126,17 @@ fn main() {
                 );
             }
         }
+        let options = Options::new(Derivative::Hessian);
+        println!("  {}", costs(work.text, &(work.inputs)(), &options));
+        let each = |inputs: Inputs, elements: usize| {
+            let mut problem = prepare(work.text, &inputs, Derivative::Hessian, 1);
+            evaluate_ms(&mut problem, 15) * 1e6 / elements as f64
+        };
+        let (small, large) = (each((work.inputs)(), work.elements), each((work.tenfold.0)(), work.tenfold.1));
+        println!(
+            "  {small:.1} ns an element, {large:.1} at {} elements: ratio {:.2}",
+            work.tenfold.1,
+            large / small
+        );
     }
 }

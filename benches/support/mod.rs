@@ -5,6 +5,7 @@ use spadina::compiler::Module;
 use spadina::inputs::Inputs;
 use spadina::options::{Derivative, Options};
 use spadina::problem::Problem;
+use spadina_ir::func::Role;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -22,6 +23,44 @@ pub fn prepare(text: &str, inputs: &Inputs, derivative: Derivative, threads: usi
     let mut options = Options::new(derivative);
     options.threads = threads;
     Problem::prepare(&kernel, inputs, &options).unwrap()
+}
+
+/// The same with all options.
+pub fn prepare_with(text: &str, inputs: &Inputs, options: &Options) -> Problem {
+    let kernel = Module::from_text("bench.ir", text).unwrap().kernel(None).unwrap();
+    Problem::prepare(&kernel, inputs, options).unwrap()
+}
+
+/// Medians of compiling, preparing and binding structural arrays anew, operations, bytes of code and of slots.
+pub fn costs(text: &str, inputs: &Inputs, options: &Options) -> String {
+    const ROUNDS: usize = 5;
+    let mut times = [const { Vec::new() }; 3];
+    let mut problem = prepare_with(text, inputs, options);
+    let mut structural = Inputs::new();
+    for data in problem.kernel().func().buffers.values().filter(|data| data.role == Role::Structural) {
+        if let Some(array) = inputs.get(&data.name) {
+            structural.set(data.name.clone(), array);
+        }
+    }
+    for _ in 0..ROUNDS {
+        let fresh = prepare_with(text, inputs, options).times();
+        times[0].push(fresh.compile.as_secs_f64() * 1e3);
+        times[1].push(fresh.prepare.as_secs_f64() * 1e3);
+        let started = Instant::now();
+        problem.rebind(&structural).unwrap();
+        times[2].push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    let [compile, prepare, rebind] = times.map(|mut figures| median(&mut figures));
+    let evaluate = evaluate_ms(&mut problem, 15);
+    let explanation = problem.kernel().explain(options.derivative, None).unwrap();
+    let operations: u64 = explanation.phases.iter().map(|phase| phase.cost.total()).sum();
+    format!(
+        "compile {compile:.2} ms, prepare {prepare:.2} ms ({:.1} evaluations), rebind {rebind:.2} ms ({:.1}); {operations} operations an iteration, {} bytes of code, {} of slots",
+        prepare / evaluate,
+        rebind / evaluate,
+        problem.code_bytes(),
+        problem.slot_bytes()
+    )
 }
 
 /// These arrays of the inputs that the project generates.
