@@ -1,7 +1,8 @@
 //! Affine kernels against hand-written streaming loops in the same run: every entry of the matrix is written once, in order.
 //!
-//! `cargo bench --bench streaming`: ours, the loop in Rust, and the bandwidth of plain writes take turns; medians and ratios, one thread.
-//! `-- N ..` chooses the numbers of unknowns.
+//! `cargo bench --bench streaming`: ours, the loops of `benches/hand/streaming.cpp` (g++ -O3 -march=native) and plain writes of as many
+//! doubles take turns; medians and ratios. `-- WORD ..` keeps the workloads whose names contain a word, `-- 1` or `-- 2` one number of
+//! threads.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "support/mod.rs"]
@@ -10,116 +11,120 @@ mod support;
 use spadina::inputs::Inputs;
 use spadina::options::Derivative;
 use spadina_io::array::{Array, Data};
-use std::hint::black_box;
-use std::time::Instant;
-use support::{median, prepare};
+use support::{evaluate_ms, hand, hand_ms, median, prepare};
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 5;
 
-const CHAIN: &str = "kernel chain<N>(x: var f64[N]) -> f64 { sum i in 0..N - 1 { (x[i + 1] - x[i])^3 } }";
-const STENCIL: &str = "kernel stencil<N, M>(u: var f64[N, M]) -> f64[N, M] {
-    map i in 0..N, j in 0..M {
-        u[(i + 1) % N, j] + u[(i + N - 1) % N, j] + u[i, (j + 1) % M] + u[i, (j + M - 1) % M] - 4.0 * u[i, j] + u[i, j]^3
-    }
-}";
-
-/// Value, gradient and tridiagonal Hessian of the cubic chain.
-fn chain(x: &[f64], gradient: &mut [f64], values: &mut [f64]) -> f64 {
-    let n = x.len();
-    let (head, rows) = values.split_at_mut(2);
-    let mut left = x[1] - x[0];
-    let mut energy = 0.0;
-    (head[0], head[1], gradient[0]) = (6.0 * left, -6.0 * left, -3.0 * left * left);
-    for (i, row) in (1..n - 1).zip(rows.chunks_exact_mut(3)) {
-        let right = x[i + 1] - x[i];
-        energy += left * left * left;
-        gradient[i] = 3.0 * (left * left - right * right);
-        row[0] = -6.0 * left;
-        row[1] = 6.0 * (left + right);
-        row[2] = -6.0 * right;
-        left = right;
-    }
-    gradient[n - 1] = 3.0 * left * left;
-    let end = rows.len();
-    (rows[end - 2], rows[end - 1]) = (-6.0 * left, 6.0 * left);
-    energy + left * left * left
+struct Workload {
+    name: &'static str,
+    text: &'static str,
+    derivative: Derivative,
+    /// The loop in `streaming.cpp`, and its sizes.
+    hand: &'static str,
+    sizes: &'static [usize],
+    inputs: fn(usize) -> Inputs,
 }
 
-/// Results and Jacobian of the wrapped stencil, columns ascending in the rows away from borders; borders are left out (their share of the time
-/// vanishes with the size).
-fn stencil(u: &[f64], m: usize, results: &mut [f64], values: &mut [f64]) {
-    let n = u.len() / m;
-    for i in 1..n - 1 {
-        let (above, here, below) =
-            (&u[(i - 1) * m..i * m], &u[i * m..(i + 1) * m], &u[(i + 1) * m..(i + 2) * m]);
-        let out = &mut results[i * m..(i + 1) * m];
-        let rows = &mut values[5 * i * m..5 * (i + 1) * m];
-        for j in 1..m - 1 {
-            let x = here[j];
-            out[j] = above[j] + below[j] + here[j - 1] + here[j + 1] - 4.0 * x + x * x * x;
-            let row = &mut rows[5 * j..5 * j + 5];
-            row[0] = 1.0;
-            row[1] = 1.0;
-            row[2] = 3.0 * x * x - 4.0;
-            row[3] = 1.0;
-            row[4] = 1.0;
-        }
-    }
-}
+const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "cubic chain, Hessian",
+        text: "kernel chain<N>(x: var f64[N]) -> f64 { sum i in 0..N - 1 { (x[i + 1] - x[i])^3 } }",
+        derivative: Derivative::Hessian,
+        hand: "chain",
+        sizes: &[100_000, 10_000_000],
+        inputs: |n| {
+            let x: Vec<f64> = (0..n).map(|i| i as f64 + 0.3 * (1.7 * i as f64).sin()).collect();
+            let mut inputs = Inputs::new();
+            inputs.set("x", &x);
+            inputs
+        },
+    },
+    Workload {
+        name: "5-point, Jacobian",
+        text: "kernel stencil<N>(u: var f64[N, N]) -> f64[N, N] {
+            map i in 0..N, j in 0..N {
+                u[(i + 1) % N, j] + u[(i + N - 1) % N, j] + u[i, (j + 1) % N] + u[i, (j + N - 1) % N]
+                    - 4.0 * u[i, j] + u[i, j]^3
+            }
+        }",
+        derivative: Derivative::Jacobian,
+        hand: "stencil",
+        sizes: &[316, 3162],
+        inputs: |n| waves(&[("u", &[n, n])]),
+    },
+    Workload {
+        name: "Brusselator, Jacobian",
+        text: include_str!("../tests/cases/brusselator2d.ir"),
+        derivative: Derivative::Jacobian,
+        hand: "brusselator",
+        sizes: &[32, 300],
+        inputs: |n| {
+            let mut inputs = waves(&[("u", &[n, n]), ("v", &[n, n]), ("s", &[n, n])]);
+            for (name, value) in [("A", 3.4), ("B", 1.0), ("alpha", 10.0)] {
+                inputs.set(name, &Array::new(Vec::new(), Data::F64(vec![value])).unwrap());
+            }
+            inputs
+        },
+    },
+    Workload {
+        name: "convolution, Jacobian",
+        text: "kernel convolution<N>(x: var f64[N + 4, N + 4], w: f64[5, 5]) -> f64[N, N] {
+            map i in 0..N, j in 0..N { sum a in 0..5, b in 0..5 { w[a, b] * x[i + a, j + b] } }
+        }",
+        derivative: Derivative::Jacobian,
+        hand: "convolution",
+        sizes: &[28],
+        inputs: |n| waves(&[("x", &[n, n]), ("w", &[5, 5])]),
+    },
+];
 
-fn time(mut work: impl FnMut()) -> f64 {
-    let start = Instant::now();
-    work();
-    start.elapsed().as_secs_f64() * 1e3
+fn waves(arrays: &[(&str, &[usize])]) -> Inputs {
+    let mut inputs = Inputs::new();
+    for &(name, shape) in arrays {
+        let count: usize = shape.iter().product();
+        let values = (0..count).map(|i| (0.37 * i as f64).sin()).collect();
+        inputs.set(name, &Array::new(shape.to_vec(), Data::F64(values)).unwrap());
+    }
+    inputs
 }
 
 fn main() {
-    let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
-    let sizes = if sizes.is_empty() { vec![100_000, 10_000_000] } else { sizes };
     println!(
-        "{:<22} {:>10} {:>9} {:>9} {:>7} {:>9} {:>7}",
-        "kernel", "unknowns", "ours ms", "hand ms", "ratio", "write ms", "ratio"
+        "{:<22} {:>8} {:>7} {:>9} {:>9} {:>7} {:>9} {:>7}",
+        "workload", "N", "threads", "ours ms", "hand ms", "ratio", "write ms", "ratio"
     );
-    for &n in &sizes {
-        let x: Vec<f64> = (0..n).map(|i| i as f64 + 0.3 * (1.7 * i as f64).sin()).collect();
-        let mut inputs = Inputs::new();
-        inputs.set("x", &x);
-        let (mut gradient, mut values) = (vec![0.0; n], vec![0.0; 3 * n - 2]);
-        row("cubic chain, Hessian", CHAIN, &inputs, Derivative::Hessian, n, || {
-            black_box(chain(black_box(&x), &mut gradient, &mut values));
-        });
-        let side = (n as f64).sqrt() as usize;
-        let u: Vec<f64> = (0..side * side).map(|i| (0.37 * i as f64).sin()).collect();
-        let mut inputs = Inputs::new();
-        inputs.set("u", &Array::new(vec![side, side], Data::F64(u.clone())).unwrap());
-        let (mut results, mut values) = (vec![0.0; side * side], vec![0.0; 5 * side * side]);
-        row("5-point, Jacobian", STENCIL, &inputs, Derivative::Jacobian, side * side, || {
-            stencil(black_box(&u), side, &mut results, &mut values);
-            black_box((&results, &values));
-        });
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let (counts, names): (Vec<String>, Vec<String>) =
+        words.into_iter().partition(|word| word.parse::<usize>().is_ok());
+    let wanted = |list: &[String], text: &str| list.is_empty() || list.iter().any(|word| text.contains(word));
+    let program = hand("streaming");
+    if program.is_none() {
+        println!("(no g++: the hand-written loops are not measured)");
     }
-}
-
-/// One line of the table.
-fn row(name: &str, text: &str, inputs: &Inputs, derivative: Derivative, n: usize, mut hand: impl FnMut()) {
-    let mut problem = prepare(text, inputs, derivative, 1);
-    let mut at = problem.evaluation();
-    let mut plain = vec![0.0; at.matrix.len() + at.gradient.len() + at.results.len()];
-    let repeats = (2_000_000 / n).max(1);
-    let mut times: [Vec<f64>; 3] = Default::default();
-    problem.evaluate(&mut at).unwrap();
-    hand();
-    for round in 0..ROUNDS {
-        for _ in 0..repeats {
-            times[0].push(time(|| problem.evaluate(&mut at).unwrap()));
-            times[1].push(time(&mut hand));
-            times[2].push(time(|| black_box(&mut plain).fill(round as f64)));
+    for work in WORKLOADS.iter().filter(|work| wanted(&names, work.name)) {
+        for &n in work.sizes {
+            let inputs = (work.inputs)(n);
+            for threads in [1, 2].into_iter().filter(|n| wanted(&counts, &n.to_string())) {
+                let mut problem = prepare(work.text, &inputs, work.derivative, threads);
+                let at = problem.evaluation();
+                let written = at.matrix.len() + at.gradient.len() + at.results.len();
+                drop(at);
+                let (mut ours, mut theirs, mut writes) = (Vec::new(), Vec::new(), Vec::new());
+                for _ in 0..ROUNDS {
+                    ours.push(evaluate_ms(&mut problem, 5));
+                    let Some(program) = &program else { continue };
+                    let [size, written, threads] = [n, written, threads].map(|n| n.to_string());
+                    theirs.extend(hand_ms(program, &[work.hand, &size, &threads]).map(|found| found.0));
+                    writes.extend(hand_ms(program, &["write", &written, &threads]).map(|found| found.0));
+                }
+                let ours = median(&mut ours);
+                print!("{:<22} {n:>8} {threads:>7} {ours:>9.4}", work.name);
+                for mut figures in [theirs, writes].into_iter().filter(|figures| !figures.is_empty()) {
+                    let other = median(&mut figures);
+                    print!(" {other:>9.4} {:>7.2}", ours / other);
+                }
+                println!();
+            }
         }
     }
-    let [ours, hand, write] = times.map(|mut list| median(&mut list));
-    println!(
-        "{name:<22} {n:>10} {ours:>9.3} {hand:>9.3} {:>7.2} {write:>9.3} {:>7.2}",
-        ours / hand,
-        ours / write
-    );
 }

@@ -123,7 +123,8 @@ fn align(
         }
     }
     let sites = index.sites.max(eval.sites);
-    Ok((ProgramInfo { phases, scalar_outputs: eval.scalar_outputs, sites }, phase))
+    let stored = eval.stored.clone();
+    Ok((ProgramInfo { phases, scalar_outputs: eval.scalar_outputs, sites, stored }, phase))
 }
 
 /// What the root of a phase is.

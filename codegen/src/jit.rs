@@ -65,7 +65,7 @@ pub struct JitEval {
     pub slots: SlotLayout,
     trips: TripsFn,
     eval: Vec<EvalFn>,
-    eval_owned: Vec<OwnedFn>,
+    eval_owned: Vec<Option<OwnedFn>>,
     _code: Code,
 }
 
@@ -125,7 +125,7 @@ pub fn compile_eval_as(
     let eval = functions.eval.iter().map(eval).collect();
     // SAFETY: as above, for `eval_owned_P`.
     let eval_owned = |&id: &FuncId| unsafe { std::mem::transmute::<*const u8, OwnedFn>(address(id)) };
-    let eval_owned = functions.eval_owned.iter().map(eval_owned).collect();
+    let eval_owned = functions.eval_owned.iter().map(|id| id.as_ref().map(eval_owned)).collect();
     let env = env_layout(func, &info);
     let summary = Summary { info, env, code_bytes, texts };
     Ok(JitEval { summary, slots, trips, eval, eval_owned, _code: Code { module: ManuallyDrop::new(module) } })
@@ -195,7 +195,7 @@ impl JitEval {
     /// (with or without [`spadina_layout::abi::COUNTED`]) and the per-iteration sums are bound if any is counted. Other threads may
     /// run the same phase at the same time for other owners, if no iteration is counted twice.
     pub unsafe fn eval_owned(&self, phase: usize, env: *const u64, elements: *const u32, count: i64) -> bool {
-        let Some(eval) = self.eval_owned.get(phase) else { return false };
+        let Some(Some(eval)) = self.eval_owned.get(phase) else { return false };
         // SAFETY: the caller vouches for the arguments.
         unsafe { eval(env, elements, count) };
         true

@@ -14,6 +14,8 @@ mod lower;
 pub mod object;
 pub mod options;
 pub mod program;
+mod row_loop;
+mod stored;
 pub mod symbols;
 pub mod text;
 mod unit;

@@ -11,6 +11,7 @@
 
 use crate::error::{CodegenError, Result};
 use crate::local::local_scratch;
+use crate::stored::stored;
 use spadina_ir::func::{Buffer, Carry, EmitData, Func, Inst, InstData, Plane, Region, Role, Value, ValueDef};
 use spadina_ir::types::SizeExpr;
 use spadina_ir::walk;
@@ -176,7 +177,8 @@ pub fn program_info(func: &Func) -> Result<ProgramInfo> {
         info.sums = (0..).zip(&outputs).filter(|(_, b)| written.contains(b)).map(|(n, _)| n).collect();
         infos.push(info);
     }
-    Ok(ProgramInfo { phases: infos, scalar_outputs: outputs.len(), sites })
+    let stored = stored(func)?.outputs;
+    Ok(ProgramInfo { phases: infos, scalar_outputs: outputs.len(), sites, stored })
 }
 
 /// The description `info` of the sites with what evaluation alone knows: sums and scratch arrays.
@@ -191,6 +193,7 @@ pub(crate) fn merge_info(func: &Func, info: &ProgramInfo) -> Result<ProgramInfo>
     }
     let mut merged = info.clone();
     merged.scalar_outputs = own.scalar_outputs;
+    merged.stored = own.stored;
     merged.sites = info.sites.max(own.sites);
     for (phase, own) in merged.phases.iter_mut().zip(own.phases) {
         phase.sums = own.sums;

@@ -40,7 +40,8 @@ pub(crate) struct Unit<'m, M: Module> {
 pub(crate) struct EvalFunctions {
     pub(crate) trips: Defined,
     pub(crate) eval: Vec<Defined>,
-    pub(crate) eval_owned: Vec<Defined>,
+    /// None for phases that store complete rows: their iterations belong to one owner each.
+    pub(crate) eval_owned: Vec<Option<Defined>>,
 }
 
 /// The functions of an index program.
@@ -83,12 +84,15 @@ impl<'m, M: Module> Unit<'m, M> {
             functions.eval.push(self.define(func, info, &name, 4, false, |program, b| {
                 entry::eval(program, phase, shape, slots, b)
             })?);
-            if owned {
+            let filtered = owned && !shape.stores_rows();
+            functions.eval_owned.push(if filtered {
                 let name = format!("eval_owned_{n}");
-                functions.eval_owned.push(self.define(func, info, &name, 3, false, |program, b| {
+                Some(self.define(func, info, &name, 3, false, |program, b| {
                     entry::eval_owned(program, phase, shape, slots, b)
-                })?);
-            }
+                })?)
+            } else {
+                None
+            });
         }
         Ok(functions)
     }

@@ -42,42 +42,59 @@ pub(crate) fn varying(func: &Func, phase: &Phase) -> Option<EntitySet<Value>> {
     if !top || reads_own {
         return None;
     }
+    let (varying, work) = in_iterations(func, split.body);
+    (work.vector >= FEWEST && work.vector >= work.scalar).then_some(varying)
+}
+
+/// The values in the body of an inner loop that differ between its iterations, or `None` where most work is not for vectors.
+pub(crate) fn varying_rows(func: &Func, body: Region) -> Option<EntitySet<Value>> {
+    let (varying, work) = in_iterations(func, body);
+    (work.vector >= work.scalar).then_some(varying)
+}
+
+/// What depends on the parameters of a loop's body, and its work.
+fn in_iterations(func: &Func, body: Region) -> (EntitySet<Value>, Work) {
     let mut marks = Marks { func, varying: EntitySet::new(), batched: None, changed: true };
-    marks.varying.extend(body.params.iter().copied());
+    marks.varying.extend(func.regions[body].params.iter().copied());
     while marks.changed {
         marks.changed = false;
-        marks.region(split.body, false);
+        marks.region(body, false);
     }
     let mut work = Work::default();
-    work.region(func, &marks.varying, split.body);
-    (work.vector >= FEWEST && work.vector >= work.scalar).then_some(marks.varying)
+    work.region(func, &marks.varying, body);
+    (marks.varying, work)
+}
+
+/// Where an element lies: literal subscripts of literal axes flattened, and the other subscripts.
+pub(crate) fn flat_place(func: &Func, buffer: Buffer, index: &[Value]) -> (Vec<Option<Value>>, i64) {
+    let dims = &func.buffers[buffer].dims;
+    let (mut key, mut offset) = (Vec::<Option<Value>>::new(), 0_i64);
+    for (axis, &subscript) in index.iter().enumerate() {
+        match (func.as_int(subscript), literal_product(&dims[axis + 1..])) {
+            (Some(n), Some(stride)) => {
+                offset = offset.wrapping_add(n.wrapping_mul(stride));
+                key.push(None);
+            }
+            _ => key.push(Some(subscript)),
+        }
+    }
+    (key, offset)
 }
 
 /// Reads of doubles that are neighbors in memory, in one region: for each of both, the first and the second.
 pub(crate) fn neighbors(
     func: &Func,
-    phase: &Phase,
+    body: Region,
     varying: &EntitySet<Value>,
 ) -> BTreeMap<Inst, (Inst, Inst)> {
     let mut found: BTreeMap<_, BTreeMap<i64, Inst>> = BTreeMap::new();
-    let Some(split) = phase.split else { return BTreeMap::new() };
-    walk::visit_insts(func, split.body, &mut |region, inst| {
+    walk::visit_insts(func, body, &mut |region, inst| {
         let InstData::Load(buffer, index) = &func.insts[inst] else { return };
         let data = &func.buffers[*buffer];
         if data.elem != Ty::F64 || !func.result(inst).is_some_and(|v| varying.contains(v)) {
             return;
         }
-        // Literal subscripts of literal axes, flattened; everything else must be the same.
-        let (mut key, mut offset) = (Vec::<Option<Value>>::new(), 0_i64);
-        for (axis, &subscript) in index.iter().enumerate() {
-            match (func.as_int(subscript), literal_product(&data.dims[axis + 1..])) {
-                (Some(n), Some(stride)) => {
-                    offset = offset.wrapping_add(n.wrapping_mul(stride));
-                    key.push(None);
-                }
-                _ => key.push(Some(subscript)),
-            }
-        }
+        let (key, offset) = flat_place(func, *buffer, index);
         found.entry((region, *buffer, key)).or_default().entry(offset).or_insert(inst);
     });
     let mut pairs = BTreeMap::new();

@@ -50,4 +50,31 @@ pub struct ProgramInfo {
     pub scalar_outputs: usize,
     /// Number of sites (matrix sites first, then row sites): site numbers are below this.
     pub sites: usize,
+    /// Outputs that are stored beside complete rows, not added to.
+    pub stored: Vec<StoredOutput>,
+}
+
+/// Elements of an output that one iteration computes whole, beside the complete rows of a direct emission: they are overwritten,
+/// so nobody needs to zero them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredOutput {
+    /// The number of the buffer.
+    pub buffer: u32,
+    /// The direct site.
+    pub site: u32,
+    /// The rows among those of the site, as [`SiteShape::row_blocks`] counts them, whose elements are stored.
+    pub rows: Vec<u32>,
+    /// Buffers whose elements are counted by positions before the first of this one.
+    pub before: Vec<u32>,
+}
+
+impl PhaseInfo {
+    /// True where every iteration stores complete rows and does nothing else but sums: no other iteration writes what it writes, so
+    /// iterations can be shared among threads as they are.
+    pub fn stores_rows(&self) -> bool {
+        !self.serial
+            && !self.sites.is_empty()
+            && self.sites.iter().all(|site| site.direct)
+            && self.row_sites.is_empty()
+    }
 }

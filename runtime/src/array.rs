@@ -1,6 +1,7 @@
 //! Arrays of the element types that programs read and write.
 
 use std::fmt;
+use std::ops::Range;
 
 /// The type of an element in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -118,17 +119,18 @@ impl ArrayMut<'_> {
         self.len() == 0
     }
 
-    /// All elements become zero; then the address of the first, for compiled code to write.
-    pub(crate) fn zero(&mut self) -> u64 {
+    /// All elements, or those in some ranges, become zero; then the address of the first, for compiled code to write.
+    pub(crate) fn zero(&mut self, ranges: Option<&[Range<usize>]>) -> u64 {
+        fn clear<T: Copy>(data: &mut [T], zero: T, ranges: Option<&[Range<usize>]>) -> usize {
+            match ranges {
+                Some(ranges) => ranges.iter().for_each(|range| data[range.clone()].fill(zero)),
+                None => data.fill(zero),
+            }
+            data.as_mut_ptr().expose_provenance()
+        }
         let address = match self {
-            ArrayMut::F64(data) => {
-                data.fill(0.0);
-                data.as_mut_ptr().expose_provenance()
-            }
-            ArrayMut::F32(data) => {
-                data.fill(0.0);
-                data.as_mut_ptr().expose_provenance()
-            }
+            ArrayMut::F64(data) => clear(data, 0.0, ranges),
+            ArrayMut::F32(data) => clear(data, 0.0, ranges),
         };
         address as u64
     }

@@ -127,7 +127,8 @@ fn fill_env(
         env.set(layout.buffer(*n), array.address());
     }
     for (n, array) in outputs {
-        env.set(layout.buffer(*n), array.zero());
+        let gaps = plan.gaps.get(*n).and_then(Option::as_deref);
+        env.set(layout.buffer(*n), array.zero(gaps));
     }
     env.set_slice(layout.row_start(), plan.row_start());
     if let Some(partition) = &workspace.partition {
@@ -244,15 +245,24 @@ fn collect_sums(plan: &Plan, workspace: &mut Workspace, phase: usize) {
     let blocks = trip.div_ceil(SUM_BLOCK);
     let Some(partition) = workspace.partition.as_deref().filter(|_| width > 0) else { return };
     let target = &mut workspace.block_sums[phase];
+    let start = workspace.element_start[phase];
     for owner in &workspace.owners {
-        let own = own_blocks(&partition.shares[owner.me][phase]);
-        for (block, sums) in own.zip(owner.sums[phase].chunks_exact(width)) {
-            for (k, &sum) in sums.iter().enumerate() {
-                target[k * blocks + block] = sum;
+        let mut sums = owner.sums[phase].chunks_exact(width);
+        for segment in &partition.shares[owner.me][phase].segments {
+            // Where the sums of these blocks or iterations go, and how many there are of each output.
+            let (range, place, count) = match segment {
+                Segment::Blocks(range) => (range, &mut target[..], blocks),
+                Segment::Part(range) => (range, &mut workspace.element_sums[start..], trip),
+                Segment::List(_) => continue,
+            };
+            for (n, sums) in range.clone().zip(&mut sums) {
+                for (k, &sum) in sums.iter().enumerate() {
+                    place[k * count + n as usize] = sum;
+                }
             }
         }
     }
-    let elements = &workspace.element_sums[workspace.element_start[phase]..];
+    let elements = &workspace.element_sums[start..];
     for &block in &partition.listed[phase] {
         let start = block as usize * SUM_BLOCK;
         let end = (start + SUM_BLOCK).min(trip);
@@ -260,14 +270,6 @@ fn collect_sums(plan: &Plan, workspace: &mut Workspace, phase: usize) {
             target[k * blocks + block as usize] = in_order(&elements[k * trip + start..k * trip + end]);
         }
     }
-}
-
-/// The blocks that an owner runs alone, in order.
-fn own_blocks(share: &Share) -> impl Iterator<Item = usize> + '_ {
-    share.segments.iter().flat_map(|segment| match segment {
-        Segment::Blocks(range) => range.start as usize..range.end as usize,
-        Segment::List(_) => 0..0,
-    })
 }
 
 fn block_range(block: usize, trip: i64) -> Range<i64> {
@@ -348,6 +350,16 @@ impl Region<'_> {
                     let last = elements.last().map_or(0, |&element| (element & (COUNTED - 1)) as usize);
                     reach(last / SUM_BLOCK);
                     self.program.eval_owned(phase, env, elements);
+                }
+                Segment::Part(range) if width == 0 => {
+                    self.program.eval(phase, env, i64::from(range.start)..i64::from(range.end), &mut []);
+                }
+                Segment::Part(range) => {
+                    for iteration in range.clone().map(i64::from) {
+                        let (here, rest) = std::mem::take(&mut sums).split_at_mut(width);
+                        self.program.eval(phase, env, iteration..iteration + 1, here);
+                        sums = rest;
+                    }
                 }
                 Segment::Blocks(range) if width == 0 && frontiers.is_none() => {
                     reach(0);

@@ -94,6 +94,7 @@ impl Plan {
             pattern: Arc::new(pattern.ok_or(bad("pattern"))?),
             row_start: list(Kind::RowStart)?,
             cleared: None,
+            gaps: Vec::new(),
             frontiers: Vec::new(),
             identity: list(Kind::Identity)?,
             sites,

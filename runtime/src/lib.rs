@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod flat;
 mod found;
 mod frontier;
+mod gaps;
 pub mod gauss_newton;
 pub mod options;
 pub mod partition;

@@ -9,6 +9,8 @@
 //! 2. If that makes owners repeat more than [`TOLERATED`] of the work, rows are ordered by a breadth-first walk over
 //!    iterations that share rows, cut again, and the better of the two is kept.
 //! 3. Blocks of [`SUM_BLOCK`] iterations that one owner runs alone become ranges; the rest become lists.
+//! 4. Phases whose iterations store complete rows have no rows in common with anything: their iterations are cut evenly, whoever owns
+//!    the rows.
 //!
 //! # Limits
 //! A row that every iteration writes (an arrow) has one owner, who runs every iteration.
@@ -17,7 +19,7 @@ use crate::error::RuntimeError;
 use crate::streams::SiteStream;
 use crate::traverse::walk;
 use spadina_layout::abi::COUNTED;
-use spadina_layout::program::{ProgramInfo, SUM_BLOCK};
+use spadina_layout::program::{PhaseInfo, ProgramInfo, SUM_BLOCK};
 use std::ops::Range;
 
 /// Runs of iterations per iteration beyond which rows are reordered.
@@ -33,6 +35,8 @@ pub enum Segment {
     Blocks(Range<u32>),
     /// A stretch of the share's element list.
     List(Range<usize>),
+    /// Iterations that nobody else runs, of blocks that others run the rest of.
+    Part(Range<u32>),
 }
 
 /// What one owner runs in one phase.
@@ -77,7 +81,7 @@ impl Partition {
             return Err(RuntimeError::Mismatch("streams and rows"));
         }
         let phases: Vec<Vec<&SiteStream>> = (0..info.phases.len())
-            .map(|p| streams.iter().filter(|s| s.phase == p && !info.phases[p].serial).collect())
+            .map(|p| streams.iter().filter(|s| s.phase == p && is_shared(&info.phases[p])).collect())
             .collect();
         let weights = Weights::new(&phases, rows);
         let (owner, ranges) = weights.cut_ranges(threads);
@@ -100,11 +104,36 @@ impl Partition {
             duplication: best.duplication,
         };
         for (p, phase) in phases.iter().enumerate() {
-            if !info.phases[p].serial {
+            if is_shared(&info.phases[p]) {
                 made.share_phase(p, phase, trips[p] as usize);
+            } else if info.phases[p].stores_rows() {
+                made.share_rows(p, trips[p] as usize);
             }
         }
         Ok(made)
+    }
+
+    /// Even shares of iterations that write nothing in common.
+    fn share_rows(&mut self, phase: usize, trip: usize) {
+        for owner in 0..self.threads {
+            let end = trip * (owner + 1) / self.threads;
+            let mut start = trip * owner / self.threads;
+            while start < end {
+                let block = start / SUM_BLOCK;
+                let whole = block * SUM_BLOCK..((block + 1) * SUM_BLOCK).min(trip);
+                let until = whole.end.min(end);
+                let share = &mut self.shares[owner][phase];
+                if (start..until) == whole {
+                    share.push_block(block as u32);
+                } else {
+                    share.segments.push(Segment::Part(start as u32..until as u32));
+                    if self.listed[phase].last() != Some(&(block as u32)) {
+                        self.listed[phase].push(block as u32);
+                    }
+                }
+                start = until;
+            }
+        }
     }
 
     fn share_phase(&mut self, phase: usize, sites: &[&SiteStream], trip: usize) {
@@ -150,6 +179,16 @@ impl Partition {
 }
 
 impl Share {
+    /// How many sums of the phase's outputs the owner keeps: one for each block that it runs alone, one for each iteration of other
+    /// blocks that it runs alone.
+    pub(crate) fn own_sums(&self) -> usize {
+        let len = |segment: &Segment| match segment {
+            Segment::Blocks(range) | Segment::Part(range) => range.len(),
+            Segment::List(_) => 0,
+        };
+        self.segments.iter().map(len).sum()
+    }
+
     fn push_block(&mut self, block: u32) {
         match self.segments.last_mut() {
             Some(Segment::Blocks(range)) if range.end == block => range.end += 1,
@@ -165,6 +204,11 @@ impl Share {
             _ => self.segments.push(Segment::List(end..end + 1)),
         }
     }
+}
+
+/// True for a phase of which several owners may run one iteration.
+fn is_shared(info: &PhaseInfo) -> bool {
+    !info.serial && !info.stores_rows()
 }
 
 struct Cut {

@@ -5,6 +5,7 @@ use crate::assemble::Slots;
 use crate::buffer::{BufferSpec, BufferUse};
 use crate::csr::{Csr, Pattern};
 use crate::error::RuntimeError;
+use crate::gaps::Gaps;
 use crate::options::PrepareOptions;
 use crate::partition::Partition;
 use crate::prepare::Inputs;
@@ -56,6 +57,8 @@ pub struct Plan {
     pub(crate) row_start: Vec<u32>,
     /// Values that must be zero before emissions add to them, where others are stored by direct ones.
     pub(crate) cleared: Option<Vec<Range<usize>>>,
+    /// By buffer, the elements that must be zero before they are added to, where the others are stored; none, or no entry, for all.
+    pub(crate) gaps: Gaps,
     /// How many leading values the iterations up to the end of each block write, by phase; empty where all are zeroed first.
     pub(crate) frontiers: Vec<Vec<u32>>,
     /// Values that are one.

@@ -7,6 +7,7 @@ use crate::complete::{compact, with_rows};
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
 use crate::frontier::frontiers;
+use crate::gaps::gaps;
 use crate::options::{FixedRule, PrepareOptions};
 use crate::partition::Partition;
 use crate::plan::{Plan, PlanSite, next_serial};
@@ -80,6 +81,7 @@ fn make(
         pattern: Arc::new(Pattern::default()),
         row_start: Vec::new(),
         cleared: None,
+        gaps: Vec::new(),
         frontiers: Vec::new(),
         identity: Vec::new(),
         sites: Vec::new(),
@@ -96,6 +98,7 @@ fn make(
         let made = Partition::new(&plan.info, &plan.trips, &streams, plan.row_positions, team.members())?;
         plan.partitions = Mutex::new(BTreeMap::from([(team.members(), Arc::new(made))]));
     }
+    plan.gaps = gaps(&plan.info.stored, &plan.buffers, &streams)?;
     streams.retain(|s| s.matrix);
     finish(&mut plan, streams, &numbering, options, (team, old))?;
     Ok(plan)

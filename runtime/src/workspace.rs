@@ -2,7 +2,7 @@
 
 use crate::array::OwnedArray;
 use crate::error::RuntimeError;
-use crate::partition::{Partition, Segment};
+use crate::partition::Partition;
 use crate::plan::{Plan, make_scratch};
 use crate::program::IndexProgram;
 use spadina_layout::env::Env;
@@ -35,7 +35,7 @@ pub struct Workspace {
 pub(crate) struct OwnerState {
     pub(crate) me: usize,
     pub(crate) env: Env,
-    /// Sums of the owner's own blocks, by phase: one row of the phase's rank-0 outputs per block.
+    /// Sums of the owner's own blocks and iterations, by phase: one row of the phase's rank-0 outputs for each, in order.
     pub(crate) sums: Vec<Vec<f64>>,
 }
 
@@ -79,19 +79,13 @@ impl Workspace {
             }
         }
         workspace.element_sums = vec![0.0; total];
-        let own_blocks = |me: usize, p: usize| -> usize {
-            let segments = &partition.shares[me][p].segments;
-            let len = |s: &Segment| match s {
-                Segment::Blocks(range) => range.len(),
-                Segment::List(_) => 0,
-            };
-            segments.iter().map(len).sum()
-        };
         workspace.owners = (0..threads)
             .map(|me| OwnerState {
                 me,
                 env: Env::new(plan.env_layout),
-                sums: phases().map(|(p, f)| vec![0.0; f.sums.len() * own_blocks(me, p)]).collect(),
+                sums: phases()
+                    .map(|(p, f)| vec![0.0; f.sums.len() * partition.shares[me][p].own_sums()])
+                    .collect(),
             })
             .collect();
         workspace.partition = Some(partition);

@@ -78,7 +78,12 @@ impl EvalProgram for Count {
 #[test]
 fn nothing_is_allocated() {
     let phase = |serial| PhaseInfo { sites: vec![], row_sites: vec![], sums: vec![0], serial };
-    let info = ProgramInfo { phases: vec![phase(false), phase(true)], scalar_outputs: 1, sites: 0 };
+    let info = ProgramInfo {
+        phases: vec![phase(false), phase(true)],
+        scalar_outputs: 1,
+        sites: 0,
+        stored: Vec::new(),
+    };
     let program = Count(info);
     let spec =
         |name: &str, usage| BufferSpec { name: name.into(), element: Element::F64, dims: vec![3000], usage };

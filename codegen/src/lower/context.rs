@@ -83,6 +83,17 @@ pub(crate) struct Linear {
     pub(crate) constant: i64,
 }
 
+/// How an access moves from row to row.
+#[derive(Clone, Copy)]
+pub(crate) struct Stride {
+    /// Elements from one row to the next.
+    pub(crate) delta: i64,
+    /// Its address in row 0.
+    pub(crate) origin: (Clif, i32),
+    /// The row of the first lane.
+    pub(crate) row: Clif,
+}
+
 /// Lowers one function.
 pub(crate) struct Lower<'a, 'b> {
     pub(crate) program: Program<'a>,
@@ -116,8 +127,12 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) neighbors: BTreeMap<Inst, (Inst, Inst)>,
     /// Reads whose values are made already, together with those of a neighbor.
     pub(crate) loaded: BTreeSet<Inst>,
-    /// Byte orders that take the low or high halves of two vectors.
-    pub(crate) halves: Option<[Immediate; 2]>,
+    /// Byte orders that take a half of one vector and a half of another: low or high of the first, then of the second.
+    pub(crate) halves: [[Option<Immediate>; 2]; 2],
+    /// Accumulations that are stores.
+    pub(crate) stored: BTreeSet<Inst>,
+    /// Accesses that move by a known number of elements with each row, while several rows are lowered side by side.
+    pub(crate) strides: BTreeMap<Inst, Stride>,
     values: SecondaryMap<Value, Option<Lanes>>,
     positions: SecondaryMap<Value, Vec<Linear>>,
     sizes: Vec<Clif>,
@@ -167,7 +182,9 @@ impl<'a, 'b> Lower<'a, 'b> {
             deferred: Vec::new(),
             neighbors: BTreeMap::new(),
             loaded: BTreeSet::new(),
-            halves: None,
+            halves: [[None; 2]; 2],
+            stored: BTreeSet::new(),
+            strides: BTreeMap::new(),
             values: SecondaryMap::new(),
             positions: SecondaryMap::new(),
             sizes: Vec::new(),

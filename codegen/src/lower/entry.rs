@@ -5,6 +5,7 @@ use crate::lower::context::{Cursor, Eval, Filter, Lower, Mode, Program};
 use crate::lower::lanes::Lanes;
 use crate::lower::live;
 use crate::program::{Phase, Split};
+use crate::stored::stored;
 use crate::varying::{neighbors, varying};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Value as Clif, types};
@@ -123,7 +124,8 @@ impl Lower<'_, '_> {
             return false;
         }
         let Some(varying) = varying(self.func, phase) else { return false };
-        self.neighbors = neighbors(self.func, phase, &varying);
+        self.neighbors =
+            phase.split.map(|split| neighbors(self.func, split.body, &varying)).unwrap_or_default();
         (self.lanes, self.varying) = (wanted, varying);
         true
     }
@@ -237,7 +239,8 @@ impl Lower<'_, '_> {
         self.b.switch_to_block(next);
     }
 
-    fn eval_mode(&mut self, slots: SlotLayout, owned: bool) -> Mode {
+    fn eval_mode(&mut self, slots: SlotLayout, owned: bool) -> Result<Mode> {
+        self.stored = stored(self.func)?.insts;
         let values = self.word(self.program.env.values());
         let row_start = self.word(self.program.env.row_start());
         let junk = self.junk();
@@ -246,7 +249,7 @@ impl Lower<'_, '_> {
             let me = self.word(self.program.env.me());
             Filter { owner, me: self.b.ins().ireduce(types::I8, me) }
         });
-        Mode::Eval(Eval { slots, values, row_start, filter, junk })
+        Ok(Mode::Eval(Eval { slots, values, row_start, filter, junk }))
     }
 }
 
@@ -289,7 +292,7 @@ pub(crate) fn eval(
     b: FunctionBuilder<'_>,
 ) -> Result<()> {
     let (mut lower, params) = start_eval(program, info, b);
-    lower.mode = lower.eval_mode(slots, false);
+    lower.mode = lower.eval_mode(slots, false)?;
     lower.read_environment(&Lower::insts_of(phase))?;
     lower.prologue(&phase.prologue)?;
     lower.declare_sums();
@@ -335,7 +338,7 @@ pub(crate) fn eval_owned(
     b: FunctionBuilder<'_>,
 ) -> Result<()> {
     let (mut lower, params) = start_eval(program, info, b);
-    lower.mode = lower.eval_mode(slots, true);
+    lower.mode = lower.eval_mode(slots, true)?;
     lower.read_environment(&Lower::insts_of(phase))?;
     lower.prologue(&phase.prologue)?;
     lower.declare_sums();

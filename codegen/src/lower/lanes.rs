@@ -42,10 +42,6 @@ pub(crate) fn vector_type(ty: Ty) -> Option<Type> {
     }
 }
 
-/// Bytes of the first vector (`0..16`) and of the second (`16..32`) that make the lower or upper halves of both.
-const LOW_HALVES: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23];
-const HIGH_HALVES: [u8; 16] = [8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31];
-
 /// How bitcasts see lanes.
 pub(crate) fn little() -> MemFlagsData {
     MemFlagsData::new().with_endianness(Endianness::Little)
@@ -130,13 +126,24 @@ impl Lower<'_, '_> {
 
     /// The low (or high) lanes of two vectors of doubles, side by side.
     pub(crate) fn halves(&mut self, a: Clif, b: Clif, high: bool) -> Clif {
-        let masks = if let Some(masks) = self.halves {
-            masks
-        } else {
-            let all = &mut self.b.func.dfg.immediates;
-            *self.halves.insert([LOW_HALVES, HIGH_HALVES].map(|bytes| all.push(V128Imm(bytes).into())))
-        };
-        let mask = masks[usize::from(high)];
+        self.mix((a, high), (b, high))
+    }
+
+    /// A lane (the high one if so) of one vector of doubles beside a lane of another.
+    pub(crate) fn mix(&mut self, (a, a_high): (Clif, bool), (b, b_high): (Clif, bool)) -> Clif {
+        if a == b && !a_high && b_high {
+            return a;
+        }
+        let known = self.halves[usize::from(a_high)][usize::from(b_high)];
+        let mask = known.unwrap_or_else(|| {
+            let byte = |n: u8| match n {
+                0..8 => n + 8 * u8::from(a_high),
+                _ => n + 8 + 8 * u8::from(b_high),
+            };
+            let bytes = std::array::from_fn(|n| byte(n as u8));
+            self.b.func.dfg.immediates.push(V128Imm(bytes).into())
+        });
+        self.halves[usize::from(a_high)][usize::from(b_high)] = Some(mask);
         let a = self.b.ins().bitcast(types::I8X16, little(), a);
         let b = self.b.ins().bitcast(types::I8X16, little(), b);
         let mixed = self.b.ins().shuffle(a, b, mask);

@@ -92,7 +92,7 @@ impl Lower<'_, '_> {
         }
     }
 
-    fn shift(ty: Ty) -> i64 {
+    pub(crate) fn shift(ty: Ty) -> i64 {
         match ty {
             Ty::F64 | Ty::Int => 3,
             Ty::F32 => 2,
@@ -100,12 +100,10 @@ impl Lower<'_, '_> {
         }
     }
 
-    /// `buffer[index]`
-    pub(crate) fn load(&mut self, buffer: Buffer, index: &[Value]) -> Result<Clif> {
+    /// `buffer[index]` by the read `inst`.
+    pub(crate) fn load(&mut self, inst: Inst, buffer: Buffer, index: &[Value]) -> Result<Clif> {
         let data = &self.func.buffers[buffer];
-        let base = self.base(buffer)?;
-        let linear = self.flatten(buffer, index)?;
-        let (address, offset) = self.element(base, linear, Self::shift(data.elem));
+        let (address, offset) = self.lane_address(inst, buffer, index)?;
         let flags = self.read_flags(buffer, shared_flags());
         let value = self.b.ins().load(clif_type(data.elem), flags, address, offset);
         Ok(match data.elem {
@@ -114,14 +112,17 @@ impl Lower<'_, '_> {
         })
     }
 
-    /// `buffer[index]` and its neighbor, in all lanes.
-    pub(crate) fn load_neighbors(&mut self, buffer: Buffer, index: &[Value]) -> Result<(Lanes, Lanes)> {
-        let base = self.base(buffer)?;
+    /// `buffer[index]` and its neighbor, in all lanes, for the read `inst` of the first.
+    pub(crate) fn load_neighbors(
+        &mut self,
+        inst: Inst,
+        buffer: Buffer,
+        index: &[Value],
+    ) -> Result<(Lanes, Lanes)> {
         let mut pairs = Vec::with_capacity(self.lanes);
         for lane in 0..self.lanes {
             self.lane = lane;
-            let linear = self.flatten(buffer, index)?;
-            let (address, offset) = self.element(base, linear, Self::shift(Ty::F64));
+            let (address, offset) = self.lane_address(inst, buffer, index)?;
             let flags = self.read_flags(buffer, unaligned_flags());
             pairs.push(self.b.ins().load(types::F64X2, flags, address, offset));
         }
@@ -131,6 +132,43 @@ impl Lower<'_, '_> {
             Lanes::Packed(vectors.collect())
         });
         Ok((first, second))
+    }
+
+    /// The address of an element in the current lane, for the access `inst`.
+    pub(crate) fn lane_address(
+        &mut self,
+        inst: Inst,
+        buffer: Buffer,
+        index: &[Value],
+    ) -> Result<(Clif, i32)> {
+        let shift = Self::shift(self.func.buffers[buffer].elem);
+        if let Some(stride) = self.strides.get(&inst).copied() {
+            let behind = stride.delta.wrapping_mul(self.lane as i64).wrapping_shl(shift as u32);
+            let (origin, offset) = stride.origin;
+            let moved = self.scale(stride.row, stride.delta);
+            let address = self.element(origin, Linear { dynamic: Some(moved), constant: 0 }, shift).0;
+            return Ok(match i32::try_from(behind).ok().and_then(|n| offset.checked_add(n)) {
+                Some(offset) => (address, offset),
+                None => (self.offset(address, behind), offset),
+            });
+        }
+        let base = self.base(buffer)?;
+        let linear = self.flatten(buffer, index)?;
+        Ok(self.element(base, linear, shift))
+    }
+
+    /// True for a read of doubles that moves by one element with each row.
+    pub(crate) fn is_stream(&self, inst: Inst, buffer: Buffer) -> bool {
+        let stride = self.strides.get(&inst);
+        self.func.buffers[buffer].elem == Ty::F64 && stride.is_some_and(|stride| stride.delta == 1)
+    }
+
+    /// [`Self::is_stream`] in all lanes: one read.
+    pub(crate) fn load_stream(&mut self, inst: Inst, buffer: Buffer, index: &[Value]) -> Result<Lanes> {
+        let (address, offset) = self.lane_address(inst, buffer, index)?;
+        let flags = self.read_flags(buffer, unaligned_flags());
+        let pair = self.b.ins().load(types::F64X2, flags, address, offset);
+        Ok(Lanes::Packed(vec![pair]))
     }
 
     /// Flags of a read of a buffer.
@@ -217,6 +255,19 @@ impl Lower<'_, '_> {
         self.add_to_memory(address, offset, value, elem)
     }
 
+    /// `buffer[index] = value`, where nothing else writes this element.
+    pub(crate) fn store_element(&mut self, buffer: Buffer, index: &[Value], value: Value) -> Result<()> {
+        let elem = self.func.buffers[buffer].elem;
+        let base = self.base(buffer)?;
+        let linear = self.flatten(buffer, index)?;
+        let (address, offset) = self.element(base, linear, Self::shift(elem));
+        let (address, offset) = self.mine(buffer, index, address, offset)?;
+        let value = self.get(value)?;
+        let value = self.convert(value, clif_type(elem));
+        self.b.ins().store(shared_flags(), value, address, offset);
+        Ok(())
+    }
+
     /// The address of an element that is accumulated into, or of junk where its row has another owner.
     fn mine(&mut self, buffer: Buffer, index: &[Value], address: Clif, offset: i32) -> Result<(Clif, i32)> {
         if let Mode::Eval(Eval { filter: Some(filter), junk, .. }) = self.mode
@@ -239,6 +290,9 @@ impl Lower<'_, '_> {
         else {
             return Ok(false);
         };
+        if self.stored.contains(&first) || self.stored.contains(&second) {
+            return Ok(false);
+        }
         let filtered = matches!(self.mode, Mode::Eval(Eval { filter: Some(_), .. }));
         let (Some((last, before)), Some((last_next, before_next))) = (index.split_last(), next.split_last())
         else {

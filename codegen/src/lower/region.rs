@@ -57,7 +57,7 @@ impl Lower<'_, '_> {
                 if self.checks.is_some() {
                     self.check(inst, *buffer, index)?;
                 }
-                Some(self.load(*buffer, index)?)
+                Some(self.load(inst, *buffer, index)?)
             }
             InstData::Position(buffer, index) => {
                 let linear = self.position_of(*buffer, index)?;
@@ -68,7 +68,11 @@ impl Lower<'_, '_> {
             }
             InstData::Accum(buffer, index, value) => {
                 if matches!(self.mode, Mode::Eval(_)) {
-                    self.accum(*buffer, index, *value)?;
+                    if self.stored.contains(&inst) {
+                        self.store_element(*buffer, index, *value)?;
+                    } else {
+                        self.accum(*buffer, index, *value)?;
+                    }
                 }
                 None
             }
@@ -89,7 +93,10 @@ impl Lower<'_, '_> {
                 None
             }
             InstData::Loop { lo, hi, step, carries, body } => {
-                self.counted_loop(inst, (*lo, *hi, *step), carries, *body)?;
+                match self.row_loop(inst) {
+                    Some(rows) => self.rows_by_pairs(inst, (*lo, *hi), carries, *body, rows)?,
+                    None => self.counted_loop(inst, (*lo, *hi, *step), carries, *body)?,
+                }
                 None
             }
             InstData::If { cond, then, els } => {

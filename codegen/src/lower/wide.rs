@@ -36,13 +36,19 @@ impl Lower<'_, '_> {
                     self.set_lanes(result, Lanes::Each(values));
                 }
             }
+            InstData::Load(buffer, index) if self.is_stream(inst, *buffer) => {
+                let lanes = self.load_stream(inst, *buffer, index)?;
+                if let Some(result) = result {
+                    self.set_lanes(result, lanes);
+                }
+            }
             InstData::Load(buffer, _) if self.neighbors.contains_key(&inst) => {
                 if let Some((first, second)) = self.neighbors.remove(&inst)
                     && let InstData::Load(_, index) = &func.insts[first]
                     && let (Some(a), Some(b)) = (func.result(first), func.result(second))
                 {
                     // The other of the two finds its value made.
-                    let (low, high) = self.load_neighbors(*buffer, index)?;
+                    let (low, high) = self.load_neighbors(first, *buffer, index)?;
                     self.set_lanes(a, low);
                     self.set_lanes(b, high);
                     let other = if first == inst { second } else { first };
@@ -58,7 +64,8 @@ impl Lower<'_, '_> {
                 }
             }
             InstData::Load(buffer, index) => {
-                let lanes = self.each(func.buffers[*buffer].elem, |lower| lower.load(*buffer, index))?;
+                let lanes =
+                    self.each(func.buffers[*buffer].elem, |lower| lower.load(inst, *buffer, index))?;
                 if let Some(result) = result {
                     self.set_lanes(result, lanes);
                 }
