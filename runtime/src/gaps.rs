@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn nothing_else_names_stored_rows() {
-        let borders = |bases| stream(2, false, bases);
+        let borders = |bases: &[u32]| stream(2, false, bases);
         let direct = || stream(7, true, &[5, 7]);
         assert!(gaps(&stored(&[0, 1]), &buffers(), &[direct(), borders(&[3, 9])]).is_ok());
         for wrong in [4, 6, 8] {
