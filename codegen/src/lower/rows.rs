@@ -72,8 +72,7 @@ impl Lower<'_, '_> {
         let row = self.b.append_block_param(header, types::I64);
         self.b.ins().jump(header, &[first.into()]);
         self.b.switch_to_block(header);
-        let place = |(inst, (delta, origin))| (inst, Stride { delta, origin, row });
-        self.strides = strides.into_iter().map(place).collect();
+        self.strides = strides.into_iter().map(|(inst, known)| (inst, Stride { row, ..known })).collect();
         self.pair(iv, row, &params, body, rows, &running)?;
         self.strides = BTreeMap::new();
         let next = self.offset(row, ROWS as i64);
@@ -117,7 +116,7 @@ impl Lower<'_, '_> {
     }
 
     /// The addresses in row 0 of what moves along with the rows.
-    fn origins(&mut self, iv: Value, rows: &RowLoop) -> Result<Vec<(Inst, (i64, (Clif, i32)))>> {
+    fn origins(&mut self, iv: Value, rows: &RowLoop) -> Result<Vec<(Inst, Stride)>> {
         let func = self.func;
         let zero = self.int(0);
         self.set(iv, zero);
@@ -133,7 +132,8 @@ impl Lower<'_, '_> {
             let base = self.base(*buffer)?;
             let linear = self.flatten(*buffer, index)?;
             let shift = Self::shift(func.buffers[*buffer].elem);
-            found.push((inst, (delta, self.element(base, linear, shift))));
+            let origin = self.element(base, linear, shift);
+            found.push((inst, Stride { delta, origin, row: zero }));
         }
         Ok(found)
     }
@@ -315,18 +315,13 @@ impl Lower<'_, '_> {
     /// Adds a value in both rows to the even and odd sums.
     fn add_both(&mut self, variable: Variable, value: Value) -> Result<()> {
         let before = self.b.use_var(variable);
-        let after = match self.func.def(value) {
-            Some(InstData::Op(Op::Neg, args)) => {
-                let lanes = self.lanes_of(args[0])?;
-                let both = self.packed_doubles(&lanes);
-                self.float_sub(before, both)
-            }
-            _ => {
-                let lanes = self.lanes_of(value)?;
-                let both = self.packed_doubles(&lanes);
-                self.float_add(before, both)
-            }
+        let (value, negated) = match self.func.def(value) {
+            Some(InstData::Op(Op::Neg, args)) => (args[0], true),
+            _ => (value, false),
         };
+        let lanes = self.lanes_of(value)?;
+        let both = self.packed_doubles(&lanes);
+        let after = if negated { self.float_sub(before, both) } else { self.float_add(before, both) };
         self.b.def_var(variable, after);
         Ok(())
     }
