@@ -5,7 +5,7 @@ use crate::detect::of_bound;
 use crate::error::Error;
 use crate::goal::Goal;
 use crate::kernel::Kernel;
-use crate::options::Derivative;
+use crate::options::{Decompression, Derivative, Mode};
 use crate::part::How;
 use crate::product::{Kind, Product};
 use crate::request::{Request, Without};
@@ -16,7 +16,8 @@ use spadina_coloring::options::{Options, Partition};
 use spadina_coloring::order::Order;
 use spadina_coloring::pattern::Pattern as Uncolored;
 use spadina_passes::analysis::pattern::detect::Scope;
-use spadina_runtime::compressed::choose::{self, Cost};
+use spadina_passes::pipeline::Nesting;
+use spadina_runtime::compressed::choose::{self, Cost, Substitution};
 use spadina_runtime::compressed::directions::{Batch, Side};
 use spadina_runtime::compressed::evaluate::Compressed as Values;
 use spadina_runtime::csr::Pattern;
@@ -38,6 +39,8 @@ pub(crate) struct Compressed {
     rows: Option<Product>,
     /// How many there are.
     products: (usize, usize),
+    /// Whether entries are solved for, one after the other.
+    substitutes: bool,
 }
 
 /// A pattern and how its columns or rows share products.
@@ -62,7 +65,7 @@ fn uncolorable(error: &ColoringError) -> Error {
 }
 
 /// The request for products without anything beside them.
-fn alone(request: Request<'_>) -> Request<'_> {
+pub(crate) fn alone(request: Request<'_>) -> Request<'_> {
     Request { without: Without { results: true, gradient: true }, ..request }
 }
 
@@ -72,6 +75,17 @@ fn lanes(colors: usize) -> usize {
         return 1;
     }
     colors.div_ceil(colors.div_ceil(LANES)).next_multiple_of(2)
+}
+
+/// Directions in a call for the products of both sides.
+pub(crate) fn width(colors: impl IntoIterator<Item = usize>) -> usize {
+    lanes(colors.into_iter().max().unwrap_or(0))
+}
+
+/// Kinds of products with a matrix and with its transpose, and how many of each.
+pub(crate) fn sides(derivative: Derivative, (columns, rows): (usize, usize)) -> [(Kind, usize); 2] {
+    let forward = if derivative == Derivative::Hessian { Kind::Hvp } else { Kind::Jvp };
+    [(forward, columns), (Kind::Vjp, rows)]
 }
 
 /// A column coloring: the first order whose colors are as few as the longest row demands, or the best.
@@ -99,36 +113,73 @@ fn rows_may_help(pattern: &Pattern, column_colors: usize) -> bool {
     2 * longest_column < column_colors || longest_row * pattern.rows() > 2 * pattern.nnz()
 }
 
+fn substitution(decompression: Decompression) -> Substitution {
+    match decompression {
+        Decompression::Auto | Decompression::Direct => Substitution::Never,
+        Decompression::Substitution => Substitution::Always,
+    }
+}
+
+/// The coloring of a matrix that is not symmetric, by the sides that are asked for.
+fn of_jacobian(
+    structure: &Uncolored,
+    pattern: &Pattern,
+    (mode, decompression): (Mode, Decompression),
+    reverses: impl Fn() -> bool,
+) -> Result<Result<Coloring, ColoringError>, Error> {
+    let substitution = substitution(decompression);
+    let one_side = substitution == Substitution::Always && matches!(mode, Mode::Forward | Mode::Reverse);
+    if one_side || (substitution == Substitution::Always && !reverses()) {
+        return Err(Error::usage(
+            "substitution needs products of both sides (`--mode mixed`) or a symmetric matrix: otherwise entries are elements of products",
+        ));
+    }
+    let both = || choose::both(structure, &ORDERS, Cost::default(), substitution);
+    Ok(match mode {
+        Mode::Forward => columns(structure, pattern),
+        Mode::Reverse => Coloring::new(structure, &Options::new(Partition::Row).orders(ORDERS)),
+        Mode::Mixed => both(),
+        Mode::Auto | Mode::ForwardOverReverse | Mode::ReverseOverForward | Mode::ReverseOverReverse => {
+            match columns(structure, pattern) {
+                Ok(_) if substitution == Substitution::Always => both(),
+                Ok(coloring)
+                    if coloring.n_colors() > FEW
+                        && rows_may_help(pattern, coloring.n_colors())
+                        && reverses() =>
+                {
+                    choose::jacobian(structure, &ORDERS, Cost::default())
+                }
+                other => other,
+            }
+        }
+    })
+}
+
 impl Plan {
     /// Detects the pattern and colors it; no derivative is made yet.
     ///
     /// # Errors
-    /// See [`crate::detect::detect`].
+    /// See [`crate::detect::detect`]; [`Error::Usage`] for a decompression that the mode does not have.
     pub(crate) fn new(
         kernel: &Kernel,
         bound: &Bound,
         derivative: Derivative,
         request: Request<'_>,
+        by: (Mode, Decompression),
     ) -> Result<Plan, Error> {
         let request = alone(request);
         let pattern = of_bound(kernel, bound, derivative, request, Scope::Global)?;
         let structure = uncolored(&pattern)?;
-        let coloring = if derivative == Derivative::Hessian && request.rows.is_none() {
-            choose::hessian(&structure, &ORDERS, false)
+        let symmetric = derivative == Derivative::Hessian && request.rows.is_none();
+        let coloring = if symmetric {
+            choose::hessian(&structure, &ORDERS, substitution(by.1))
         } else {
-            let columns = columns(&structure, &pattern);
             // Reverse mode may be refused where forward mode is not.
-            match columns {
-                Ok(coloring)
-                    if derivative == Derivative::Jacobian
-                        && coloring.n_colors() > FEW
-                        && rows_may_help(&pattern, coloring.n_colors())
-                        && kernel.program(Goal::Product(Kind::Vjp), request).is_ok() =>
-                {
-                    choose::jacobian(&structure, &ORDERS, Cost::default())
-                }
-                other => other,
-            }
+            let reverses = || {
+                derivative == Derivative::Jacobian
+                    && kernel.program(Goal::Product(Kind::Vjp), request).is_ok()
+            };
+            of_jacobian(&structure, &pattern, by, reverses)?
         };
         Ok(Plan { pattern, coloring: coloring.map_err(|e| uncolorable(&e))? })
     }
@@ -145,7 +196,7 @@ impl Plan {
 }
 
 impl Compressed {
-    /// Makes the programs and prepares the way back; `sides` counts what columns and rows stand for. A pattern equal to `old` is shared with it.
+    /// Makes the programs and prepares the way back; `sides` counts what columns and rows stand for.
     ///
     /// # Errors
     /// As [`crate::product::Products::new`].
@@ -155,13 +206,11 @@ impl Compressed {
         plan: &Plan,
         (derivative, bound, how): (Derivative, &Bound, &How),
         sides: (usize, usize),
-        old: Option<&Arc<Pattern>>,
     ) -> Result<Compressed, Error> {
-        let forward = if derivative == Derivative::Hessian { Kind::Hvp } else { Kind::Jvp };
         let products = plan.products();
-        let (columns, rows) = products;
-        let mut width = lanes(columns.max(rows));
-        for (kind, count) in [(forward, columns), (Kind::Vjp, rows)] {
+        let kinds = self::sides(derivative, products);
+        let mut width = width(kinds.map(|side| side.1));
+        for (kind, count) in kinds {
             if count > 0 && !Product::takes(kernel, alone(request), kind, how, width)? {
                 width = 1;
             }
@@ -169,10 +218,11 @@ impl Compressed {
         let batch = if width == 1 { Batch::single() } else { Batch::lanes(width) };
         let values = Values::new(&plan.coloring, Target::default(), batch)?;
         let product = |kind| Product::prepare(kernel, alone(request), kind, (bound, how), sides, width);
-        let columns = (columns > 0).then(|| product(forward)).transpose()?;
-        let rows = (rows > 0).then(|| product(Kind::Vjp)).transpose()?;
-        let pattern = old.filter(|old| **old == plan.pattern).unwrap_or(&plan.pattern);
-        Ok(Compressed { pattern: Arc::clone(pattern), values, columns, rows, products })
+        let [columns, rows] = kinds.map(|(kind, count)| (count > 0).then(|| product(kind)).transpose());
+        let (columns, rows) = (columns?, rows?);
+        let substitutes = plan.coloring.trees().is_some();
+        let pattern = Arc::clone(&plan.pattern);
+        Ok(Compressed { pattern, values, columns, rows, products, substitutes })
     }
 
     /// The same with memory of its own.
@@ -180,7 +230,8 @@ impl Compressed {
         let side = |side: &Option<Product>| side.as_ref().map(Product::fork).transpose();
         let (columns, rows) = (side(&self.columns)?, side(&self.rows)?);
         let (pattern, values) = (Arc::clone(&self.pattern), self.values.clone());
-        Ok(Compressed { pattern, values, columns, rows, products: self.products })
+        let Compressed { products, substitutes, .. } = *self;
+        Ok(Compressed { pattern, values, columns, rows, products, substitutes })
     }
 
     /// Where the values are.
@@ -191,6 +242,19 @@ impl Compressed {
     /// How many products an evaluation takes: with the matrix, and with its transpose.
     pub(crate) fn products(&self) -> (usize, usize) {
         self.products
+    }
+
+    /// How it finds entries: by which mode of products, and whether directly or by substitution.
+    pub(crate) fn way(&self, derivative: Derivative, nesting: Nesting) -> (Mode, Decompression) {
+        let mode = match (derivative, nesting, self.products) {
+            (Derivative::Hessian, Nesting::ForwardOverReverse, _) => Mode::ForwardOverReverse,
+            (Derivative::Hessian, Nesting::ReverseOverForward, _) => Mode::ReverseOverForward,
+            (Derivative::Hessian, Nesting::ReverseOverReverse, _) => Mode::ReverseOverReverse,
+            (_, _, (_, 0)) => Mode::Forward,
+            (_, _, (0, _)) => Mode::Reverse,
+            _ => Mode::Mixed,
+        };
+        (mode, if self.substitutes { Decompression::Substitution } else { Decompression::Direct })
     }
 
     /// Overwrites the values of the matrix.

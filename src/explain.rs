@@ -1,5 +1,6 @@
 //! How a derivative is computed and what it costs, without data.
 
+use crate::choice;
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::options::Derivative;
@@ -24,6 +25,8 @@ pub struct Explanation {
     pub stages: Vec<String>,
     /// What it costs, phase by phase.
     pub phases: Vec<Phase>,
+    /// Whether the automatic choice compares it with products, once sizes are known.
+    pub compared: bool,
     /// Why the structural road refuses; then the phases are those of the dense program.
     pub refused: Vec<Diagnostic>,
 }
@@ -132,7 +135,9 @@ impl Kernel {
             cost,
         });
         let stages = stages::listed(func).map(|stage| func.buffers[stage].name.clone());
-        Explanation { derivative, road, stages: stages.collect(), phases: phases.collect(), refused }
+        let (stages, phases) = (stages.collect(), phases.collect());
+        let compared = derivative.has_matrix() && road.is_some() && choice::is_open(self, derivative);
+        Explanation { derivative, road, stages, phases, compared, refused }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::request::{Request, Without};
 use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::dce;
-use spadina_passes::pipeline::{self, Matrix, Sparse};
+use spadina_passes::pipeline::{self, Matrix, Nesting, Sparse};
 use spadina_passes::sparse::index::index_program;
 use spadina_passes::sparse::{project, stages};
 
@@ -98,10 +98,10 @@ pub(crate) fn make(kernel: &Kernel, goal: Goal, request: Request<'_>) -> Result<
             let trace = match kind {
                 Kind::Jvp => pipeline::directional(&primal),
                 Kind::Vjp => pipeline::gradient(&primal, Weights::Inputs),
-                Kind::Hvp => pipeline::hessian_product_by(&primal, &sources, weights),
+                Kind::Hvp => pipeline::hessian_product_by(&primal, &sources, weights, request.nesting),
                 Kind::Second => pipeline::second_directional(&primal),
             };
-            product_alone(trace.map_err(refuse)?.func(), kind, left_out)
+            product_alone(trace.map_err(refuse)?.func(), (kind, request.nesting), left_out)
         }
     };
     // Without a matrix the index program only checks subscripts.
@@ -155,15 +155,15 @@ fn without(func: &Func, drop: impl Fn(&Func, Buffer) -> bool) -> Func {
 
 /// The program of a product without its other outputs, which would be computed again for every direction, but with what the product
 /// is the change of unless that is left out.
-fn product_alone(func: &Func, kind: Kind, left_out: Without) -> Func {
+fn product_alone(func: &Func, (kind, nesting): (Kind, Nesting), left_out: Without) -> Func {
+    let adjoint_is_product = kind == Kind::Vjp || nesting != Nesting::ForwardOverReverse;
     without(func, |func, y| match (kind, func.buffers[y].plane) {
         (Kind::Jvp | Kind::Second, Plane::Primal) => left_out.results,
         (Kind::Vjp | Kind::Hvp, Plane::Primal) => left_out.results || is_array_result(func, y),
         (Kind::Jvp, Plane::Tangent(of)) => func.buffers[of].plane != Plane::Primal,
         (Kind::Second, Plane::Tangent(of)) => !matches!(func.buffers[of].plane, Plane::Tangent(_)),
         (Kind::Hvp, Plane::Tangent(of)) => !matches!(func.buffers[of].plane, Plane::Adjoint(_)),
-        (Kind::Hvp, Plane::Adjoint(_)) => left_out.gradient,
-        (Kind::Vjp, Plane::Adjoint(_)) => false,
+        (Kind::Vjp | Kind::Hvp, Plane::Adjoint(_)) => !adjoint_is_product && left_out.gradient,
         (Kind::Jvp | Kind::Second, Plane::Adjoint(_))
         | (Kind::Vjp, Plane::Tangent(_))
         | (_, Plane::Block(..)) => true,
@@ -173,10 +173,11 @@ fn product_alone(func: &Func, kind: Kind, left_out: Without) -> Func {
 /// A product as a program that can be differentiated again: before the passes that end a program, with the product as its only result.
 pub(crate) fn product_func(kernel: &Kernel, kind: Kind, wrt: Option<&[String]>) -> Result<Func, Error> {
     let primal = project::unmarked(&kernel.differentiable(Goal::Product(kind).derivative(), wrt)?);
+    let nesting = Nesting::default();
     let trace = match kind {
         Kind::Jvp => pipeline::directional_steps(&primal),
         Kind::Vjp => pipeline::gradient_steps(&primal, &primal.columns, Weights::Inputs),
-        Kind::Hvp => pipeline::hessian_product_steps(&primal, &primal.columns, Weights::One),
+        Kind::Hvp => pipeline::hessian_product_steps(&primal, &primal.columns, Weights::One, nesting),
         Kind::Second => {
             return Err(Error::usage(
                 "a second derivative takes one direction twice and is no kernel of its own",
@@ -184,7 +185,7 @@ pub(crate) fn product_func(kernel: &Kernel, kind: Kind, wrt: Option<&[String]>) 
         }
     };
     let trace = trace.map_err(|diagnostic| kernel.refusal(diagnostic))?;
-    let mut func = product_alone(trace.func(), kind, Without { results: true, gradient: true });
+    let mut func = product_alone(trace.func(), (kind, nesting), Without { results: true, gradient: true });
     let outputs: Vec<Buffer> = func.buffers_of(Role::Output).collect();
     for output in outputs {
         let product = match (kind, func.buffers[output].plane) {

@@ -16,7 +16,7 @@ use spadina_ir::verify::verify;
 use spadina_layout::filter::Triangle;
 use spadina_passes::ad::given;
 use spadina_passes::ad::reverse::Weights;
-use spadina_passes::pipeline::{self, Matrix, Step};
+use spadina_passes::pipeline::{self, Matrix, Nesting, Step};
 use spadina_passes::sparse::project;
 use spadina_passes::sparse::stages;
 use std::collections::BTreeMap;
@@ -49,6 +49,7 @@ struct Key {
     rows: Option<Vec<String>>,
     weighted: bool,
     without: Without,
+    nesting: Nesting,
 }
 
 impl Kernel {
@@ -403,7 +404,8 @@ impl Kernel {
     pub(crate) fn program(&self, goal: Goal, request: Request<'_>) -> Result<Arc<Program>, Error> {
         let rows = request.rows.map(|rows| self.columns(Some(rows))).transpose()?;
         let columns = self.columns(request.wrt)?;
-        let key = Key { goal, columns, rows, weighted: request.weighted, without: request.without };
+        let Request { weighted, without, nesting, .. } = request;
+        let key = Key { goal, columns, rows, weighted, without, nesting };
         let mut programs = self.shared.programs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));

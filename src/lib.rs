@@ -37,6 +37,7 @@
 
 mod assembly;
 pub mod bind;
+pub mod choice;
 pub mod compiler;
 mod compressed;
 pub mod detect;

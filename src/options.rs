@@ -1,6 +1,7 @@
 //! What is asked of a kernel: which derivative, with respect to what, computed how.
 
 use spadina_ir::project::{Filter, Projection};
+use spadina_passes::pipeline::Nesting;
 use std::fmt;
 use std::str::FromStr;
 
@@ -87,6 +88,113 @@ pub enum Strategy {
     Compressed,
     /// Column by column, every entry stored: the definition.
     Dense,
+}
+
+/// Which products the compressed road forms: of a Jacobian by which side, of a Hessian in which order it is differentiated twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub enum Mode {
+    /// By the number of colors and what a product costs.
+    #[default]
+    Auto,
+    /// Jacobians: columns share products with the matrix (JVPs).
+    Forward,
+    /// Jacobians: rows share products with the transpose (VJPs).
+    Reverse,
+    /// Jacobians: both sides share products.
+    Mixed,
+    /// Hessians: the derivative of the gradient along a direction.
+    ForwardOverReverse,
+    /// Hessians: the gradient of the derivative along a direction.
+    ReverseOverForward,
+    /// Hessians: the gradient of the product of the gradient with a direction.
+    ReverseOverReverse,
+}
+
+/// How the compressed road finds entries in products.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub enum Decompression {
+    /// Direct, or by substitution where that is cheaper.
+    #[default]
+    Auto,
+    /// Each entry is an element of a product.
+    Direct,
+    /// Entries are solved for one after the other: fewer products, the rounding of a chain of subtractions. Symmetric matrices, and
+    /// Jacobians by both sides.
+    Substitution,
+}
+
+impl Mode {
+    const ALL: [(Mode, &str); 7] = [
+        (Mode::Auto, "auto"),
+        (Mode::Forward, "fwd"),
+        (Mode::Reverse, "rev"),
+        (Mode::Mixed, "mixed"),
+        (Mode::ForwardOverReverse, "fwd-over-rev"),
+        (Mode::ReverseOverForward, "rev-over-fwd"),
+        (Mode::ReverseOverReverse, "rev-over-rev"),
+    ];
+
+    /// Whether it is a way to this derivative.
+    pub(crate) fn fits(self, derivative: Derivative) -> bool {
+        match self {
+            Mode::Auto => true,
+            Mode::Forward | Mode::Reverse | Mode::Mixed => derivative.core() == Derivative::Jacobian,
+            Mode::ForwardOverReverse | Mode::ReverseOverForward | Mode::ReverseOverReverse => {
+                derivative.core() == Derivative::Hessian
+            }
+        }
+    }
+
+    /// The order of differentiation, of a Hessian.
+    pub(crate) fn nesting(self) -> Nesting {
+        match self {
+            Mode::Auto | Mode::Forward | Mode::Reverse | Mode::Mixed | Mode::ForwardOverReverse => {
+                Nesting::ForwardOverReverse
+            }
+            Mode::ReverseOverForward => Nesting::ReverseOverForward,
+            Mode::ReverseOverReverse => Nesting::ReverseOverReverse,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Mode::ALL.iter().find(|(mode, _)| mode == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Mode, String> {
+        let found = Mode::ALL.iter().find(|(_, name)| *name == text).map(|(mode, _)| *mode);
+        found.ok_or_else(|| {
+            let names = Mode::ALL.map(|(_, name)| name);
+            format!("expected one of {}", names.join(", "))
+        })
+    }
+}
+
+impl fmt::Display for Decompression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Decompression::Auto => "auto",
+            Decompression::Direct => "direct",
+            Decompression::Substitution => "substitution",
+        })
+    }
+}
+
+impl FromStr for Decompression {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Decompression, String> {
+        [Decompression::Auto, Decompression::Direct, Decompression::Substitution]
+            .into_iter()
+            .find(|d| d.to_string() == text)
+            .ok_or_else(|| "expected auto, direct or substitution".to_owned())
+    }
 }
 
 impl fmt::Display for Strategy {
@@ -192,6 +300,10 @@ pub struct Options {
     pub engine: Engine,
     /// How the matrix is computed.
     pub strategy: Strategy,
+    /// Which products are formed. Whoever names them means the strategy `compressed`.
+    pub mode: Mode,
+    /// How entries are found in products. As for [`Options::mode`].
+    pub decompression: Decompression,
     /// Whether element Hessians are projected.
     pub project: Project,
     /// Threads of an evaluation (compiled code only). Results have the same bits for any number.
@@ -210,6 +322,8 @@ impl Options {
             assembly: Assembly::default(),
             engine: Engine::default(),
             strategy: Strategy::default(),
+            mode: Mode::default(),
+            decompression: Decompression::default(),
             project: Project::default(),
             threads: 1,
         }

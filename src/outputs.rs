@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::product::Kind;
 use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::types::Ty;
+use spadina_passes::pipeline::Nesting;
 use spadina_passes::sparse::stages::unknowns;
 use spadina_runtime::array::{Array, ArrayMut, Element, OwnedArray};
 
@@ -28,6 +29,19 @@ pub(crate) struct Take {
     pub(crate) gradient: bool,
     /// Which product, for a program of products.
     pub(crate) product: Option<Kind>,
+    /// How it was derived, if it is with a Hessian.
+    pub(crate) nesting: Nesting,
+}
+
+impl Take {
+    /// Whether an adjoint of an unknown is what the program of products is made for.
+    pub(crate) fn adjoint_is_product(self) -> bool {
+        match self.product {
+            Some(Kind::Vjp) => true,
+            Some(Kind::Hvp) => self.nesting != Nesting::ForwardOverReverse,
+            Some(Kind::Jvp | Kind::Second) | None => false,
+        }
+    }
 }
 
 /// Where an output goes.
@@ -267,7 +281,7 @@ pub(crate) fn outputs(kernel: &Func, func: &Func, take: Take, bound: &Bound) -> 
         let unknown = |x| offset(func, bound, &adjoints, x);
         let goes = match (data.plane, take.product) {
             (Plane::Primal, _) if take.results => result(&data.name)?.map(Goes::Results),
-            (Plane::Adjoint(x), Some(Kind::Vjp)) => unknown(x)?.map(Goes::Product),
+            (Plane::Adjoint(x), _) if take.adjoint_is_product() => unknown(x)?.map(Goes::Product),
             (Plane::Adjoint(x), _) if take.gradient => unknown(x)?.map(Goes::Gradient),
             (Plane::Tangent(of), Some(kind)) => match (kind, func.buffers[of].plane) {
                 (Kind::Jvp, Plane::Primal) => result(&func.buffers[of].name)?.map(Goes::Product),

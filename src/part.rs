@@ -9,12 +9,13 @@ use crate::outputs::{Output, Seed, Slices, Take, destinations, element, outputs,
 use crate::product::Kind;
 use crate::program::Program;
 use rayon::ThreadPool;
-use spadina_codegen::batch::batched;
+use spadina_codegen::batch::{Batched, batched};
 use spadina_codegen::options::Batch;
 use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::interp::{self, ArrayData, Bindings};
 use spadina_ir::span::SourceFile;
 use spadina_ir::types::Size;
+use spadina_passes::analysis::effort::{self, Setting};
 use spadina_passes::sparse::stages::listed;
 use spadina_runtime::array::{Array, ArrayMut, OwnedArray};
 use spadina_runtime::buffer::{BufferSpec, BufferUse};
@@ -121,10 +122,24 @@ impl Part {
         Ok(Part { program, how, inputs, seeds, outputs, pattern, stages, backend })
     }
 
-    /// Whether a program of products can take this many directions in a call.
-    pub(crate) fn takes(program: &Program, kind: Kind, how: &How, lanes: usize) -> bool {
-        let func = &program.eval;
-        how.engine == Engine::Jit && batched(func, &batch(func, kind, lanes)).is_some()
+    /// What holds a number for each direction, where a program of products can take this many in a call.
+    pub(crate) fn directions(program: &Program, take: Take, lanes: usize) -> Option<Batched> {
+        batched(&program.eval, &batch(&program.eval, take, lanes)?)
+    }
+
+    /// Whether a program of products takes this many directions in a call.
+    pub(crate) fn takes(program: &Program, take: Take, how: &How, lanes: usize) -> bool {
+        how.engine == Engine::Jit && Part::directions(program, take, lanes).is_some()
+    }
+
+    /// The counted work of an evaluation, without the elimination of stages.
+    pub(crate) fn work(&self, bound: &Bound) -> u64 {
+        effort::of(&self.program.eval, &Setting { sizes: &bound.sizes, directions: None })
+    }
+
+    /// The multiplications that eliminate stages.
+    pub(crate) fn eliminated(&self) -> u64 {
+        self.stages.as_ref().map_or(0, |stages| stages.elimination.products())
     }
 
     /// The same prepared program with memory of its own, for another thread.
@@ -269,9 +284,10 @@ fn collect<'s, T>(
 }
 
 /// The buffers of a program of products that hold an element of each direction in a call: directions and products.
-fn batch(func: &Func, kind: Kind, lanes: usize) -> Batch {
+fn batch(func: &Func, take: Take, lanes: usize) -> Option<Batch> {
+    let kind = take.product?;
     let listed = func.buffers.iter().filter(|(_, data)| match (data.role, data.plane, kind) {
-        (Role::Output, Plane::Adjoint(_), Kind::Vjp) => true,
+        (Role::Output, Plane::Adjoint(_), _) => take.adjoint_is_product(),
         (Role::Output, Plane::Tangent(of), Kind::Jvp) => func.buffers[of].plane == Plane::Primal,
         (Role::Output, Plane::Tangent(of), Kind::Hvp) => matches!(func.buffers[of].plane, Plane::Adjoint(_)),
         (Role::Output, ..) => false,
@@ -280,13 +296,12 @@ fn batch(func: &Func, kind: Kind, lanes: usize) -> Batch {
         }
         _ => false,
     });
-    Batch { lanes, buffers: listed.map(|(buffer, _)| buffer).collect() }
+    Some(Batch { lanes, buffers: listed.map(|(buffer, _)| buffer).collect() })
 }
 
 /// [`batch`], where there are several directions in a call.
 fn batch_of(func: &Func, setup: &Setup<'_>) -> Option<Batch> {
-    let kind = setup.take.product.filter(|_| setup.lanes > 1)?;
-    Some(batch(func, kind, setup.lanes))
+    if setup.lanes > 1 { batch(func, setup.take, setup.lanes) } else { None }
 }
 
 fn jit(

@@ -2,11 +2,14 @@
 
 use crate::assembly::{Assembled, Side};
 use crate::bind::Bound;
+use crate::choice::{self, Work};
 use crate::error::Error;
 use crate::goal::Goal;
 use crate::inputs::Inputs;
 use crate::kernel::Kernel;
-use crate::options::{Assembly, Derivative, Engine, FixedRule, Format, Options, Strategy, Triangle};
+use crate::options::{
+    Assembly, Decompression, Derivative, Engine, FixedRule, Format, Mode, Options, Strategy, Triangle,
+};
 use crate::outputs::{Take, total};
 use crate::part::{How, Part, Setup};
 use crate::problem::{Own, Problem, Times};
@@ -62,7 +65,10 @@ impl Problem {
         let mut reasons = Vec::new();
         let wanted = Wanted::new(kernel, options);
         let programs = Programs { kernel, options: &effective, wanted, how: &how };
-        let (main, is_structural) = programs.main(&mut reasons)?;
+        // What was chosen for other data is kept: nothing is compiled again.
+        let mut work = old.and_then(|problem| problem.work);
+        let by_products = work.is_some_and(Work::prefers_products);
+        let (main, mut is_structural) = programs.main(&mut reasons, by_products)?;
         let values =
             wanted.separate.then(|| programs.compiled(Goal::Here(Derivative::Value), true)).transpose()?;
         times.compile = started.elapsed();
@@ -82,12 +88,12 @@ impl Problem {
         room.map_err(|_| Error::Data(format!("{results} results do not fit into memory")))?;
         let sides = sides(kernel, &primal, &bound, (options, &effective), results)?;
         // The matrix of a program with stages is filtered after they are eliminated from it.
-        let filtered = is_structural && wanted.filtered && stages::listed(&main.eval).next().is_none();
+        let mut filtered = is_structural && wanted.filtered && stages::listed(&main.eval).next().is_none();
         let filter = sides.1.prepare_options(options.assembly.triangle);
         let take = Take {
             results: wanted.take.results && !wanted.separate,
             gradient: wanted.take.gradient,
-            product: None,
+            ..Take::default()
         };
         let setup = Setup {
             bound: &bound,
@@ -97,7 +103,19 @@ impl Problem {
             old: old.map(|problem| &problem.main),
             lanes: 1,
         };
-        let main = Part::prepare(kernel, &main, &setup)?;
+        let mut main = Part::prepare(kernel, &main, &setup)?;
+        let mut plan = None;
+        if is_structural && effective.strategy == Strategy::Auto && derivative.has_matrix() && old.is_none() {
+            let compared = choice::compare(kernel, &main, &bound, &effective)?;
+            work = compared.as_ref().map(|(work, _)| *work);
+            if let Some((_, better)) = compared.filter(|(work, _)| work.prefers_products()) {
+                let started = Instant::now();
+                let plain = programs.plain()?;
+                times.compile += started.elapsed();
+                main = Part::prepare(kernel, &plain, &Setup { options: None, ..setup })?;
+                (is_structural, filtered, plan) = (false, false, Some(better));
+            }
+        }
         let take = Take { results: true, ..Take::default() };
         let setup = Setup { take, options: None, old: None, ..setup };
         let values = values.map(|program| Part::prepare(kernel, &program, &setup)).transpose()?;
@@ -107,7 +125,7 @@ impl Problem {
             let lengths = (sides.1.positions(), results);
             let rows = if derivative.core() == Derivative::Hessian { sides.0.positions() } else { results };
             let other = Other { kernel, options: &effective, bound: &bound, how: &how, sides: lengths, rows };
-            other.road(&mut reasons, &mut times, None)?
+            other.road(&mut reasons, &mut times, (plan, work))?
         };
         let of_road = match &road {
             Road::Structural if derivative.has_matrix() => Arc::clone(main.pattern()),
@@ -153,6 +171,7 @@ impl Problem {
             sides,
             own,
             strategy,
+            work,
             warnings,
             results,
             times,
@@ -182,7 +201,7 @@ impl Wanted {
         let some = fixes || options.assembly.triangle != Triangle::Full;
         let filtered = some && options.engine == Engine::Jit && options.rows.is_none() && !normal;
         Wanted {
-            take: Take { results, gradient: gradient && !normal, product: None },
+            take: Take { results, gradient: gradient && !normal, ..Take::default() },
             separate: results && has_arrays && derivative.core() == Derivative::Hessian,
             filtered: filtered && derivative.has_matrix(),
         }
@@ -217,11 +236,12 @@ impl Programs<'_> {
     }
 
     /// The main program, and whether it gives the matrix. Why it does not comes as diagnostics.
-    fn main(&self, reasons: &mut Vec<Diagnostic>) -> Result<(Arc<Program>, bool), Error> {
+    fn main(&self, reasons: &mut Vec<Diagnostic>, by_products: bool) -> Result<(Arc<Program>, bool), Error> {
         let core = self.options.derivative.core();
         let whole = if self.wanted.filtered { Goal::Whole(core) } else { Goal::Here(core) };
         let structural = match (core.has_matrix(), self.options.strategy) {
             (true, Strategy::Dense | Strategy::Compressed) => None,
+            (true, Strategy::Auto) if by_products => None,
             (true, Strategy::Auto) => match self.compiled(whole, false) {
                 Err(Error::Source(report)) => {
                     *reasons = report.diagnostics;
@@ -234,12 +254,15 @@ impl Programs<'_> {
         if let Some(program) = structural {
             return Ok((program, true));
         }
-        let plain = if core == Derivative::Hessian && self.wanted.take.gradient {
-            Derivative::Gradient
-        } else {
-            Derivative::Value
-        };
-        Ok((self.compiled(Goal::Here(plain), false)?, false))
+        Ok((self.plain()?, false))
+    }
+
+    /// What is computed beside a matrix that comes from elsewhere.
+    fn plain(&self) -> Result<Arc<Program>, Error> {
+        let hessian = self.options.derivative.core() == Derivative::Hessian;
+        let gradient = hessian && self.wanted.take.gradient;
+        let plain = if gradient { Derivative::Gradient } else { Derivative::Value };
+        self.compiled(Goal::Here(plain), false)
     }
 }
 
@@ -271,22 +294,39 @@ fn fits(kernel: &Kernel, options: &Options) -> Result<(), Error> {
             )));
         }
     }
+    let asked = (options.mode, options.decompression) != (Mode::Auto, Decompression::Auto);
+    if asked && !(derivative.has_matrix() && options.mode.fits(derivative)) {
+        return Err(Error::Usage(format!(
+            "mode `{}` and decompression `{}` are no way to {what}",
+            options.mode, options.decompression
+        )));
+    }
+    if asked && !matches!(options.strategy, Strategy::Auto | Strategy::Compressed) {
+        return Err(Error::Usage(format!(
+            "modes and decompressions are those of the strategy `compressed`, not of `{}`",
+            options.strategy
+        )));
+    }
     if matches!(options.assembly.format, Format::Bsr(0, _) | Format::Bsr(_, 0)) {
         return Err(Error::usage("blocks have at least one row and one column"));
     }
     Ok(())
 }
 
-/// The options as programs see them. An array has one position, so one that gives rows and columns of a mixed block gives them in the
+/// The options as programs see them. Who names products means the strategy that forms them. An array has one position, so one that gives rows and columns of a mixed block gives them in the
 /// same place: then the block is cut out of the Hessian by the unknowns of both.
 fn effective(kernel: &Kernel, options: &Options) -> Result<Options, Error> {
-    let Some(rows) = &options.rows else { return Ok(options.clone()) };
+    let mut options = options.clone();
+    if (options.mode, options.decompression) != (Mode::Auto, Decompression::Auto) {
+        options.strategy = Strategy::Compressed;
+    }
+    let Some(rows) = &options.rows else { return Ok(options) };
     let (rows, columns) = (kernel.columns(Some(rows))?, kernel.columns(options.wrt.as_deref())?);
     if !rows.iter().any(|row| columns.contains(row)) {
-        return Ok(options.clone());
+        return Ok(options);
     }
     let all: Vec<String> = rows.into_iter().chain(columns).collect();
-    Ok(Options { wrt: Some(kernel.columns(Some(&all))?), rows: None, ..options.clone() })
+    Ok(Options { wrt: Some(kernel.columns(Some(&all))?), rows: None, ..options })
 }
 
 /// What rows and columns stand for.

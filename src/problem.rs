@@ -2,10 +2,11 @@
 
 use crate::assembly::{Assembled, Side};
 use crate::bind::Bound;
+use crate::choice::Work;
 use crate::error::Error;
 use crate::inputs::{Inputs, ToArray};
 use crate::kernel::Kernel;
-use crate::options::{Derivative, Options, Strategy};
+use crate::options::{Decompression, Derivative, Mode, Options, Strategy};
 use crate::outputs::Slices;
 use crate::part::{How, Part};
 use crate::report::Report;
@@ -79,6 +80,8 @@ pub struct Problem {
     pub(crate) sides: (Arc<Side>, Arc<Side>),
     pub(crate) own: Own,
     pub(crate) strategy: Option<Strategy>,
+    /// What the automatic choice compared.
+    pub(crate) work: Option<Work>,
     pub(crate) warnings: Vec<Diagnostic>,
     pub(crate) results: usize,
     pub(crate) times: Times,
@@ -148,6 +151,7 @@ impl Problem {
             sides: self.sides.clone(),
             own: self.own.clone(),
             strategy: self.strategy,
+            work: self.work,
             warnings: self.warnings.clone(),
             results: self.results,
             times: self.times,
@@ -210,6 +214,22 @@ impl Problem {
     /// How the matrix is computed: structural, compressed or dense; `None` where there is none.
     pub fn strategy(&self) -> Option<Strategy> {
         self.strategy
+    }
+
+    /// The counted work of both roads, where the automatic choice compared them to the end: where a kernel has intermediate arrays,
+    /// structure makes much of little, and products are cheaper at first sight.
+    pub fn work(&self) -> Option<Work> {
+        self.work
+    }
+
+    /// Which products a compressed matrix is made of, and how entries are found in them; `None` unless it is compressed.
+    pub fn way(&self) -> Option<(Mode, Decompression)> {
+        match &self.road {
+            Road::Compressed(compressed) => {
+                Some(compressed.way(self.options.derivative.core(), self.options.mode.nesting()))
+            }
+            Road::Structural | Road::Dense(..) => None,
+        }
     }
 
     /// What the user should know: attributes without effect; why a matrix is compressed or dense, with how many products, and how

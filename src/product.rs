@@ -11,6 +11,7 @@ use crate::part::{How, Part, Setup};
 use crate::problem::Problem;
 use crate::request::{Request, Without};
 use spadina_ir::func::Role;
+use spadina_passes::pipeline::Nesting;
 use std::sync::Arc;
 
 /// Which product.
@@ -102,6 +103,10 @@ impl Products {
     fn make(problem: &Problem, kind: Kind, with_values: bool) -> Result<Products, Error> {
         let mut request = Request::of(problem.effective());
         request.without = Without { results: !with_values, gradient: !with_values };
+        if with_values {
+            // With reverse mode outside there is no gradient beside the product.
+            request.nesting = Nesting::default();
+        }
         if kind != Kind::Hvp {
             (request.rows, request.weighted) = (None, false);
         }
@@ -296,8 +301,7 @@ impl Product {
         lanes: usize,
     ) -> Result<Product, Error> {
         let program = kernel.program(Goal::Product(kind), request)?;
-        let Without { results, gradient } = request.without;
-        let take = Take { results: !results, gradient: !gradient, product: Some(kind) };
+        let take = Product::take(kind, request);
         let part =
             Part::prepare(kernel, &program, &Setup { bound, how, take, options: None, old: None, lanes })?;
         let (inputs, outputs) = match kind {
@@ -322,7 +326,13 @@ impl Product {
         lanes: usize,
     ) -> Result<bool, Error> {
         let program = kernel.program(Goal::Product(kind), request)?;
-        Ok(lanes == 1 || Part::takes(&program, kind, how, lanes))
+        Ok(lanes == 1 || Part::takes(&program, Product::take(kind, request), how, lanes))
+    }
+
+    /// What is taken of a program of products.
+    pub(crate) fn take(kind: Kind, request: Request<'_>) -> Take {
+        let Without { results, gradient } = request.without;
+        Take { results: !results, gradient: !gradient, product: Some(kind), nesting: request.nesting }
     }
 
     /// The product alone.

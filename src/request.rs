@@ -1,6 +1,7 @@
 //! What a program is made for, beside the kernel and the derivative.
 
 use crate::options::{Derivative, Options};
+use spadina_passes::pipeline::Nesting;
 
 /// Unknowns, weights, and what is left out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,6 +14,8 @@ pub(crate) struct Request<'a> {
     pub(crate) weighted: bool,
     /// Outputs beside the matrix that nobody asks for.
     pub(crate) without: Without,
+    /// In which order a Hessian product is differentiated.
+    pub(crate) nesting: Nesting,
 }
 
 /// Outputs beside the matrix that a program does not compute.
@@ -35,6 +38,7 @@ impl<'a> Request<'a> {
             rows: options.rows.as_deref(),
             weighted: options.derivative == Derivative::Lagrangian,
             without: Without { results: !options.value, gradient: !options.gradient },
+            nesting: options.mode.nesting(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The roads to a matrix beside the structural one: which is taken, and what is said about it.
 
 use crate::bind::Bound;
+use crate::choice::Work;
 use crate::compressed::{self, Compressed};
 use crate::error::Error;
 use crate::goal::Goal;
@@ -66,12 +67,13 @@ pub(crate) struct Other<'a> {
 }
 
 impl Other<'_> {
-    /// The compressed road, or the dense one. `reasons` come as refusals of the structural road, and leave as warnings and notes.
+    /// The compressed road, or the dense one. `reasons` come as refusals of the structural road, and leave as warnings and notes. The
+    /// coloring and the work are there where products were chosen because they are cheaper.
     pub(crate) fn road(
         &self,
         reasons: &mut Vec<Diagnostic>,
         times: &mut Times,
-        old: Option<&Arc<Pattern>>,
+        (known, work): (Option<compressed::Plan>, Option<Work>),
     ) -> Result<Road, Error> {
         let Other { kernel, options, bound, how, sides, rows } = *self;
         let (derivative, request) = (options.derivative.core(), Request::of(options));
@@ -81,15 +83,19 @@ impl Other<'_> {
             return Err(Error::Source(Box::new(Report { source: Arc::clone(kernel.source()), diagnostics })));
         }
         if options.strategy != Strategy::Dense {
-            match compressed::Plan::new(kernel, bound, derivative, request) {
-                Ok(plan) if options.strategy == Strategy::Compressed || !self.is_full(&plan) => {
+            let by = (options.mode, options.decompression);
+            let cheaper = work.is_some();
+            let plan =
+                known.map_or_else(|| compressed::Plan::new(kernel, bound, derivative, request, by), Ok);
+            match plan {
+                Ok(plan) if options.strategy == Strategy::Compressed || cheaper || !self.is_full(&plan) => {
                     let started = Instant::now();
                     let with = (derivative, bound, how);
                     // A Hessian has rows for unknowns, which may be others than its columns.
                     let lengths = if derivative == Derivative::Hessian { (sides.0, rows) } else { sides };
-                    let made = Compressed::prepare(kernel, request, &plan, with, lengths, old)?;
+                    let made = Compressed::prepare(kernel, request, &plan, with, lengths)?;
                     times.compile += started.elapsed();
-                    self.note_compressed(reasons, &made);
+                    self.note_compressed(reasons, &made, work);
                     return Ok(Road::Compressed(Box::new(made)));
                 }
                 Ok(_) => {}
@@ -129,7 +135,7 @@ impl Other<'_> {
     }
 
     /// Says, unless it was asked for, that and why a matrix is computed by products.
-    fn note_compressed(&self, reasons: &mut Vec<Diagnostic>, made: &Compressed) {
+    fn note_compressed(&self, reasons: &mut Vec<Diagnostic>, made: &Compressed, work: Option<Work>) {
         if self.options.strategy != Strategy::Auto {
             return;
         }
@@ -150,6 +156,12 @@ impl Other<'_> {
         );
         let mut note = Diagnostic::warning("compressed-matrix", message)
             .label(self.kernel.lowered().span, "this kernel");
+        if let Some(Work { structural, compressed }) = work {
+            note = note.help(format!(
+                "the work of an evaluation is {compressed}, and {structural} by structure (an addition counts 2): \
+                 `--strategy structural` takes that road"
+            ));
+        }
         note.severity = Severity::Note;
         reasons.push(note);
     }

@@ -6,7 +6,7 @@ use spadina::detect::detect;
 use spadina::error::Error;
 use spadina::inputs::Inputs;
 use spadina::kernel::Kernel;
-use spadina::options::{Derivative, Engine, Options, Strategy};
+use spadina::options::{Decompression, Derivative, Engine, Mode, Options, Strategy};
 use spadina::problem::{Evaluation, Problem};
 use spadina::product::{Kind, Products};
 
@@ -130,6 +130,149 @@ fn scalars_constants_and_single_precision_have_their_places() {
         let (problem, at) = evaluate(&single, &inputs, &options);
         let wanted = [2.0, 1.0, 0.0, 0.0, 0.0, 4.0, 2.0, 0.0, 0.0, 0.0, 8.0, 4.0, 8.0, 0.0, 0.0, 1.0];
         close(&dense(&problem, &at), &wanted, "single");
+    }
+}
+
+/// Every mode and decompression of a derivative against the definition, compiled, on threads and interpreted.
+fn modes_agree(text: &str, options: &Options, inputs: &Inputs, modes: &[(Mode, &[Decompression])]) {
+    let kernel = kernel(text);
+    let (two, wanted) = evaluate(&kernel, inputs, &Options { strategy: Strategy::Dense, ..options.clone() });
+    for &(mode, decompressions) in modes {
+        for &decompression in decompressions {
+            for (engine, threads) in [(Engine::Jit, 1), (Engine::Jit, 3), (Engine::Interp, 1)] {
+                let strategy = Strategy::Compressed;
+                let options = Options { mode, decompression, engine, threads, strategy, ..options.clone() };
+                let (one, at) = evaluate(&kernel, inputs, &options);
+                let what = format!("{text} {mode} {decompression} {engine} {threads}");
+                assert_eq!(one.strategy(), Some(Strategy::Compressed), "{what}");
+                assert!(one.warnings().is_none(), "{what}: what was asked for needs no word");
+                let (_, found) = one.way().unwrap();
+                assert!(decompression == Decompression::Auto || found == decompression, "{what}: {found}");
+                close(&at.results, &wanted.results, &what);
+                close(&at.gradient, &wanted.gradient, &what);
+                close(&dense(&one, &at), &dense(&two, &wanted), &what);
+            }
+        }
+    }
+}
+
+const ALL: &[Decompression] = &[Decompression::Auto, Decompression::Direct, Decompression::Substitution];
+const PLAIN: &[Decompression] = &[Decompression::Auto, Decompression::Direct];
+const RECURRENCE: &str =
+    "kernel k<N>(x: var f64[N], s: var f64) -> f64 { fold i in 0..N with t = s { sin(t) * x[i] } }";
+const HESSIANS: [Mode; 3] = [Mode::ForwardOverReverse, Mode::ReverseOverForward, Mode::ReverseOverReverse];
+
+#[test]
+fn every_mode_of_a_jacobian_agrees_with_the_definition() {
+    let modes = [(Mode::Forward, PLAIN), (Mode::Reverse, PLAIN), (Mode::Mixed, ALL), (Mode::Auto, ALL)];
+    let arrow = "kernel arrow<N>(x: var f64[N], s: var f64) -> (total: f64, each: f64[N]) {
+        (sum i in 0..N { x[i]^2 * s }, map i in 0..N { x[i] * x[0] })
+    }";
+    for n in [1, 2, 5, 23] {
+        let mut inputs = Inputs::new();
+        inputs.set("x", &points(n)).set("s", &0.7);
+        modes_agree(arrow, &Options::new(Derivative::Jacobian), &inputs, &modes);
+        modes_agree(arrow, &Options::new(Derivative::Jacobian).wrt(["x"]), &inputs, &modes);
+        modes_agree(arrow, &Options::new(Derivative::GaussNewton), &inputs, &modes);
+        let mut inputs = Inputs::new();
+        inputs.set("x", &points(n));
+        modes_agree(STAGES, &Options::new(Derivative::Jacobian), &inputs, &modes);
+    }
+}
+
+#[test]
+fn every_mode_of_a_hessian_agrees_with_the_definition() {
+    let modes = HESSIANS.map(|mode| (mode, ALL));
+    let x: Vec<[f64; 2]> = (0..12).map(|i| [f64::from(i).sin(), 0.3 * f64::from(i).cos()]).collect();
+    let edges: Vec<[i64; 2]> = (0..11).map(|i| [i, i + 1]).chain([[0, 7]]).collect();
+    let mut inputs = Inputs::new();
+    inputs.set("x", &x).set("edges", &edges);
+    modes_agree(NORMALS, &Options::new(Derivative::Hessian), &inputs, &modes);
+    // Linear, with a scalar, with an unknown that nothing depends on; at all small sizes.
+    for text in [
+        "kernel k<N>(x: var f64[N], s: var f64) -> f64 { sum i in 0..N { x[i] } + s }",
+        "kernel k<N>(x: var f64[N], s: var f64) -> f64 { sum i in 1..N { x[i]^2 * x[i - 1] * s } }",
+        "kernel k<N>(x: var f64[N], s: var f64) -> f64 { sum i in 0..N { if x[i] > 0.7 { x[i]^3 } else { x[i]^2 } } }",
+        RECURRENCE,
+    ] {
+        // The tape of a tape is read after it was cleared: interpreted only, and refused by the compiler (`unsupported`).
+        let modes = if text == RECURRENCE { &modes[..2] } else { &modes[..] };
+        let plain: Vec<_> = modes.iter().map(|&(mode, _)| (mode, PLAIN)).collect();
+        for n in [0, 1, 2, 7] {
+            let mut inputs = Inputs::new();
+            inputs.set("x", &points(n)).set("s", &0.4);
+            modes_agree(text, &Options::new(Derivative::Hessian), &inputs, modes);
+            // Blocks are not symmetric.
+            let block = Options::new(Derivative::Hessian).rows(["s"]).wrt(["x"]);
+            modes_agree(text, &block, &inputs, &plain);
+            let block = Options::new(Derivative::Hessian).rows(["x"]).wrt(["s"]);
+            modes_agree(text, &block, &inputs, &plain);
+        }
+    }
+}
+
+#[test]
+fn every_mode_of_a_lagrangian_agrees_with_the_definition() {
+    let text = "kernel k<N>(x: var f64[N]) -> (objective: f64, c: f64[N]) {
+        (sum v in x { v^4 }, map i in 0..N { sin(x[i]) * x[(i + 1) % N]^2 })
+    }";
+    for n in [1, 2, 9] {
+        let mut inputs = Inputs::new();
+        inputs.set("x", &points(n)).set("multipliers.c", &points(n)).set("multipliers.objective", &2.5);
+        let modes = HESSIANS.map(|mode| (mode, ALL));
+        modes_agree(text, &Options::new(Derivative::Lagrangian), &inputs, &modes);
+    }
+}
+
+#[test]
+fn modes_that_do_not_fit_are_refused() {
+    let (jacobian, hessian) = (kernel(STAGES), kernel(NORMALS));
+    let mut inputs = Inputs::new();
+    inputs.set("x", &points(4));
+    let refused = |kernel: &Kernel, options: &Options| {
+        let refused = Problem::prepare(kernel, &inputs, options);
+        assert!(matches!(refused, Err(Error::Usage(_))), "{options:?}");
+    };
+    let [of_jacobian, of_hessian] = [Derivative::Jacobian, Derivative::Hessian].map(Options::new);
+    refused(&jacobian, &Options { mode: Mode::ReverseOverForward, ..of_jacobian.clone() });
+    refused(&hessian, &Options { mode: Mode::Mixed, ..of_hessian });
+    refused(&jacobian, &Options { mode: Mode::Forward, strategy: Strategy::Dense, ..of_jacobian.clone() });
+    refused(&jacobian, &Options { mode: Mode::Forward, ..Options::new(Derivative::Value) });
+    let decompression = Decompression::Substitution;
+    refused(&jacobian, &Options { decompression, strategy: Strategy::Structural, ..of_jacobian.clone() });
+    refused(&jacobian, &Options { decompression, mode: Mode::Reverse, ..of_jacobian });
+}
+
+/// Products are chosen where they are cheaper by far, and the numbers are shown; else structure is.
+#[test]
+fn automatic_choice_goes_by_work() {
+    // Each element is read by all: the product of two full matrices, or as many products as there are unknowns.
+    let text = "kernel k<N>(x: var f64[N], t: index<N>[N, 3]) -> f64[N] {
+        let mut a = zeros[N];
+        for i in 0..N { for j in 0..3 { a[t[i, j]] += sin(x[i]) * x[t[i, j]]; } }
+        let mut b = zeros[N];
+        for i in 0..N { for j in 0..3 { b[t[i, j]] += a[i] * a[t[i, j]]; } }
+        let mut c = zeros[N];
+        for i in 0..N { for j in 0..3 { c[t[i, j]] += cos(b[i]) * b[t[i, j]]; } }
+        map i in 0..N { c[i] }
+    }";
+    let kernel = kernel(text);
+    for n in [1, 2, 30, 300] {
+        let mut inputs = Inputs::new();
+        let table: Vec<[i64; 3]> = (0..n).map(|i| [i, (i + 1) % n, (i + n - 1) % n]).collect();
+        inputs.set("x", &points(n as usize)).set("t", &table);
+        let of = |strategy| Options { strategy, ..Options::new(Derivative::Jacobian) };
+        let (auto, at) = evaluate(&kernel, &inputs, &of(Strategy::Auto));
+        let (other, wanted) = evaluate(&kernel, &inputs, &of(Strategy::Dense));
+        close(&dense(&auto, &at), &dense(&other, &wanted), "auto");
+        if let Some(work) = auto.work() {
+            let products = work.compressed + work.compressed / 4 < work.structural;
+            let wanted = if products { Strategy::Compressed } else { Strategy::Structural };
+            assert_eq!(auto.strategy(), Some(wanted), "{work:?}");
+        }
+        let interpreted = Options { engine: Engine::Interp, ..of(Strategy::Auto) };
+        let (interpreted, _) = evaluate(&kernel, &inputs, &interpreted);
+        assert_eq!((auto.strategy(), auto.work()), (interpreted.strategy(), interpreted.work()), "{n}");
     }
 }
 

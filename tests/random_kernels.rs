@@ -6,7 +6,7 @@
 use spadina::error::Error;
 use spadina::inputs::Inputs;
 use spadina::kernel::Kernel;
-use spadina::options::{Derivative, Engine, Options, Project, Strategy};
+use spadina::options::{Decompression, Derivative, Engine, Mode, Options, Project, Strategy};
 use spadina::problem::{Evaluation, Problem};
 use spadina_io::array::{Array, Data};
 use spadina_ir::func::Buffer;
@@ -151,7 +151,63 @@ fn check_projected(kernel: &Kernel, inputs: &Inputs, dense: &Evaluation, sums: S
     Ok(())
 }
 
-/// `more`: also the compiled dense matrix, projection, and an uneven number of threads.
+/// The matrix by every mode of products and every decompression, against the dense one.
+fn check_modes(
+    kernel: &Kernel,
+    inputs: &Inputs,
+    derivative: Derivative,
+    dense: &Evaluation,
+) -> Result<(), String> {
+    let modes: &[(Mode, Decompression)] = if derivative == Derivative::Hessian {
+        &[
+            (Mode::ForwardOverReverse, Decompression::Direct),
+            (Mode::ReverseOverForward, Decompression::Substitution),
+            (Mode::ReverseOverReverse, Decompression::Direct),
+        ]
+    } else {
+        &[
+            (Mode::Forward, Decompression::Direct),
+            (Mode::Reverse, Decompression::Auto),
+            (Mode::Mixed, Decompression::Direct),
+            (Mode::Mixed, Decompression::Substitution),
+        ]
+    };
+    for &(mode, decompression) in modes {
+        let options = Options { mode, decompression, ..Options::new(derivative) };
+        let (found, pattern) = match evaluate(kernel, inputs, &options) {
+            Ok(found) => found,
+            // A subscript depends on values, a tape has no length.
+            Err(Error::Source(report)) if REFUSALS.contains(&report.diagnostics[0].code) => continue,
+            Err(error) => return Err(format!("{mode}, {decompression}: {error}")),
+        };
+        for (at, value) in dense.matrix.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+            let (row, col) = (at / pattern.cols(), at % pattern.cols());
+            if pattern.find(row, col as u32).is_none() {
+                return Err(format!("{mode}, {decompression}: ({row}, {col}) = {value} is not detected"));
+            }
+        }
+        near("gradient", &dense.gradient, &found.gradient)?;
+        near(
+            &format!("{mode}, {decompression}, against dense"),
+            &dense.matrix,
+            &scattered(&found, &pattern),
+        )?;
+    }
+    Ok(())
+}
+
+/// The matrix with all its zeros, row by row.
+fn scattered(found: &Evaluation, pattern: &Pattern) -> Vec<f64> {
+    let mut all = vec![0.0; pattern.rows() * pattern.cols()];
+    let rows =
+        (0..pattern.rows()).flat_map(|row| pattern.row(row).iter().map(move |&col| (row, col as usize)));
+    for ((row, col), value) in rows.zip(&found.matrix) {
+        all[row * pattern.cols() + col] = *value;
+    }
+    all
+}
+
+/// `more`: also the compiled dense matrix, modes of products, projection, and an uneven number of threads.
 fn check(case: &Case, more: bool) -> Result<Option<&'static str>, String> {
     let kernel = Kernel::from_func(case.func.clone()).map_err(|error| error.to_string())?;
     let inputs = inputs_of(case);
@@ -178,6 +234,9 @@ fn check(case: &Case, more: bool) -> Result<Option<&'static str>, String> {
     if more && derivative == Derivative::Hessian {
         check_projected(&kernel, &inputs, &dense, sums)?;
     }
+    if more {
+        check_modes(&kernel, &inputs, derivative, &dense)?;
+    }
     let (found, pattern) = match with(derivative, Engine::Jit, Strategy::Structural, 1) {
         Ok(found) => found,
         Err(Error::Source(report)) if REFUSALS.contains(&report.diagnostics[0].code) => {
@@ -187,13 +246,7 @@ fn check(case: &Case, more: bool) -> Result<Option<&'static str>, String> {
     };
     near("results beside the sparse matrix", &value.results, &found.results)?;
     near("gradient", &dense.gradient, &found.gradient)?;
-    let mut scattered = vec![0.0; pattern.rows() * pattern.cols()];
-    let rows =
-        (0..pattern.rows()).flat_map(|row| pattern.row(row).iter().map(move |&col| (row, col as usize)));
-    for ((row, col), value) in rows.zip(&found.matrix) {
-        scattered[row * pattern.cols() + col] = *value;
-    }
-    near("matrix, structural against dense", &dense.matrix, &scattered)?;
+    near("matrix, structural against dense", &dense.matrix, &scattered(&found, &pattern))?;
     let (other, its) = run(derivative, Engine::Interp, Strategy::Structural, 1)?;
     if *its != *pattern {
         return Err("compiled and interpreted patterns differ".to_owned());

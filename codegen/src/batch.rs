@@ -12,10 +12,12 @@
 //!
 //! # Limits
 //! What is batched must be `f64`, decide no branch and no bound, and be no result of rank 0. Other programs are refused ([`batched`] gives
-//! `None`), and so are programs with matrix entries, and those with batched results that the caller does not list. Products with directions of kernels in `f64` qualify, unless a result (or, in reverse
+//! `None`), and so are programs with matrix entries, with more local arrays than the stack takes, and those with batched results that the caller does not list. Products with directions of kernels in `f64` qualify, unless a result (or, in reverse
 //! mode, an unknown) is a single number.
 
+use crate::local::{MOST_BYTES, local_scratch};
 use crate::options::Batch;
+use crate::program::literal_product;
 use crate::varying::Marks;
 use cranelift_codegen::entity::EntitySet;
 use spadina_ir::func::{Buffer, Func, InstData, Role, Value};
@@ -37,6 +39,11 @@ impl Batched {
     pub fn buffers(&self) -> &BTreeSet<Buffer> {
         &self.buffers
     }
+
+    /// Whether a value depends on them.
+    pub fn holds(&self, value: Value) -> bool {
+        self.values.contains(value)
+    }
 }
 
 /// What is batched in a program when `batch.buffers` are; `None` where that cannot be compiled, or the number of lanes is odd or 0.
@@ -52,6 +59,12 @@ pub fn batched(func: &Func, batch: &Batch) -> Option<Batched> {
         data.elem != Ty::F64 || data.role == Role::Structural || unlisted || (written && data.dims.is_empty())
     };
     if buffers.iter().any(wrong) {
+        return None;
+    }
+    // Local arrays are on the stack, which is not large.
+    let local = local_scratch(func).into_iter().filter(|b| buffers.contains(b));
+    let bytes = local.filter_map(|b| literal_product(&func.buffers[b].dims)).sum::<i64>() * 8;
+    if bytes.saturating_mul(batch.lanes as i64) > MOST_BYTES {
         return None;
     }
     let mut plain = true;

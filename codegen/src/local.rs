@@ -9,7 +9,7 @@ use spadina_ir::walk;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most bytes of the stack that the local arrays of a function may take; what does not fit is shared.
-const MOST_BYTES: i64 = 192 * 1024;
+pub(crate) const MOST_BYTES: i64 = 192 * 1024;
 
 /// The local scratch arrays of a function.
 pub(crate) fn local_scratch(func: &Func) -> BTreeSet<Buffer> {

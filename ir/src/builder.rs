@@ -140,6 +140,16 @@ impl Builder {
         self.scopes.len()
     }
 
+    /// The innermost region that is open.
+    pub fn region(&self) -> Region {
+        self.scopes.last().expect("the body is always open").region
+    }
+
+    /// Whether a region is still open: whether values made in it are visible from the insertion point.
+    pub fn is_open(&self, region: Region) -> bool {
+        self.scopes.iter().any(|scope| scope.region == region)
+    }
+
     // ---- literals -------------------------------------------------------------------------------------------
 
     /// A literal.

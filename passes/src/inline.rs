@@ -7,28 +7,40 @@
 //! for i in 0..N { accum y[i] += f(i) };  for e in .. { v = load y[j(e)]; .. }
 //!     ==>   for e in .. { v = f(j(e)); .. }
 //! ```
+//! Maps of maps (a difference of a difference, a smoothing applied `k` times) become one stencil.
+//!
 //! # Method
 //! 1. The *stage graph*: one node an intermediate array, an edge from each array to those computed from it. Arrays on a cycle (read while
 //!    they are written) stay.
 //! 2. An array is a map when one top-level nest writes it, at its own induction variables over the full axes (and literal trailing
 //!    subscripts, each once), with nothing else but pure code around.
-//! 3. In topological order, loads of maps are replaced by their bodies at the subscripts of the load, if they stay under [`MAX_INSTS`]
-//!    copies of instructions, those of maps inside maps included; `dce` then removes the arrays that nobody reads.
+//! 3. Nests are copied in program order; loads of maps become their bodies at the subscripts of the load. An element is built once for
+//!    the same subscripts in the same region, so that a stencil applied `k` times has as many elements as its wider stencil, not
+//!    one for each path. Conditions on subscripts are decided from the bounds and guards around (`analysis/facts`): else each would
+//!    open a region of its own, and nothing would be shared.
+//! 4. A copied nest shows the size of an element of its array, what is shared counted once. If that size, once for each reading
+//!    place, stays under [`MAX_INSTS`], the array is inlined into the nests that follow; else it stays and is read. In the end the
+//!    nests go whose arrays nobody reads.
 //!
 //! # Why it keeps the meaning
 //! Each element of a map is written once, from zero, by the iteration of its own subscripts, which reads inputs and finished
-//! arrays only: computing it where it is read gives the same bits. A subscript that its types do not prove stays checked
-//! against the axes of the array.
+//! arrays only: computing it where it is read gives the same bits. A subscript that neither types nor guards prove stays checked
+//! against the axes of the array. A remainder of a remainder by the same number is that of the sum: both are rounded down.
 //!
 //! # Limits
 //! Arrays accumulated through tables (scatters), written by several nests or read at a trailing subscript that is not literal stay.
 
+use crate::analysis::affine::Affine;
+use crate::analysis::facts::Facts;
 use crate::analysis::range::in_range;
+use crate::dce;
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
 use petgraph::graphmap::DiGraphMap;
+use spadina_ir::builder::Builder;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Func, Inst, InstData, Region, Role, Value};
+use spadina_ir::op::Op;
 use spadina_ir::types::SizeExpr;
 use spadina_ir::walk;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,16 +49,21 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const PASS: Pass =
     Pass { name: "inline", summary: "compute elements of mapped arrays where they are read", run };
 
-/// Most instructions that inlining one array may copy.
+/// Most instructions that inlining one array may make: of an element, once for each reading place.
 pub const MAX_INSTS: usize = 4000;
 
 /// Inlines maps into their readers.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
-    let maps = maps(func);
+    let maps: BTreeMap<Buffer, MapStage> =
+        stage_order(func).into_iter().filter_map(|y| Some((y, as_map(func, y)?))).collect();
     if maps.is_empty() {
         return Ok(func.clone());
     }
-    Ok(Rewriter::new(func, func.name.clone()).run(&mut Inline { maps }))
+    let mut pass =
+        Inline { maps, chosen: BTreeSet::new(), elements: BTreeMap::new(), facts: Facts::default() };
+    let inlined = Rewriter::new(func, func.name.clone()).run(&mut pass);
+    // The nests of inlined arrays are no work for the passes that follow.
+    Ok(if pass.chosen.is_empty() { inlined } else { dce::eliminate(&inlined) })
 }
 
 /// A map: the loops around its accumulations, and the value of each literal tail.
@@ -55,23 +72,8 @@ struct MapStage {
     nest: Vec<Region>,
     /// Value by trailing literal subscripts.
     elements: BTreeMap<Vec<i64>, Value>,
-}
-
-/// The arrays that are inlined.
-fn maps(func: &Func) -> BTreeMap<Buffer, MapStage> {
-    let order = stage_order(func);
-    let mut found = BTreeMap::new();
-    let mut sizes = BTreeMap::new();
-    for y in order {
-        if let Some(stage) = as_map(func, y) {
-            let size = expanded(func, &stage, &sizes);
-            if copies(func, y, &stage, size) <= MAX_INSTS {
-                found.insert(y, stage);
-                sizes.insert(y, size);
-            }
-        }
-    }
-    found
+    /// The places that read it; `None` where one reads at a trailing subscript that is not literal.
+    readers: Option<usize>,
 }
 
 /// Intermediate arrays that are on no cycle of the stage graph.
@@ -153,63 +155,74 @@ fn as_map(func: &Func, y: Buffer) -> Option<MapStage> {
             _ => {}
         }
     }
-    Some(MapStage { nest, elements })
+    let readers = readers(func, y, nest.len());
+    Some(MapStage { nest, elements, readers })
 }
 
 fn is_size(func: &Func, value: Value, axis: &SizeExpr) -> bool {
     crate::analysis::range::as_size(func, value).as_ref() == Some(axis)
 }
 
-/// Instructions of a map's body with the bodies of the maps that it reads.
-fn expanded(func: &Func, stage: &MapStage, sizes: &BTreeMap<Buffer, usize>) -> usize {
-    let mut size = 0_usize;
-    walk::visit_insts(func, stage.nest[0], &mut |_, inst| {
-        let inside = match &func.insts[inst] {
-            InstData::Load(buffer, _) => sizes.get(buffer).copied().unwrap_or(0),
-            _ => 0,
-        };
-        size = size.saturating_add(1 + inside);
-    });
-    size
-}
-
-/// Instructions that inlining a map copies: its body, of this size, once for each reading place.
-fn copies(func: &Func, y: Buffer, stage: &MapStage, size: usize) -> usize {
+/// How many places read an array, different trailing subscripts being one; `None` where one of those is not literal.
+fn readers(func: &Func, y: Buffer, rank: usize) -> Option<usize> {
     let mut places = BTreeSet::new();
     let mut literal = true;
     walk::visit_insts(func, func.body, &mut |region, inst| {
         if let InstData::Load(buffer, index) = &func.insts[inst]
             && *buffer == y
         {
-            let (leading, tail) = index.split_at(stage.nest.len());
+            let (leading, tail) = index.split_at(rank);
             places.insert((region, leading.to_vec()));
             literal &= tail.iter().all(|&v| func.as_int(v).is_some());
         }
     });
-    if literal { size.saturating_mul(places.len()) } else { usize::MAX }
+    literal.then_some(places.len())
 }
+
+/// An element of a map: array and subscripts.
+type Element = (Buffer, Vec<Value>);
 
 struct Inline {
     maps: BTreeMap<Buffer, MapStage>,
+    /// The maps that are inlined.
+    chosen: BTreeSet<Buffer>,
+    /// The region that each element was built in last, and its value.
+    elements: BTreeMap<Element, (Region, Value)>,
+    facts: Facts,
 }
 
 impl Inline {
-    /// The element of a map at these subscripts, built at the insertion point.
-    fn element(&mut self, rw: &mut Rewriter<'_>, y: Buffer, index: &[Value]) -> Value {
+    /// The element of a map at these subscripts, where it was built or at the insertion point.
+    fn element(&mut self, rw: &mut Rewriter<'_>, y: Buffer, index: Vec<Value>) -> Value {
+        let key = (y, index);
+        if let Some(&(region, value)) = self.elements.get(&key)
+            && rw.b.is_open(region)
+        {
+            return value;
+        }
+        let value = self.build(rw, y, &key.1);
+        self.elements.insert(key, (rw.b.region(), value));
+        value
+    }
+
+    fn build(&mut self, rw: &mut Rewriter<'_>, y: Buffer, index: &[Value]) -> Value {
         let stage = &self.maps[&y];
         let (nest, tail) = (stage.nest.clone(), &index[stage.nest.len()..]);
         let tail: Vec<i64> = tail
             .iter()
-            .map(|&v| rw.b.func().as_int(v).expect("`copies` admits literal tails only"))
+            .map(|&v| rw.b.func().as_int(v).expect("maps with other trailing subscripts are not chosen"))
             .collect();
         let value = stage.elements.get(&tail).copied();
         let dims = &rw.src.buffers[y].dims;
-        if !index.iter().zip(dims).all(|(&v, dim)| in_range(rw.b.func(), v, dim)) {
+        // The loops around are still under construction: facts know their bounds, types do not.
+        let proven =
+            |v: Value, dim| self.facts.in_range(rw.b.func(), v, dim) || in_range(rw.b.func(), v, dim);
+        if !index.iter().zip(dims).all(|(&v, dim)| proven(v, dim)) {
             rw.b.check(y, index);
         }
         let Some(value) = value else { return rw.b.float(rw.src.buffers[y].elem, 0.0) };
-        // The body reads its values through the map of the rewriter: keep what the reader has there.
-        let outer = rw.map.clone();
+        // The body reads its own values through the map of the rewriter. Nobody else does: no element of an array is needed for
+        // another one of the same array.
         for (region, &subscript) in nest.iter().zip(index) {
             rw.map.set(rw.src.regions[*region].params[0], subscript);
         }
@@ -221,21 +234,128 @@ impl Inline {
                 }
             }
         }
-        let image = rw.map.get(value);
-        rw.map = outer;
-        image
+        rw.map.get(value)
+    }
+
+    /// A nest, which shows how large the elements of the maps are that it fills.
+    fn nest(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
+        let before = rw.b.func().insts.len();
+        self.copy(rw, inst);
+        let size = rw.b.func().insts.len() - before;
+        for y in walk::written_buffers(rw.src, inst) {
+            let readers = self.maps.get(&y).and_then(|stage| stage.readers);
+            if readers.is_some_and(|places| size.saturating_mul(places) <= MAX_INSTS) {
+                self.chosen.insert(y);
+            }
+        }
+    }
+
+    /// Copies an instruction; in its regions it is known what its bounds or its condition say.
+    fn copy(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
+        let (src, mark) = (rw.src, self.facts.mark());
+        match &src.insts[inst] {
+            InstData::Loop { lo, hi, body, .. } => {
+                let bounds = (rw.map.get(*lo), rw.map.get(*hi));
+                rw.open_loop(inst);
+                self.facts.inside_loop(rw.b.func(), bounds, rw.map.get(src.regions[*body].params[0]));
+                rw.region(*body, self);
+                let images = rw.b.end_loop(&rw.map.all(&src.regions[*body].yields));
+                set_all(rw, &src.results[inst], &images);
+            }
+            InstData::If { cond, then, els } if rw.b.func().as_const(rw.map.get(*cond)).is_none() => {
+                let cond = rw.map.get(*cond);
+                rw.b.begin_if(cond);
+                self.facts.inside_branch(rw.b.func(), cond, true);
+                rw.region(*then, self);
+                rw.b.begin_else(&rw.map.all(&src.regions[*then].yields));
+                self.facts.forget(mark);
+                self.facts.inside_branch(rw.b.func(), cond, false);
+                rw.region(*els, self);
+                let images = rw.b.end_if(&rw.map.all(&src.regions[*els].yields));
+                set_all(rw, &src.results[inst], &images);
+            }
+            _ => rw.copy(inst, self),
+        }
+        self.facts.forget(mark);
+    }
+
+    /// What an operation on subscripts is known to give here.
+    fn known(&self, b: &mut Builder, op: Op, args: &[Value]) -> Option<Value> {
+        if let Some(outcome) = self.facts.decide(b.func(), op, args) {
+            return Some(b.bool(outcome));
+        }
+        match op {
+            Op::IntMin | Op::IntMax => {
+                let first_is_less = self.facts.decide(b.func(), Op::IntLe, args)?;
+                Some(args[usize::from(first_is_less != (op == Op::IntMin))])
+            }
+            Op::IntMod => {
+                let modulus = Affine::of(b.func(), args[1])?.as_size()?.clone();
+                let inner = unwrapped(b.func(), args[0], args[1])?;
+                if self.facts.within(&inner, &modulus) {
+                    return inner.build(b);
+                }
+                wrapped(b, &inner, &modulus)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The affine form of a dividend, in which remainders by the same divisor count as what they are taken of.
+fn unwrapped(func: &Func, value: Value, divisor: Value) -> Option<Affine> {
+    match func.def(value) {
+        Some(InstData::Op(Op::IntMod, args)) if args[1] == divisor => unwrapped(func, args[0], divisor),
+        Some(InstData::Op(Op::IntAdd, args)) => {
+            unwrapped(func, args[0], divisor)?.plus(&unwrapped(func, args[1], divisor)?)
+        }
+        Some(InstData::Op(Op::IntSub, args)) => {
+            unwrapped(func, args[0], divisor)?.minus(&unwrapped(func, args[1], divisor)?)
+        }
+        _ => Affine::of(func, value),
+    }
+}
+
+/// The remainder of a form that is a variable and an offset, written in one way for all that are equal: the offset is at least the
+/// negative of the modulus, `i - 1` as `i + N - 1`.
+fn wrapped(b: &mut Builder, inner: &Affine, modulus: &SizeExpr) -> Option<Value> {
+    inner.single()?;
+    let &[(size, times)] = &modulus.terms[..] else { return None };
+    if times != 1 || modulus.constant != 0 {
+        return None;
+    }
+    let mut base = inner.base.clone();
+    base.terms.retain(|term| term.0 != size);
+    if base.constant < 0 {
+        base = base.checked_add(modulus)?;
+    }
+    let inner = Affine { base, terms: inner.terms.clone() }.build(b)?;
+    let modulus = b.size(modulus);
+    Some(b.op(Op::IntMod, &[inner, modulus]))
+}
+
+fn set_all(rw: &mut Rewriter<'_>, results: &[Value], images: &[Value]) {
+    for (&result, &image) in results.iter().zip(images) {
+        rw.map.set(result, image);
     }
 }
 
 impl Visitor for Inline {
     fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
         match &rw.src.insts[inst] {
-            InstData::Load(buffer, index) if self.maps.contains_key(buffer) => {
+            InstData::Load(buffer, index) if self.chosen.contains(buffer) => {
                 let index = rw.map.all(index);
-                let value = self.element(rw, *buffer, &index);
+                let value = self.element(rw, *buffer, index.to_vec());
                 rw.map.set(rw.src.results[inst][0], value);
             }
-            _ => rw.copy(inst, self),
+            InstData::Op(op, args) => {
+                let args = rw.map.all(args);
+                let known = self.known(&mut rw.b, *op, &args);
+                let image = known.unwrap_or_else(|| rw.b.op(*op, &args));
+                rw.map.set(rw.src.results[inst][0], image);
+            }
+            InstData::Loop { .. } if rw.b.depth() == 1 => self.nest(rw, inst),
+            _ => self.copy(rw, inst),
         }
     }
 }

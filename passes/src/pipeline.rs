@@ -282,23 +282,86 @@ pub fn second_directional(func: &Func) -> Result<Trace, Diagnostic> {
     Ok(trace)
 }
 
+/// In which order the product of a Hessian with a direction is differentiated.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Nesting {
+    /// The gradient, along the direction.
+    #[default]
+    ForwardOverReverse,
+    /// The derivative along the direction, its gradient.
+    ReverseOverForward,
+    /// The gradient, the gradient of its product with the direction.
+    ReverseOverReverse,
+}
+
 /// Results, gradient, and the product of the Hessian of their (weighted) sum with a direction `x_dot`.
 pub fn hessian_product(func: &Func, weights: Weights) -> Result<Trace, Diagnostic> {
-    hessian_product_by(func, &func.columns, weights)
+    hessian_product_by(func, &func.columns, weights, Nesting::default())
 }
 
 /// [`hessian_product`] of the mixed block whose rows are `sources`.
-pub fn hessian_product_by(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Trace, Diagnostic> {
-    let mut trace = hessian_product_steps(func, sources, weights)?;
+pub fn hessian_product_by(
+    func: &Func,
+    sources: &[Buffer],
+    weights: Weights,
+    nesting: Nesting,
+) -> Result<Trace, Diagnostic> {
+    let mut trace = hessian_product_steps(func, sources, weights, nesting)?;
     finish(&mut trace, PLAIN)?;
     Ok(trace)
 }
 
-/// [`hessian_product_by`] before its last passes.
-pub fn hessian_product_steps(func: &Func, sources: &[Buffer], weights: Weights) -> Result<Trace, Diagnostic> {
-    let mut trace = gradient_steps(func, sources, weights)?;
-    forward_step(&mut trace, &func.columns, "forward mode over the gradient");
+/// [`hessian_product_by`] before its last passes. With reverse mode outside there are no results and no gradient, and the product is the
+/// adjoint of the unknowns; its direction is an input like the tangent of the unknowns nonetheless.
+pub fn hessian_product_steps(
+    func: &Func,
+    sources: &[Buffer],
+    weights: Weights,
+    nesting: Nesting,
+) -> Result<Trace, Diagnostic> {
+    let (mut trace, outside, rename): (_, _, fn(&Func, Buffer) -> Plane) = match nesting {
+        Nesting::ForwardOverReverse => {
+            let mut trace = gradient_steps(func, sources, weights)?;
+            forward_step(&mut trace, &func.columns, "forward mode over the gradient");
+            return Ok(trace);
+        }
+        // The weight of a derivative is that of its result.
+        Nesting::ReverseOverForward => (directional_steps(func)?, weights, |func, of| {
+            let Plane::Tangent(result) = func.buffers[of].plane else { return Plane::Adjoint(of) };
+            Plane::Adjoint(result)
+        }),
+        // The weights of a gradient are a direction. The product has the rows, so the gradient has the columns.
+        Nesting::ReverseOverReverse => {
+            (gradient_steps(func, &func.columns, weights)?, Weights::Inputs, |func, of| {
+                let Plane::Adjoint(unknown) = func.buffers[of].plane else { return Plane::Adjoint(of) };
+                Plane::Tangent(unknown)
+            })
+        }
+    };
+    let mut inside = dce::without(trace.func(), &primal_results(trace.func()));
+    let outputs: Vec<Buffer> = results(&inside);
+    let known = inside.buffers.len();
+    inside = reverse(&inside, sources, outside, false)?;
+    for output in outputs {
+        // Nothing writes it any more: no result.
+        inside.buffers[output].role = Role::Scratch;
+    }
+    let new: Vec<Buffer> = inside.buffers.keys().skip(known).collect();
+    for buffer in new {
+        if let (Role::Data, Plane::Adjoint(of)) = (inside.buffers[buffer].role, inside.buffers[buffer].plane)
+        {
+            inside.buffers[buffer].plane = rename(&inside, of);
+        }
+    }
+    inside.rows = sources.to_vec();
+    trace.push("reverse", "reverse mode over the derivative", inside);
+    trace.run(&[dce::PASS])?;
     Ok(trace)
+}
+
+/// The results themselves, beside their derivatives.
+fn primal_results(func: &Func) -> Vec<Buffer> {
+    results(func).into_iter().filter(|&y| func.buffers[y].plane == Plane::Primal).collect()
 }
 
 /// Results and their sparse Jacobian.

@@ -6,7 +6,7 @@ use spadina_coloring::layout::Layout;
 use spadina_coloring::options::{Decompression, Options, Partition};
 use spadina_coloring::order::Order;
 use spadina_coloring::pattern::Pattern;
-use spadina_runtime::compressed::choose::{self, Cost};
+use spadina_runtime::compressed::choose::{self, Cost, Substitution};
 use spadina_runtime::compressed::directions::{Batch, Directions, Side};
 use spadina_runtime::compressed::evaluate::Compressed;
 use spadina_runtime::error::RuntimeError;
@@ -180,8 +180,8 @@ fn an_arrow_is_cheapest_from_both_sides() {
     let wide = choose::jacobian(&wide, &orders, Cost::default()).expect("there are orders");
     assert_eq!((wide.partition(), wide.n_colors()), (Partition::Row, 1));
     let matrix = random(40, 40, 5, true, 9);
-    let direct = choose::hessian(&matrix.pattern, &orders, false).expect("symmetric");
-    let solved = choose::hessian(&matrix.pattern, &orders, true).expect("symmetric");
+    let direct = choose::hessian(&matrix.pattern, &orders, Substitution::Never).expect("symmetric");
+    let solved = choose::hessian(&matrix.pattern, &orders, Substitution::IfCheaper).expect("symmetric");
     assert!(solved.n_colors() <= direct.n_colors());
     assert!(direct.trees().is_none());
 }

@@ -1,7 +1,7 @@
 //! The command line as clap reads it.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use spadina::options::{Engine, Format, Options, Project, Strategy};
+use spadina::options::{Decompression, Engine, Format, Mode, Options, Project, Strategy};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -82,6 +82,13 @@ pub(crate) struct MethodArgs {
     /// auto, structural, compressed or dense.
     #[arg(long, default_value = "auto")]
     pub(crate) strategy: Strategy,
+    /// Products of the strategy compressed: fwd, rev or mixed of a Jacobian, fwd-over-rev, rev-over-fwd or rev-over-rev of a
+    /// Hessian, or auto.
+    #[arg(long, default_value = "auto")]
+    pub(crate) mode: Mode,
+    /// How entries are found in products: direct, substitution (fewer products, for symmetric matrices and mode mixed), or auto.
+    #[arg(long, default_value = "auto")]
+    pub(crate) decompression: Decompression,
     /// Make the Hessian of every element positive semidefinite: clamp or abs (with the smallest eigenvalue: clamp=1e-9), off, or as the
     /// kernel says.
     #[arg(long, value_name = "clamp|abs|off", default_value = "as-written")]
@@ -94,6 +101,8 @@ impl MethodArgs {
             wrt: self.wrt.clone(),
             engine: self.engine,
             strategy: self.strategy,
+            mode: self.mode,
+            decompression: self.decompression,
             project: self.project,
             threads: self.threads as usize,
             ..Options::new(derivative)

@@ -144,6 +144,12 @@ fn describe(text: &mut String, kernel: &Kernel, explanation: &Explanation, ops: 
     if !explanation.stages.is_empty() {
         let _ = writeln!(text, "           eliminated: {}", explanation.stages.join(", "));
     }
+    if explanation.compared {
+        let _ = writeln!(
+            text,
+            "           with data `--strategy auto` counts the work of this against products with directions (`run` says both)"
+        );
+    }
     for phase in &explanation.phases {
         let _ = writeln!(text, "           {}", line(phase));
     }
@@ -216,6 +222,7 @@ fn object(kernel: &Kernel, explanation: &Explanation) -> Value {
         "derivative": explanation.derivative.name(),
         "road": explanation.road,
         "stages": explanation.stages,
+        "compared": explanation.compared,
         "phases": phases,
         "operations": explanation.phases.iter().map(|p| p.cost.total()).sum::<u64>(),
         "operations_by_kind": kinds,

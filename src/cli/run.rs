@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use spadina::compiler::Module;
 use spadina::error::Error;
-use spadina::options::{Derivative, Engine};
+use spadina::options::{Derivative, Engine, Strategy};
 use spadina::problem::{Evaluation, Problem};
 use spadina_io::array::Array;
 use spadina_io::picture::pattern::{Paint, Pattern};
@@ -114,6 +114,10 @@ fn as_json(problem: &Problem, at: &Evaluation, times: &Shown) -> String {
         "m": problem.rows(),
         "nnz": has_matrix.then(|| problem.pattern().nnz()),
         "strategy": problem.strategy().map(|s| s.to_string()),
+        "products": problem.products().map(|(columns, rows)| json!({ "columns": columns, "rows": rows })),
+        "mode": problem.way().map(|(mode, _)| mode.to_string()),
+        "decompression": problem.way().map(|(_, decompression)| decompression.to_string()),
+        "work": problem.work().map(|work| json!({ "structural": work.structural, "compressed": work.compressed })),
         "threads": problem.options().threads,
         "times_ms": {
             "compile": milliseconds(times.compile),
@@ -160,7 +164,8 @@ fn as_text(
         let pattern = problem.pattern();
         let name = problem.options().derivative.name().replace('_', "-");
         let size = format!("{} x {}, {} entries", pattern.rows(), pattern.cols(), pattern.nnz());
-        let _ = writeln!(text, "{name:<10} {size}, norm {:?} ({strategy})", norm(&at.matrix));
+        let _ =
+            writeln!(text, "{name:<10} {size}, norm {:?} ({})", norm(&at.matrix), road(problem, strategy));
         text += &picture(problem.pattern(), &Paint::Plain)?;
     }
     for (what, product) in products {
@@ -183,6 +188,18 @@ fn as_text(
         ms(times.evaluate),
     );
     Ok(text)
+}
+
+/// The road that was taken, and, where two were compared, the work of both.
+fn road(problem: &Problem, strategy: Strategy) -> String {
+    let mut text = strategy.to_string();
+    if let (Some((mode, decompression)), Some((columns, rows))) = (problem.way(), problem.products()) {
+        let _ = write!(text, ": {mode}, {decompression}, {} products", columns + rows);
+    }
+    if let Some(work) = problem.work() {
+        let _ = write!(text, "; work {} structural, {} compressed", work.structural, work.compressed);
+    }
+    text
 }
 
 /// The pattern as the terminal shows it.

@@ -245,10 +245,12 @@ impl<'a, 'b> Lower<'a, 'b> {
         Ok(())
     }
 
-    /// The address of a local array on the stack. Its size is literal.
+    /// The address of a local array on the stack. Its size is literal; it may hold several directions.
     fn on_stack(&mut self, buffer: Buffer) -> Clif {
         let data = &self.func.buffers[buffer];
-        let bytes = literal_product(&data.dims).unwrap_or(0) * data.elem.bytes() as i64;
+        let batch = self.program.batch.filter(|batch| batch.buffers.contains(&buffer));
+        let directions = batch.map_or(1, |batch| batch.lanes) as i64;
+        let bytes = literal_product(&data.dims).unwrap_or(0) * data.elem.bytes() as i64 * directions;
         let size = u32::try_from(bytes).unwrap_or(0);
         let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, size, 4));
         self.b.ins().stack_addr(types::I64, slot, 0)

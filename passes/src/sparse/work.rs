@@ -8,7 +8,7 @@ pub const SLOT: u64 = 4;
 /// An access to a scratch array.
 const ACCESS: u64 = 1;
 /// Iterations assumed of an inner loop whose length is data: a one-ring.
-const RING: u64 = 6;
+pub const RING: u64 = 6;
 
 /// The weight of an operation.
 pub fn weight(op: Op) -> u64 {

@@ -33,6 +33,18 @@ impl Cost {
     }
 }
 
+/// Whether entries may be solved for one after the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Substitution {
+    /// Each entry is an element of a product.
+    Never,
+    /// Where that saves products.
+    #[default]
+    IfCheaper,
+    /// Even where it saves none.
+    Always,
+}
+
 /// The cheapest coloring of a Jacobian's pattern among column, row and bidirectional ones (the last by direct decompression,
 /// with neutral colors, and also in random orders: the usual ones serve it badly); columns where they cost the same.
 ///
@@ -41,11 +53,8 @@ impl Cost {
 pub fn jacobian(pattern: &Pattern, orders: &[Order], cost: Cost) -> Result<Coloring, ColoringError> {
     let options = |partition| Options::new(partition).orders(orders.iter().copied());
     let mut best = Coloring::new(pattern, &options(Partition::Column))?;
-    let random = (0..RANDOM_ORDERS).map(Order::Random);
-    let both =
-        Options::new(Partition::Bidirectional).orders(orders.iter().copied().chain(random)).postprocess(true);
-    for options in [options(Partition::Row), both] {
-        let other = Coloring::new(pattern, &options)?;
+    let rows = Coloring::new(pattern, &options(Partition::Row))?;
+    for other in [rows, both(pattern, orders, cost, Substitution::Never)?] {
         if cost.of(&other) < cost.of(&best) {
             best = other;
         }
@@ -53,17 +62,50 @@ pub fn jacobian(pattern: &Pattern, orders: &[Order], cost: Cost) -> Result<Color
     Ok(best)
 }
 
-/// The coloring of fewest colors of a Hessian's pattern: direct, or by substitution where that saves colors and is allowed (its
-/// values carry the rounding of a chain of subtractions).
+/// The cheapest bidirectional coloring of a Jacobian's pattern, with neutral colors, also in random orders; by substitution where that
+/// is allowed and cheaper (its values carry the rounding of a chain of subtractions), or wanted.
+///
+/// # Errors
+/// As [`jacobian`].
+pub fn both(
+    pattern: &Pattern,
+    orders: &[Order],
+    cost: Cost,
+    substitution: Substitution,
+) -> Result<Coloring, ColoringError> {
+    let random = (0..RANDOM_ORDERS).map(Order::Random);
+    let options =
+        Options::new(Partition::Bidirectional).orders(orders.iter().copied().chain(random)).postprocess(true);
+    either(pattern, &options, cost, substitution)
+}
+
+/// The cheapest coloring of a Hessian's pattern: direct, or by substitution where that is allowed and saves colors, or wanted.
 ///
 /// # Errors
 /// Patterns that are not symmetric; orders must not be empty.
-pub fn hessian(pattern: &Pattern, orders: &[Order], substitution: bool) -> Result<Coloring, ColoringError> {
+pub fn hessian(
+    pattern: &Pattern,
+    orders: &[Order],
+    substitution: Substitution,
+) -> Result<Coloring, ColoringError> {
     let options = Options::new(Partition::Symmetric).orders(orders.iter().copied());
-    let direct = Coloring::new(pattern, &options)?;
-    if !substitution {
+    either(pattern, &options, Cost::default(), substitution)
+}
+
+fn either(
+    pattern: &Pattern,
+    options: &Options,
+    cost: Cost,
+    substitution: Substitution,
+) -> Result<Coloring, ColoringError> {
+    let solved = || Coloring::new(pattern, &options.clone().decompression(Decompression::Substitution));
+    if substitution == Substitution::Always {
+        return solved();
+    }
+    let direct = Coloring::new(pattern, options)?;
+    if substitution == Substitution::Never {
         return Ok(direct);
     }
-    let solved = Coloring::new(pattern, &options.decompression(Decompression::Substitution))?;
-    Ok(if solved.n_colors() < direct.n_colors() { solved } else { direct })
+    let solved = solved()?;
+    Ok(if cost.of(&solved) < cost.of(&direct) { solved } else { direct })
 }
