@@ -5,6 +5,7 @@
 pub mod ad;
 pub mod analysis;
 pub mod dce;
+pub mod factor;
 pub mod inline;
 pub mod loops;
 pub mod pass;

@@ -1,7 +1,7 @@
 //! The order of the passes: the only file that names them all.
 //!
 //! ```text
-//! primal:    normalize, unroll, inline, guards, speculate, dce
+//! primal:    normalize, unroll, inline, guards, speculate, dce, factor
 //! gradient:  primal, reverse
 //! jacobian:  primal, jacobian                              | the walk: primal, seed, simplify, solve
 //! hessian:   primal, hessian, or: gradient, jacobian       | the walk: gradient, seed, simplify, solve
@@ -16,6 +16,7 @@ use crate::ad::forward;
 use crate::ad::given;
 use crate::ad::reverse::{Weights, reverse};
 use crate::dce;
+use crate::factor;
 use crate::inline;
 use crate::loops::{distribute, guards, hoist, materialize, normalize, sink, speculate, unroll};
 use crate::pass::Pass;
@@ -37,6 +38,7 @@ pub const PASSES: &[Pass] = &[
     sink::PASS,
     simplify::PASS,
     dce::PASS,
+    factor::PASS,
     hoist::PASS,
     materialize::PASS,
     solve::PASS,
@@ -101,7 +103,7 @@ impl Trace {
 
 /// What prepares a kernel for every derivative.
 const PRIMAL: &[Pass] =
-    &[normalize::PASS, unroll::PASS, inline::PASS, guards::PASS, speculate::PASS, dce::PASS];
+    &[normalize::PASS, unroll::PASS, inline::PASS, guards::PASS, speculate::PASS, dce::PASS, factor::PASS];
 /// The same, with the loops of elements kept.
 const KEPT: &[Pass] = &[
     normalize::PASS,
@@ -112,9 +114,11 @@ const KEPT: &[Pass] = &[
     dce::PASS,
     sink::PASS,
     dce::PASS,
+    factor::PASS,
 ];
 /// [`PRIMAL`] without inlining.
-const ARRAYS: &[Pass] = &[normalize::PASS, unroll::PASS, guards::PASS, speculate::PASS, dce::PASS];
+const ARRAYS: &[Pass] =
+    &[normalize::PASS, unroll::PASS, guards::PASS, speculate::PASS, dce::PASS, factor::PASS];
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.

@@ -26,6 +26,7 @@
 //! Gower and Mello, A new framework for the computation of Hessians, Optim. Methods Softw. 27 (2012), Algorithm 3 (edge pushing);
 //! Griewank and Walther, chapter 8 (elimination on the computational graph).
 
+use crate::ad::form::{Form, push};
 use crate::ad::graph::{Graph, Obstacle, reopen};
 use crate::ad::order;
 use crate::ad::rules;
@@ -34,88 +35,6 @@ use spadina_ir::func::{Carry, Inst, InstData, Region, Value, ValueDef};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
-
-/// A quadratic form on live values: adjoints, and symmetric arcs stored both ways.
-#[derive(Default, Clone)]
-pub struct Form {
-    /// First-order coefficients.
-    pub bars: BTreeMap<Value, Value>,
-    /// Second-order coefficients: `arcs[u][w] = arcs[w][u]`.
-    pub arcs: BTreeMap<Value, BTreeMap<Value, Value>>,
-    /// The largest value that has become live since it was last asked for.
-    newest: Option<Value>,
-}
-
-impl Form {
-    /// Adds to an adjoint.
-    pub fn add_bar(&mut self, b: &mut Builder, value: Value, bar: Value) {
-        if b.is_float(bar, 0.0) {
-            return;
-        }
-        let sum = match self.bars.get(&value) {
-            Some(&old) => b.add(old, bar),
-            None => bar,
-        };
-        self.bars.insert(value, sum);
-        self.newest = self.newest.max(Some(value));
-    }
-
-    /// Adds to an arc.
-    pub fn add_arc(&mut self, b: &mut Builder, u: Value, w: Value, weight: Value) {
-        if b.is_float(weight, 0.0) {
-            return;
-        }
-        let sum = match self.arcs.get(&u).and_then(|row| row.get(&w)) {
-            Some(&old) => b.add(old, weight),
-            None => weight,
-        };
-        self.arcs.entry(u).or_default().insert(w, sum);
-        self.arcs.entry(w).or_default().insert(u, sum);
-        self.newest = self.newest.max(Some(u)).max(Some(w));
-    }
-
-    /// Removes a value; returns its adjoint and its arcs (its self-arc among them).
-    pub fn take(&mut self, value: Value) -> (Option<Value>, BTreeMap<Value, Value>) {
-        let bar = self.bars.remove(&value);
-        let arcs = self.arcs.remove(&value).unwrap_or_default();
-        for w in arcs.keys() {
-            let empty = self.arcs.get_mut(w).is_some_and(|row| {
-                row.remove(&value);
-                row.is_empty()
-            });
-            if empty {
-                self.arcs.remove(w);
-            }
-        }
-        (bar, arcs)
-    }
-
-    /// A load of an unknown that stands in a body that starts at `mark`, if one is live.
-    fn first_load(&self, b: &Builder, graph: &Graph, mark: u32) -> Option<Inst> {
-        let live = self.bars.keys().chain(self.arcs.keys());
-        let mut inner = live.filter(|v| mark > 0 && v.as_u32() >= mark && graph.is_leaf(b, **v));
-        inner.next().and_then(|&v| match b.func().values[v].def {
-            ValueDef::Result(inst, _) => Some(inst),
-            ValueDef::Param(..) => None,
-        })
-    }
-
-    /// The next value to eliminate: the last live one before `end`, where the walk stands, or one that has become live behind it.
-    /// (What an `if` or a loop captures may have been built later than itself: equal computations are shared.)
-    pub fn next(&mut self, end: &mut Option<Value>) -> Option<Value> {
-        if let (Some(newest), Some(stand)) = (self.newest.take(), *end)
-            && newest >= stand
-        {
-            *end = Some(Value::from_u32(newest.as_u32() + 1));
-        }
-        let range = (Bound::Unbounded, end.map_or(Bound::Unbounded, Bound::Excluded));
-        let bar = self.bars.range(range).next_back().map(|(&v, _)| v);
-        let arc = self.arcs.range(range).next_back().map(|(&v, _)| v);
-        *end = bar.max(arc).or(*end);
-        bar.max(arc)
-    }
-}
 
 /// What becomes of loads of unknowns inside a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -263,7 +182,7 @@ pub fn eliminate_op(
             form.add_arc(b, u, w, weight);
         }
     }
-    order::push(b, form, value, &arcs, &partials.first);
+    push(b, form, value, &arcs, &partials.first);
 }
 
 /// An `if` or a sum as one operation: for each result with arcs its first partials, for the weighted sum of results the form.
@@ -339,7 +258,7 @@ pub fn eliminate_composite(
                 }
             }
         }
-        order::push(b, form, result, &outside, first);
+        push(b, form, result, &outside, first);
     }
     Ok(())
 }

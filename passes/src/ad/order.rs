@@ -2,78 +2,126 @@
 //!
 //! # Problem
 //! Edge pushing eliminates the computation graph of an element last value first. Any order gives the same Hessian, at another price:
-//! eliminating the products of a determinant *before* the determinant accumulates its gradient once, so that the logarithm above it
-//! pushes one rank-two update onto the entries of the matrix instead of onto every product.
+//! eliminating what stands below a determinant *before* the determinant accumulates its gradient once, so that the logarithm above it
+//! pushes one rank-two update onto few unknowns instead of one onto the entries of the matrix, which then go through two products.
 //!
 //! # Method
 //! 1. One reverse sweep gives the adjoint of every value. The Hessian is then the quadratic form
-//!    `1/2 sum_v bar_v sum_ab p_ab da db` under the linear constraints `dv = sum_a p_a da`.
-//! 2. Eliminating a value `u` substitutes its constraint: into the constraints of its consumers (`p_va += p_vu p_ua`) and into the form
+//!    `1/2 sum_v bar_v sum_ab p_ab da db` under the linear constraints `dv = sum_a p_a da`; the gradient is a linear form under the same.
+//! 2. Eliminating a value `u` substitutes its constraint: into the constraints of its consumers (`p_va += p_vu p_ua`) and into the forms
 //!    (pushing its arcs; an arc to itself and arcs to its own arguments go together as a rank-two update).
-//! 3. Candidate orders: last first; last first where a curved value (one with an arc to itself) first absorbs the arguments that only
-//!    it uses. Each is built on a copy, its operations are counted after hash-consing, and the cheaper is built for good. (Markowitz
-//!    orders and merging of sums were tried: never cheaper on springs, triangles, tetrahedra and hinges.)
+//! 3. Candidate orders, all on one tape (`ad/tape`) and without building anything:
+//!    - last first;
+//!    - last first, a curved value (one with an arc to itself) absorbing the arguments that only it uses;
+//!    - *cuts*: few values carry everything above them. What lies above a cut goes first, then what lies below, into the values of the
+//!      cut, then these; sums of unknowns alone (edges of a mesh) stay until the end. Narrow cuts behind the widest place of the graph
+//!      are tried, the best again with a second one.
+//! 4. *Invariance*: where every sum of unknowns that the rest of the graph sees has coefficients that cancel (differences), the form has
+//!    rows that sum to zero: one row in each group is minus the sum of the others (`ad/invariance`).
+//! 5. Operations are counted after hash-consing; the cheapest goes through algebra (`ad/algebra`) and is built.
 //!
 //! # Why it keeps the meaning
 //! Substitution is exact in any order (Griewank and Walther, 2nd ed., chapter 9.3; the form keeps symmetry by storing each arc once).
 //!
 //! # Limits
-//! Straight-line graphs only: what contains an `if` or a loop is eliminated last first by `ad/eliminate`.
+//! Straight-line graphs of one float type only: what contains an `if` or a loop is eliminated last first by `ad/eliminate`. Graphs over
+//! [`SEARCHED`] values are eliminated last first.
 //!
 //! # References
 //! Griewank and Walther, chapters 9 and 10.3; Gower and Mello 2012; Bhowmick and Hovland, A polynomial-time algorithm for detecting
 //! directed axial symmetry in Hessian computational graphs, 2008 (symmetric elimination).
 
-use crate::ad::eliminate::{Form, Partials, local_partials};
+use crate::ad::algebra::{Factoring, improve};
+use crate::ad::eliminate::{Partials, local_partials};
+use crate::ad::form::Form;
 use crate::ad::graph::Graph;
+use crate::ad::invariance::Invariance;
+use crate::ad::tape::{Ref, Tape};
+use crate::ad::vertex::State;
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{InstData, Value};
 use spadina_ir::op::Op;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// How the next value is chosen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Order {
-    /// Largest number first: edge pushing.
-    LastFirst,
-    /// Largest number first, but a value with an arc to itself first absorbs the arguments that only it uses: its gradient with
-    /// respect to shared values is accumulated, then one update of low rank is pushed.
-    Absorb,
+/// Largest graph for which several orders are tried.
+const SEARCHED: usize = 400;
+/// No further order is tried once so many nodes have been made.
+const BUDGET: usize = 60_000;
+/// Up to this cost common factors are tried: in larger derivatives they part products that are shared.
+const SMALL: usize = 150;
+/// Widest cut.
+const WIDEST: usize = 6;
+
+/// Which vertices lie above a cut.
+type Cut = Vec<bool>;
+
+/// How to choose the next value.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Order {
+    /// Cuts, upper ones first.
+    cuts: Vec<Cut>,
+    /// Whether curved values absorb what only they use.
+    absorb: bool,
 }
 
-/// Largest graph for which two orders are tried: each costs about the square of the size.
-const SEARCHED: usize = 400;
+/// The graph of an element, numbered.
+struct Element {
+    /// The value of each vertex.
+    values: Vec<Value>,
+    /// Whether a vertex is to be eliminated.
+    inner: Vec<bool>,
+    /// Sums of unknowns alone.
+    entrance: Vec<bool>,
+    /// The last vertex that uses each (itself if none does); the number of vertices for seeds.
+    last_use: Vec<usize>,
+    start: State,
+}
 
-/// The linear and quadratic state of an elimination in any order.
-#[derive(Clone, Default)]
-struct State {
-    /// `first[v][a]`: partial of a live value with respect to an argument.
-    first: BTreeMap<Value, BTreeMap<Value, Value>>,
-    /// Live consumers of each value.
-    consumers: BTreeMap<Value, BTreeSet<Value>>,
-    /// The quadratic form.
-    form: Form,
+/// What an attempt ends in, on the tape.
+#[derive(Clone)]
+pub struct Outcome {
+    /// Coefficients of first order.
+    pub bars: Vec<(usize, Ref)>,
+    /// Coefficients of second order, first vertex not after the second.
+    pub arcs: Vec<(usize, usize, Ref)>,
+}
+
+impl Outcome {
+    fn refs(&self) -> Vec<Ref> {
+        self.bars.iter().map(|&(_, r)| r).chain(self.arcs.iter().map(|&(_, _, r)| r)).collect()
+    }
 }
 
 /// The form left on the leaves and on values before `mark`, or `None` where the graph in between is not straight-line.
 pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)], mark: u32) -> Option<Form> {
     let nodes = straight_line(b, graph, seeds, mark)?;
-    let start = initial(b, graph, seeds, &nodes);
-    if nodes.len() > SEARCHED {
-        return Some(run(b, start, &nodes, Order::LastFirst));
+    let Some(&(seeded, _)) = seeds.first() else { return Some(Form::default()) };
+    let mut tape = Tape::new(b.func().ty(seeded), b.next_value());
+    let element = Element::new(b, graph, &mut tape, seeds, &nodes);
+    let outcome = element.search(&mut tape);
+    let outcome =
+        Invariance::of(&tape, &element.start, &element.inner).apply(&mut tape, outcome, Outcome::refs);
+    let refs = finished(&mut tape, &outcome.refs());
+    let values = tape.build(b, &refs);
+    let mut form = Form::default();
+    let (bars, arcs) = values.split_at(outcome.bars.len());
+    for (&(v, _), &bar) in outcome.bars.iter().zip(bars) {
+        form.add_bar(b, element.values[v], bar);
     }
-    let mut best: Option<(usize, Order)> = None;
-    for order in [Order::LastFirst, Order::Absorb] {
-        let mut copy = b.clone();
-        let mark = copy.next_value();
-        let form = run(&mut copy, start.clone(), &nodes, order);
-        let cost = cost(&copy, &form, mark);
-        if best.is_none_or(|(least, _)| cost < least) {
-            best = Some((cost, order));
-        }
+    for (&(u, w, _), &weight) in outcome.arcs.iter().zip(arcs) {
+        form.add_arc(b, element.values[u], element.values[w], weight);
     }
-    let order = best.map_or(Order::LastFirst, |(_, order)| order);
-    Some(run(b, start, &nodes, order))
+    Some(form)
+}
+
+/// The same by algebra, where that is cheaper.
+fn finished(tape: &mut Tape, refs: &[Ref]) -> Vec<Ref> {
+    let better = improve(tape, refs, Factoring::None);
+    if tape.cost(&better) > SMALL {
+        return better;
+    }
+    let factored = improve(tape, refs, Factoring::Common);
+    if tape.cost(&factored) < tape.cost(&better) { factored } else { better }
 }
 
 /// The active operations behind the seeds, or `None` where something else than operations and leaves is among them.
@@ -85,8 +133,15 @@ fn straight_line(
 ) -> Option<BTreeSet<Value>> {
     let mut nodes = BTreeSet::new();
     let mut stack: Vec<Value> = seeds.iter().map(|&(v, _)| v).collect();
+    let ty = seeds.first().map(|&(v, _)| b.func().ty(v));
     while let Some(v) = stack.pop() {
-        if v.as_u32() < mark || !graph.is_active(b, v) || graph.is_leaf(b, v) || nodes.contains(&v) {
+        if !graph.is_active(b, v) || nodes.contains(&v) {
+            continue;
+        }
+        if Some(b.func().ty(v)) != ty {
+            return None;
+        }
+        if v.as_u32() < mark || graph.is_leaf(b, v) {
             continue;
         }
         let Some(InstData::Op(op, args)) = b.func().def(v) else { return None };
@@ -99,167 +154,255 @@ fn straight_line(
     Some(nodes)
 }
 
-/// Adjoints of all values, constraints and the initial arcs.
-fn initial(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)], nodes: &BTreeSet<Value>) -> State {
-    let mut state = State::default();
-    for &(v, bar) in seeds {
-        if graph.is_active(b, v) {
-            state.form.add_bar(b, v, bar);
+impl Element {
+    /// Adjoints of all values, constraints and the initial arcs.
+    fn new(
+        b: &mut Builder,
+        graph: &mut Graph,
+        tape: &mut Tape,
+        seeds: &[(Value, Value)],
+        nodes: &BTreeSet<Value>,
+    ) -> Element {
+        let mut partials = Vec::with_capacity(nodes.len());
+        let mut all: BTreeSet<Value> = nodes.clone();
+        all.extend(seeds.iter().map(|&(v, _)| v).filter(|&v| graph.is_active(b, v)));
+        for &v in nodes {
+            let Some(InstData::Op(op, args)) = b.func().def(v).cloned() else {
+                unreachable!("nodes are operations")
+            };
+            let found = local_partials(b, graph, op, &args, v);
+            all.extend(found.first.iter().map(|&(a, _)| a));
+            all.extend(found.second.iter().flat_map(|&(u, w, _)| [u, w]));
+            partials.push((v, found));
         }
-    }
-    // Values that only arcs reach: the slopes of given partials, and what is behind them.
-    let mut curving = BTreeSet::new();
-    for &v in nodes.iter().rev() {
-        let bar = state.form.bars.remove(&v);
-        if bar.is_none() && !curving.contains(&v) {
-            continue;
+        let values: Vec<Value> = all.into_iter().collect();
+        let number = |v: Value| values.binary_search(&v).expect("arguments are vertices");
+        let count = values.len();
+        let mut start = State::new(count);
+        let mut last_use: Vec<usize> = (0..count).collect();
+        for &(v, bar) in seeds {
+            if let Ok(v) = values.binary_search(&v) {
+                let bar = tape.import(b.func(), bar, &|_| true);
+                start.add_bar(tape, v, bar);
+                last_use[v] = count;
+            }
         }
-        let Some(InstData::Op(op, args)) = b.func().def(v).cloned() else {
-            unreachable!("nodes are operations")
-        };
-        let Partials { first, second } = local_partials(b, graph, op, &args, v);
-        for &(a, p) in &first {
-            match bar {
-                Some(bar) => {
-                    let contribution = b.mul(bar, p);
-                    state.form.add_bar(b, a, contribution);
+        let seeded = start.bars.clone();
+        let mut inner = vec![false; count];
+        for (v, Partials { first, second }) in partials.into_iter().rev() {
+            let v = number(v);
+            inner[v] = true;
+            // Only arcs reach the slopes of given partials, and what is behind them.
+            if !start.is_live(v) {
+                continue;
+            }
+            let bar = start.bars[v];
+            for (a, p) in first {
+                let (a, p) = (number(a), tape.import(b.func(), p, &|_| true));
+                if let Some(bar) = bar {
+                    let contribution = tape.mul(bar, p);
+                    start.add_bar(tape, a, contribution);
                 }
-                None => drop(curving.insert(a)),
+                start.consumers[a].push(v);
+                last_use[a] = last_use[a].max(v);
+                crate::ad::vertex::add(tape, &mut start.first[v], a, p);
             }
-            state.consumers.entry(a).or_default().insert(v);
+            let Some(bar) = bar else { continue };
+            for (u, w, h) in second {
+                let h = tape.import(b.func(), h, &|_| true);
+                let weight = tape.mul(bar, h);
+                start.add_arc(tape, number(u), number(w), weight);
+            }
         }
-        state.first.insert(v, first.into_iter().collect());
-        let Some(bar) = bar else { continue };
-        for (u, w, h) in second {
-            let weight = b.mul(bar, h);
-            state.form.add_arc(b, u, w, weight);
-            curving.extend([u, w]);
-        }
+        start.bars = seeded;
+        let entrance = entrances(tape, &start, &inner);
+        Element { values, inner, entrance, last_use, start }
     }
-    state
-}
 
-fn run(b: &mut Builder, mut state: State, nodes: &BTreeSet<Value>, order: Order) -> Form {
-    let mut left = nodes.clone();
-    while let Some(&last) = left.last() {
-        let next = match order {
-            Order::LastFirst => last,
-            Order::Absorb => state.absorbed(last, &left).unwrap_or(last),
+    /// The cheapest of several orders.
+    fn search(&self, tape: &mut Tape) -> Outcome {
+        let mut best = self.run(tape, &Order::default());
+        if self.values.len() > SEARCHED {
+            return best;
+        }
+        let mut least = tape.cost(&best.refs());
+        let mut chosen = Order::default();
+        let mut attempt = |tape: &mut Tape, order: Order, chosen: &mut Order| {
+            if tape.node_count() > BUDGET {
+                return;
+            }
+            let outcome = self.run(tape, &order);
+            let cost = tape.cost(&outcome.refs());
+            if cost < least {
+                (best, least, *chosen) = (outcome, cost, order);
+            }
         };
-        left.remove(&next);
-        state.eliminate(b, next);
-    }
-    state.form
-}
-
-impl State {
-    /// Whether a value has an arc to itself.
-    fn is_curved(&self, v: Value) -> bool {
-        self.form.arcs.get(&v).is_some_and(|row| row.contains_key(&v))
-    }
-
-    /// The argument that a curved value absorbs before it is eliminated, if there is one.
-    fn absorbed(&self, last: Value, left: &BTreeSet<Value>) -> Option<Value> {
-        let only_here = |u: &Value| self.consumers.get(u).is_some_and(|c| c.len() == 1 && c.contains(&last));
-        let args = self.first.get(&last).filter(|_| self.is_curved(last))?;
-        args.keys().rev().copied().find(|u| left.contains(u) && !self.is_curved(*u) && only_here(u))
-    }
-
-    fn eliminate(&mut self, b: &mut Builder, u: Value) {
-        let args = self.first.remove(&u).unwrap_or_default();
-        let (_, arcs) = self.form.take(u);
-        for v in self.consumers.remove(&u).unwrap_or_default() {
-            let Some(outer) = self.first.get_mut(&v).and_then(|row| row.remove(&u)) else { continue };
-            for (&a, &p) in &args {
-                let product = b.mul(outer, p);
-                let row = self.first.get_mut(&v).expect("a live consumer has its constraint");
-                let sum = match row.get(&a) {
-                    Some(&old) => b.add(old, product),
-                    None => product,
-                };
-                row.insert(a, sum);
-                self.consumers.entry(a).or_default().insert(v);
+        attempt(tape, Order { cuts: Vec::new(), absorb: true }, &mut chosen);
+        let cuts = self.cuts();
+        for cut in &cuts {
+            attempt(tape, Order { cuts: vec![cut.clone()], absorb: false }, &mut chosen);
+        }
+        if let [first] = &chosen.cuts[..] {
+            let first = first.clone();
+            for cut in cuts.iter().filter(|&cut| *cut != first) {
+                // Sets above cuts are nested: the smaller belongs to the upper cut.
+                let size = |cut: &Cut| cut.iter().filter(|&&above| above).count();
+                let (upper, lower) = if size(cut) < size(&first) { (cut, &first) } else { (&first, cut) };
+                let cuts = vec![upper.clone(), lower.clone()];
+                attempt(tape, Order { cuts, absorb: false }, &mut chosen);
             }
         }
-        for a in args.keys() {
-            if let Some(consumers) = self.consumers.get_mut(a) {
-                consumers.remove(&u);
-            }
-        }
-        let first: Vec<(Value, Value)> = args.into_iter().collect();
-        push(b, &mut self.form, u, &arcs, &first);
+        best
     }
-}
 
-/// Pushes the arcs of an eliminated value onto its arguments.
-pub fn push(
-    b: &mut Builder,
-    form: &mut Form,
-    u: Value,
-    arcs: &BTreeMap<Value, Value>,
-    first: &[(Value, Value)],
-) {
-    let own = arcs.get(&u).copied();
-    let is_argument = |z: &Value| first.iter().any(|(a, _)| a == z);
-    let mixed = own.is_some() && arcs.keys().any(|z| *z != u && is_argument(z));
-    for (&z, &weight) in arcs {
-        if z == u || (mixed && is_argument(&z)) {
-            continue;
+    /// Narrow cuts: for each width the lowest behind the widest place, lowered where that makes it no wider.
+    fn cuts(&self) -> Vec<Cut> {
+        let count = self.values.len();
+        let mut change = vec![0_isize; count + 2];
+        for v in (0..count).filter(|&v| self.inner[v]) {
+            change[v + 1] += 1;
+            change[self.last_use[v] + 1] -= 1;
         }
-        for &(a, p) in first {
-            let pushed = b.mul(p, weight);
-            let pushed = if a == z { b.add(pushed, pushed) } else { pushed };
-            form.add_arc(b, a, z, pushed);
-        }
-    }
-    let Some(own) = own else { return };
-    if mixed {
-        // p s^T + s p^T with s = arcs to the arguments + (own / 2) p
-        let half = b.float(b.func().ty(own), 0.5);
-        let half = b.mul(half, own);
-        let s: Vec<Value> = first
+        let mut width = 0;
+        let widths: Vec<usize> = change
             .iter()
-            .map(|(a, p)| {
-                let scaled = b.mul(half, *p);
-                arcs.get(a).map_or(scaled, |&w| b.add(w, scaled))
+            .take(count)
+            .map(|c| {
+                width += c;
+                width.unsigned_abs()
             })
             .collect();
-        for (i, &(a, p)) in first.iter().enumerate() {
-            for (j, &(c, q)) in first.iter().enumerate().skip(i) {
-                let (x, y) = (b.mul(p, s[j]), b.mul(q, s[i]));
-                let pushed = b.add(x, y);
-                form.add_arc(b, a, c, pushed);
+        let widest = (0..count).rev().max_by_key(|&p| widths[p]).unwrap_or(0);
+        let necks = self.necks();
+        let mut cuts: Vec<Cut> = Vec::new();
+        for most in 1..=WIDEST {
+            let Some(p) = (widest..count).find(|&p| widths[p] > 0 && widths[p] <= most) else { continue };
+            let cut = self.lowered((0..count).map(|v| v >= p).collect(), &necks);
+            if !cuts.contains(&cut) {
+                cuts.push(cut);
             }
         }
-        return;
+        cuts
     }
-    let scaled: Vec<Value> = first.iter().map(|&(_, p)| b.mul(p, own)).collect();
-    for (i, &(a, _)) in first.iter().enumerate() {
-        for &(c, p) in &first[i..] {
-            let pushed = b.mul(scaled[i], p);
-            form.add_arc(b, a, c, pushed);
+
+    /// For each vertex the lowest one that all its paths from the unknowns lead through: itself, if there is no other.
+    fn necks(&self) -> Vec<usize> {
+        let count = self.values.len();
+        // Immediate dominators, from the unknowns upward; `None` for what has none.
+        let mut above: Vec<Option<usize>> = vec![None; count];
+        let mut depth = vec![0; count];
+        let mut necks: Vec<usize> = (0..count).collect();
+        for v in (0..count).filter(|&v| self.inner[v] && !self.entrance[v]) {
+            let mut meet: Option<usize> = None;
+            for (n, &(a, _)) in self.start.first[v].iter().enumerate() {
+                if !self.inner[a] || self.entrance[a] {
+                    meet = None;
+                    break;
+                }
+                let (mut x, mut y) = (Some(a), if n == 0 { Some(a) } else { meet });
+                while let (Some(p), Some(q)) = (x, y)
+                    && p != q
+                {
+                    if depth[p] >= depth[q] {
+                        x = above[p];
+                    }
+                    if depth[q] >= depth[p] {
+                        y = above[q];
+                    }
+                }
+                meet = if x == y { x } else { None };
+                if meet.is_none() {
+                    break;
+                }
+            }
+            if let Some(w) = meet {
+                (above[v], depth[v], necks[v]) = (Some(w), depth[w] + 1, necks[w]);
+            }
         }
+        necks
+    }
+
+    /// A cut in which no vertex can be replaced by one that it depends on alone.
+    fn lowered(&self, mut above: Cut, necks: &[usize]) -> Cut {
+        for v in (0..above.len()).rev() {
+            let neck = necks[v];
+            if neck == v || above[v] || !self.inner[v] || !self.crosses(v, &above) {
+                continue;
+            }
+            for (w, &other) in necks.iter().enumerate() {
+                if other == neck && w != neck {
+                    above[w] = true;
+                }
+            }
+        }
+        above
+    }
+
+    /// Whether a vertex below a cut is used above it.
+    fn crosses(&self, v: usize, above: &Cut) -> bool {
+        !above[v] && (self.start.bars[v].is_some() || self.start.consumers[v].iter().any(|&c| above[c]))
+    }
+
+    /// The vertices in the order of their elimination, and whether they belong to a cut.
+    fn sequence(&self, order: &Order) -> Vec<(usize, bool)> {
+        // A vertex waits for the highest cut that it crosses, behind what lies between this cut and the next.
+        let rank = |v: usize| {
+            if !order.cuts.is_empty() && self.entrance[v] {
+                return (2 * order.cuts.len() + 1, false);
+            }
+            for (n, cut) in order.cuts.iter().enumerate() {
+                if cut[v] {
+                    return (2 * n, false);
+                }
+                if self.crosses(v, cut) {
+                    return (2 * n + 2, true);
+                }
+            }
+            (2 * order.cuts.len(), false)
+        };
+        let mut sequence: Vec<(usize, (usize, bool))> =
+            (0..self.values.len()).filter(|&v| self.inner[v]).map(|v| (v, rank(v))).collect();
+        sequence.sort_by_key(|&(v, rank)| (rank, std::cmp::Reverse(v)));
+        sequence.into_iter().map(|(v, (_, in_cut))| (v, in_cut)).collect()
+    }
+
+    fn run(&self, tape: &mut Tape, order: &Order) -> Outcome {
+        let mut state = self.start.clone();
+        let mut left = self.inner.clone();
+        let mut sequence = self.sequence(order);
+        for n in 0..sequence.len() {
+            // Within a cut, what has no arc to itself goes first: its arcs then join the others' rank-two updates.
+            if sequence[n].1 {
+                let cut = sequence[n..].iter().take_while(|(_, in_cut)| *in_cut);
+                let flat = cut.map(|&(v, _)| v).position(|v| !state.is_curved(v));
+                sequence.swap(n, n + flat.unwrap_or(0));
+            }
+            let u = sequence[n].0;
+            if !left[u] {
+                continue;
+            }
+            if order.absorb {
+                while let Some(a) = state.absorbed(u, |a| left[a]) {
+                    left[a] = false;
+                    state.eliminate(tape, a);
+                }
+            }
+            left[u] = false;
+            state.eliminate(tape, u);
+        }
+        let bars = state.bars.iter().enumerate().filter_map(|(v, bar)| Some((v, (*bar)?))).collect();
+        let arcs = state.arcs.iter().enumerate();
+        let arcs =
+            arcs.flat_map(|(u, row)| row.iter().filter(move |e| e.0 >= u).map(move |&(w, r)| (u, w, r)));
+        Outcome { bars, arcs: arcs.collect() }
     }
 }
 
-/// Distinct operations behind a form that are not older than `mark`; negations are free, divisions count eight.
-fn cost(b: &Builder, form: &Form, mark: Value) -> usize {
-    let mut seen = BTreeSet::new();
-    let mut stack: Vec<Value> = form.bars.values().copied().collect();
-    stack.extend(form.arcs.values().flat_map(|row| row.values().copied()));
-    let mut cost = 0;
-    while let Some(v) = stack.pop() {
-        if v < mark || !seen.insert(v) {
-            continue;
-        }
-        if let Some(InstData::Op(op, args)) = b.func().def(v) {
-            cost += match op {
-                Op::Neg => 0,
-                Op::Div | Op::Sqrt => 8,
-                _ => 1,
-            };
-            stack.extend(args);
-        }
+/// The vertices that are sums of terminal vertices with literal coefficients.
+fn entrances(tape: &Tape, start: &State, inner: &[bool]) -> Vec<bool> {
+    let mut entrance = vec![false; inner.len()];
+    for v in (0..inner.len()).filter(|&v| inner[v]) {
+        entrance[v] = start.first[v].iter().all(|&(a, p)| !inner[a] && tape.as_literal(p).is_some());
     }
-    cost
+    entrance
 }

@@ -18,7 +18,8 @@
 //! Where `ad/eliminate` meets an obstacle the caller takes the Jacobian of the gradient instead; a program with projected terms is
 //! refused (`project`).
 
-use crate::ad::eliminate::{Form, eliminate};
+use crate::ad::eliminate::eliminate;
+use crate::ad::form::Form;
 use crate::ad::forward::plane_buffer;
 use crate::ad::graph::{Graph, Leaves, Obstacle};
 use crate::ad::reverse::Weights;
@@ -30,6 +31,7 @@ use crate::sparse::project;
 use spadina_ir::builder::Builder;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Func, Inst, InstData, Plane, Role, Value};
+use spadina_ir::walk;
 
 /// Why there is no elimination.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,23 +44,32 @@ pub enum Failure {
 
 /// The program that computes the outputs of `func`, the adjoints of its columns, and emits the Hessian of its weighted outputs.
 pub fn hessian(func: &Func, weights: Weights) -> Result<Func, Failure> {
-    walk(func, weights, None).map(|(func, _)| func)
+    eliminated(func, weights, None).map(|(func, _)| func)
 }
 
 /// The same, where inner loops are kept and the Hessian of their element is gathered in a block; with the
 /// number of unknowns of the largest such element. `None` if no element has such loops, or if
 /// terms are projected: that takes the block of each by itself.
 pub fn with_blocks(func: &Func, weights: Weights) -> Result<Option<(Func, i64)>, Failure> {
-    if project::is_marked(func) {
+    if project::is_marked(func) || !has_inner_loops(func) {
         return Ok(None);
     }
     // The first walk finds the loops that blocks begin with.
-    let (_, homes) = walk(func, weights, Some(Homes::default()))?;
+    let (_, homes) = eliminated(func, weights, Some(Homes::default()))?;
     let Some(slots) = homes.largest() else { return Ok(None) };
-    walk(func, weights, Some(homes)).map(|(func, _)| Some((func, slots)))
+    eliminated(func, weights, Some(homes)).map(|(func, _)| Some((func, slots)))
 }
 
-fn walk(func: &Func, weights: Weights, homes: Option<Homes>) -> Result<(Func, Homes), Failure> {
+/// Whether any loop stands inside another.
+fn has_inner_loops(func: &Func) -> bool {
+    let mut found = false;
+    walk::visit_insts(func, func.body, &mut |region, inst| {
+        found |= region != func.body && matches!(func.insts[inst], InstData::Loop { .. });
+    });
+    found
+}
+
+fn eliminated(func: &Func, weights: Weights, homes: Option<Homes>) -> Result<(Func, Homes), Failure> {
     let activity = Activity::of(func, &func.columns);
     let active_scratch = func.buffers_of(Role::Scratch).filter(|&b| activity.buffer(b)).collect();
     let mut rw = Rewriter::new(func, format!("{}.hessian", func.name));

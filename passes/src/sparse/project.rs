@@ -19,7 +19,7 @@
 //! (unknowns read in a loop of data-dependent length, recurrences, intermediate arrays): other roads to a Hessian never see an
 //! element's block.
 
-use crate::ad::eliminate::Form;
+use crate::ad::form::Form;
 use crate::ad::graph::{Graph, Obstacle};
 use crate::rewrite::{Rewriter, Visitor};
 use crate::sparse::extract::ordered;

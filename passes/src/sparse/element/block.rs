@@ -1,6 +1,6 @@
 //! The local Hessian of an element in a block of scratch: products of slopes are added to it, and its entries are emitted once.
 
-use crate::ad::eliminate::Form;
+use crate::ad::form::Form;
 use crate::ad::graph::{Graph, Obstacle};
 use crate::sparse::collect::Collector;
 use crate::sparse::element::form::{Elimination, Member, Vector, scratch};

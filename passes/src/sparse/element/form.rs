@@ -4,9 +4,10 @@
 //! `J` in a scratch array. The results of a sum over an inner loop become such keys, and so does what couples a value that the body
 //! captures to the unknowns that the body loads.
 
-use crate::ad::eliminate::{Form, InnerLoads, eliminate_composite, eliminate_from, eliminate_op, gradient};
+use crate::ad::eliminate::{InnerLoads, eliminate_composite, eliminate_from, eliminate_op, gradient};
+use crate::ad::form::{Form, push};
 use crate::ad::graph::{Graph, Obstacle, reopen};
-use crate::ad::order::{self, push};
+use crate::ad::order;
 use crate::sparse::element::places::{Context, Unknowns, context, nth};
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{Buffer, BufferData, Carry, Entries, Inst, InstData, Plane, Role, Value, ValueDef};

@@ -8,7 +8,7 @@
 //! ```
 //! # Method
 //! 1. The *successor* of a value is the value of the same body that equals it with `r + 1` for `r`: found operation by operation
-//!    from loads and affine subscripts on.
+//!    from loads and affine subscripts on, up to sign: the builder keeps one of `a - b` and `b - a`.
 //! 2. A value with a successor that something without one uses is carried: its first value is computed before the loop, each iteration
 //!    yields the successor. Successors that have successors themselves are carried too (a window of three rows).
 //! # Why it keeps the meaning
@@ -19,7 +19,7 @@
 
 use crate::analysis::affine::Affine;
 use crate::rewrite::{Rewriter, Visitor};
-use spadina_ir::func::{Buffer, Carry, Func, Inst, InstData, Region, Role, Value};
+use spadina_ir::func::{Buffer, Carry, Func, Inst, InstData, Region, Role, Value, Values};
 use spadina_ir::op::Op;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,9 +51,49 @@ fn key(data: &InstData, map: impl Fn(Value) -> Option<Value>) -> Option<Key> {
     }
 }
 
-/// Values of a body and the values they become one iteration later.
+/// A value, and whether it is negated.
+type Signed = (Value, bool);
+
+/// Values of a body and what they become one iteration later: `b - a` for `a - b` counts, negated.
 struct Successors {
-    of: BTreeMap<Value, Value>,
+    of: BTreeMap<Value, Signed>,
+}
+
+/// The value among `known` that an operation on signed operands is.
+fn signed(
+    func: &Func,
+    known: &BTreeMap<Key, Value>,
+    data: &InstData,
+    image: impl Fn(Value) -> Option<Signed>,
+) -> Option<Signed> {
+    let find = |op: Op, args: [Value; 2]| {
+        known.get(&key(&InstData::Op(op, Values::from_slice(&args)), Some)?).copied()
+    };
+    match data {
+        InstData::Op(Op::Neg, args) => image(args[0]).map(|(v, negated)| (v, !negated)),
+        InstData::Op(op @ (Op::Mul | Op::Div), args) => {
+            let ((x, p), (y, q)) = (image(args[0])?, image(args[1])?);
+            find(*op, [x, y]).map(|v| (v, p != q))
+        }
+        InstData::Op(op @ (Op::Add | Op::Sub), args) => {
+            let ((x, p), (y, q)) = (image(args[0])?, image(args[1])?);
+            let q = q != (*op == Op::Sub);
+            if p == q {
+                return find(Op::Add, [x, y]).map(|v| (v, p));
+            }
+            find(Op::Sub, [x, y]).map(|v| (v, p)).or_else(|| find(Op::Sub, [y, x]).map(|v| (v, q)))
+        }
+        _ => {
+            let plain = |v: Value| match image(v)? {
+                (v, false) => Some(v),
+                (v, true) => match func.def(v) {
+                    Some(InstData::Op(Op::Neg, args)) => Some(args[0]),
+                    _ => known.get(&Key::Op(Op::Neg, vec![v])).copied(),
+                },
+            };
+            key(data, plain).and_then(|key| known.get(&key).copied()).map(|v| (v, false))
+        }
+    }
 }
 
 impl Successors {
@@ -85,7 +125,7 @@ impl Successors {
             forms.iter().find(|(f, _)| f.as_ref() == Some(&next)).map(|&(_, v)| v)
         };
         if let Some(value) = next(iv) {
-            of.insert(iv, value);
+            of.insert(iv, (value, false));
         }
         for &inst in &region.insts {
             let Some(value) = func.result(inst) else { continue };
@@ -96,14 +136,15 @@ impl Successors {
                 _ => true,
             };
             let successor = if form(value).is_some() {
-                next(value)
+                next(value).map(|v| (v, false))
             } else if reads_input {
-                let image = |v: Value| if inside.contains(&v) { of.get(&v).copied() } else { Some(v) };
-                key(&func.insts[inst], image).and_then(|key| known.get(&key).copied())
+                let image =
+                    |v: Value| if inside.contains(&v) { of.get(&v).copied() } else { Some((v, false)) };
+                signed(func, &known, &func.insts[inst], image)
             } else {
                 None
             };
-            if let Some(successor) = successor.filter(|&s| s != value) {
+            if let Some(successor) = successor.filter(|&(s, _)| s != value) {
                 of.insert(value, successor);
             }
         }
@@ -127,7 +168,7 @@ impl Successors {
             for value in func.insts[inst].operands().into_iter().chain(nested) {
                 let mut value = self.source(func, value);
                 while float(value) && self.of.contains_key(&value) && found.insert(value) {
-                    value = self.of[&value];
+                    value = self.of[&value].0;
                 }
             }
         }
@@ -182,7 +223,14 @@ impl CarryOver {
             }
         }
         let successors = Successors::new(src, *body);
-        let yields: Vec<Value> = carried.iter().map(|v| rw.map.get(successors.of[v])).collect();
+        let yields: Vec<Value> = carried
+            .iter()
+            .map(|v| {
+                let (successor, negated) = successors.of[v];
+                let image = rw.map.get(successor);
+                if negated { rw.b.neg(image) } else { image }
+            })
+            .collect();
         rw.b.end_loop(&yields);
     }
 }

@@ -1,0 +1,423 @@
+//! Algebra on a tape: products and sums as multisets, so that equal ones are one and parts of them are shared.
+//!
+//! # Problem
+//! ```text
+//! (w a) b, (w b) a; x + (y + z), (x + z) + u      ==>   w (a b) once; x + z once
+//! (p / d)^2 + (q / d)^2                           ==>   (p^2 + q^2) / d^2, where that is cheaper
+//! ```
+//! # Method
+//! 1. Products are flattened through products, sums through sums that only they use. Factors and terms are sorted; like terms are added.
+//!    So equal products and sums become one, and what cancels is gone.
+//! 2. Optionally, sums are split by the factor that most of their terms share, again and again.
+//! 3. Pairs of factors, then pairs of terms, that several multisets hold are combined once (`ad/share`).
+//! 4. The result is built on the tape beside what was there; the cheaper one is taken.
+//!
+//! # Why it keeps the meaning
+//! Commutative, associative and distributive laws. Results change by rounding. A root that would become a literal zero stays as it
+//! was: patterns do not change.
+//!
+//! # Limits
+//! Products and sums over [`LONGEST`] stay as they are associated. Values that are there already are not taken apart.
+
+use crate::ad::share::{Item, share};
+use crate::ad::tape::{Node, Ref, Tape};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+/// Longest product or sum that is flattened.
+const LONGEST: usize = 24;
+
+/// Whether sums are split by common factors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Factoring {
+    /// They are.
+    Common,
+    /// They are not.
+    None,
+}
+
+/// The same values computed more cheaply, or as they were.
+pub fn improve(tape: &mut Tape, roots: &[Ref], factoring: Factoring) -> Vec<Ref> {
+    let before = tape.cost(roots);
+    let forms = Forms::new(tape, roots, factoring);
+    let terms: Vec<Term> = roots.iter().map(|&root| forms.of(root)).collect();
+    let Forms { atoms, .. } = forms;
+    let mut better = Build::new(tape, &atoms, &terms).run(&terms);
+    for (new, &old) in better.iter_mut().zip(roots) {
+        if tape.as_literal(*new) == Some(0.0) {
+            *new = old;
+        }
+    }
+    if tape.cost(&better) < before { better } else { roots.to_vec() }
+}
+
+/// A product of atoms with a literal coefficient.
+#[derive(Clone, PartialEq, Debug)]
+struct Term {
+    coefficient: f64,
+    /// Sorted.
+    factors: Vec<u32>,
+}
+
+impl Term {
+    fn key(&self) -> (u64, Vec<u32>) {
+        (self.coefficient.to_bits(), self.factors.clone())
+    }
+}
+
+/// What products are made of.
+enum Atom {
+    /// A node of the tape that is not taken apart.
+    Given(Ref),
+    /// A reciprocal.
+    Inv(Term),
+    /// A product too long to be flattened.
+    Product(Term),
+    /// A sum of two terms or more.
+    Sum(Vec<Term>),
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    Given(Ref),
+    Inv((u64, Vec<u32>)),
+    Product((u64, Vec<u32>)),
+    Sum(Vec<(u64, Vec<u32>)>),
+}
+
+/// The normal forms of nodes.
+struct Forms<'a> {
+    tape: &'a Tape,
+    atoms: Vec<Atom>,
+    table: FxHashMap<Key, u32>,
+    /// By node.
+    terms: Vec<Option<Term>>,
+    /// Sums that become part of the only sum that uses them.
+    inlined: Vec<bool>,
+    factoring: Factoring,
+}
+
+impl<'a> Forms<'a> {
+    fn new(tape: &'a Tape, roots: &[Ref], factoring: Factoring) -> Forms<'a> {
+        let uses = tape.uses(roots);
+        let count = uses.len();
+        let mut inlined = vec![false; count];
+        let mut lengths = vec![1; count];
+        for n in (0..count).filter(|&n| uses[n] > 0 && !tape.is_built(n)) {
+            let Node::Add(x, y) = tape.get(n) else { continue };
+            lengths[n] = 2;
+            for part in [x.node(), y.node()] {
+                let sum = matches!(tape.get(part), Node::Add(..)) && !tape.is_built(part);
+                if sum && x.node() != y.node() && uses[part] == 1 && lengths[n] + lengths[part] <= LONGEST {
+                    inlined[part] = true;
+                    lengths[n] += lengths[part] - 1;
+                }
+            }
+        }
+        let terms = vec![None; count];
+        let mut forms =
+            Forms { tape, atoms: Vec::new(), table: FxHashMap::default(), terms, inlined, factoring };
+        for n in (0..count).filter(|&n| uses[n] > 0) {
+            if !forms.inlined[n] {
+                forms.terms[n] = Some(forms.node(n));
+            }
+        }
+        forms
+    }
+
+    /// The form of a reference that the roots reach.
+    fn of(&self, a: Ref) -> Term {
+        let mut term = self.terms[a.node()].clone().expect("operands come first");
+        if a.is_negated() {
+            term.coefficient = -term.coefficient;
+        }
+        term
+    }
+
+    fn atom(&mut self, key: Key, atom: Atom) -> u32 {
+        let next = self.atoms.len() as u32;
+        let number = *self.table.entry(key).or_insert(next);
+        if number == next {
+            self.atoms.push(atom);
+        }
+        number
+    }
+
+    fn given(&mut self, node: usize) -> Term {
+        let given = self.tape.reference(node);
+        let atom = self.atom(Key::Given(given), Atom::Given(given));
+        Term { coefficient: 1.0, factors: vec![atom] }
+    }
+
+    fn node(&mut self, n: usize) -> Term {
+        if self.tape.is_built(n) {
+            return self.given(n);
+        }
+        match self.tape.get(n) {
+            Node::Leaf(_) => self.given(n),
+            Node::Literal(bits) => Term { coefficient: f64::from_bits(bits), factors: Vec::new() },
+            Node::Mul(x, y) => {
+                let (x, y) = (self.of(x), self.of(y));
+                self.product(&x, &y)
+            }
+            Node::Inv(x) => {
+                let mut x = self.of(x);
+                let sign = x.coefficient.signum();
+                x.coefficient = x.coefficient.abs();
+                let atom = self.atom(Key::Inv(x.key()), Atom::Inv(x));
+                Term { coefficient: sign, factors: vec![atom] }
+            }
+            Node::Add(..) => {
+                let mut sum: BTreeMap<Vec<u32>, f64> = BTreeMap::new();
+                let mut stack = vec![self.tape.reference(n)];
+                while let Some(a) = stack.pop() {
+                    match self.tape.get(a.node()) {
+                        Node::Add(x, y) if a.node() == n || self.inlined[a.node()] => {
+                            stack.extend([x.signed_by(a), y.signed_by(a)]);
+                        }
+                        _ => {
+                            let term = self.of(a);
+                            *sum.entry(term.factors).or_insert(0.0) += term.coefficient;
+                        }
+                    }
+                }
+                self.sum(sum)
+            }
+        }
+    }
+
+    fn product(&mut self, x: &Term, y: &Term) -> Term {
+        let coefficient = x.coefficient * y.coefficient;
+        let mut factors = x.factors.clone();
+        factors.extend(&y.factors);
+        factors.sort_unstable();
+        if factors.len() <= LONGEST {
+            return Term { coefficient, factors };
+        }
+        // One of them stays whole.
+        let (long, short) = if x.factors.len() >= y.factors.len() { (x, y) } else { (y, x) };
+        let whole = Term { coefficient: 1.0, factors: long.factors.clone() };
+        let atom = self.atom(Key::Product(whole.key()), Atom::Product(whole));
+        let mut factors = short.factors.clone();
+        factors.push(atom);
+        factors.sort_unstable();
+        Term { coefficient, factors }
+    }
+
+    fn sum(&mut self, mut terms: BTreeMap<Vec<u32>, f64>) -> Term {
+        terms.retain(|_, coefficient| *coefficient != 0.0);
+        while terms.len() > 1 && self.factoring == Factoring::Common {
+            let Some(factor) = most_common(&terms) else { break };
+            let mut inside = BTreeMap::new();
+            terms.retain(|factors, coefficient| match factors.binary_search(&factor) {
+                Ok(at) => {
+                    let mut rest = factors.clone();
+                    rest.remove(at);
+                    inside.insert(rest, *coefficient);
+                    false
+                }
+                Err(_) => true,
+            });
+            let inner = self.sum(inside);
+            let whole = self.product(&inner, &Term { coefficient: 1.0, factors: vec![factor] });
+            *terms.entry(whole.factors).or_insert(0.0) += whole.coefficient;
+            terms.retain(|_, coefficient| *coefficient != 0.0);
+        }
+        let Some((_, &first)) = terms.first_key_value() else {
+            return Term { coefficient: 0.0, factors: Vec::new() };
+        };
+        if terms.len() == 1 {
+            let (factors, coefficient) = terms.pop_first().expect("one is left");
+            return Term { coefficient, factors };
+        }
+        let uniform = first.is_finite() && terms.values().all(|c| c.abs() == first.abs());
+        let scale = if uniform { first } else { first.signum() };
+        let terms = terms.into_iter().map(|(factors, c)| Term { coefficient: c / scale, factors });
+        let terms: Vec<Term> = terms.collect();
+        let key = Key::Sum(terms.iter().map(Term::key).collect());
+        let atom = self.atom(key, Atom::Sum(terms));
+        Term { coefficient: scale, factors: vec![atom] }
+    }
+}
+
+/// The factor that most terms have, two at least.
+fn most_common(terms: &BTreeMap<Vec<u32>, f64>) -> Option<u32> {
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    for factors in terms.keys() {
+        for (n, &factor) in factors.iter().enumerate() {
+            if n == 0 || factors[n - 1] != factor {
+                *counts.entry(factor).or_insert(0) += 1;
+            }
+        }
+    }
+    let best = counts.into_iter().max_by_key(|&(factor, count)| (count, std::cmp::Reverse(factor)));
+    best.filter(|&(_, count)| count > 1).map(|(factor, _)| factor)
+}
+
+/// Normal forms on their way back to the tape.
+struct Build<'a> {
+    tape: &'a mut Tape,
+    atoms: &'a [Atom],
+    live: Vec<bool>,
+    /// Products by their factors, a literal coefficient among them.
+    products: FxHashMap<Vec<u32>, u32>,
+    /// The factors of each product, pairs combined.
+    lists: Vec<Vec<Item>>,
+    /// Literals are atoms behind the others.
+    literals: Vec<f64>,
+}
+
+impl<'a> Build<'a> {
+    fn new(tape: &'a mut Tape, atoms: &'a [Atom], roots: &[Term]) -> Build<'a> {
+        let live = vec![false; atoms.len()];
+        let (products, lists, literals) = (FxHashMap::default(), Vec::new(), Vec::new());
+        let mut build = Build { tape, atoms, live, products, lists, literals };
+        for root in roots {
+            build.need(root);
+        }
+        // What an atom needs has smaller numbers.
+        for n in (0..atoms.len()).rev() {
+            match &atoms[n] {
+                _ if !build.live[n] => {}
+                Atom::Given(_) => {}
+                Atom::Inv(term) | Atom::Product(term) => build.need(term),
+                Atom::Sum(terms) => terms.iter().for_each(|term| build.need(term)),
+            }
+        }
+        build
+    }
+
+    /// The factors of a term with its coefficient's size among them.
+    fn factors(&mut self, term: &Term) -> Vec<u32> {
+        let size = term.coefficient.abs();
+        let mut factors = term.factors.clone();
+        if size != 1.0 || factors.is_empty() {
+            let known = self.literals.iter().position(|x| x.to_bits() == size.to_bits());
+            let at = known.unwrap_or_else(|| {
+                self.literals.push(size);
+                self.literals.len() - 1
+            });
+            factors.push((self.atoms.len() + at) as u32);
+        }
+        factors
+    }
+
+    fn need(&mut self, term: &Term) {
+        term.factors.iter().for_each(|&atom| self.live[atom as usize] = true);
+        let factors = self.factors(term);
+        let next = self.lists.len() as u32;
+        let number = *self.products.entry(factors.clone()).or_insert(next);
+        if number == next {
+            self.lists.push(factors.into_iter().map(|atom| Item(atom, false)).collect());
+        }
+    }
+
+    fn product(&mut self, term: &Term) -> Item {
+        let factors = self.factors(term);
+        Item(self.products[&factors], term.coefficient < 0.0)
+    }
+}
+
+impl Build<'_> {
+    /// Builds the terms.
+    fn run(mut self, roots: &[Term]) -> Vec<Ref> {
+        let live: Vec<usize> = (0..self.atoms.len()).filter(|&n| self.live[n]).collect();
+        let mut sums: Vec<Vec<Item>> = Vec::new();
+        let mut sum_of: Vec<usize> = vec![0; self.atoms.len()];
+        for &n in &live {
+            if let Atom::Sum(terms) = &self.atoms[n] {
+                sum_of[n] = sums.len();
+                let mut list: Vec<Item> = terms.iter().map(|term| self.product(term)).collect();
+                list.sort_unstable();
+                sums.push(list);
+            }
+        }
+        let given = self.atoms.len() + self.literals.len();
+        let mut factors = Values {
+            refs: vec![None; given],
+            given,
+            pairs: share(&mut self.lists, given as u32),
+            sum: false,
+        };
+        for (n, &literal) in self.literals.iter().enumerate() {
+            factors.refs[self.atoms.len() + n] = Some(self.tape.literal(literal));
+        }
+        let pairs = share(&mut sums, self.lists.len() as u32);
+        let mut parts =
+            Values { refs: vec![None; self.lists.len()], given: self.lists.len(), pairs, sum: true };
+        for &n in &live {
+            let value = match &self.atoms[n] {
+                Atom::Given(a) => *a,
+                Atom::Product(term) => self.build_product(term, &mut factors, &mut parts),
+                Atom::Inv(term) => {
+                    let a = self.build_product(term, &mut factors, &mut parts);
+                    self.tape.inv(a)
+                }
+                Atom::Sum(terms) => {
+                    for term in terms {
+                        self.build_product(term, &mut factors, &mut parts);
+                    }
+                    parts.fold(self.tape, &sums[sum_of[n]])
+                }
+            };
+            factors.refs[n] = Some(value);
+        }
+        roots.iter().map(|root| self.build_product(root, &mut factors, &mut parts)).collect()
+    }
+
+    /// Builds a product, if it is not there, and remembers its size as a part of sums.
+    fn build_product(&mut self, term: &Term, factors: &mut Values, parts: &mut Values) -> Ref {
+        let Item(number, negated) = self.product(term);
+        let size = match parts.refs[number as usize] {
+            Some(size) => size,
+            None => factors.fold(self.tape, &self.lists[number as usize]),
+        };
+        parts.refs[number as usize] = Some(size);
+        if negated { size.negate() } else { size }
+    }
+}
+
+/// What items are on the tape.
+struct Values {
+    refs: Vec<Option<Ref>>,
+    /// How many items are not pairs.
+    given: usize,
+    /// The items behind those of `refs`.
+    pairs: Vec<(Item, Item)>,
+    /// Whether items are added, or multiplied.
+    sum: bool,
+}
+
+impl Values {
+    fn combine(&self, tape: &mut Tape, a: Ref, b: Ref) -> Ref {
+        if self.sum { tape.add(a, b) } else { tape.mul(a, b) }
+    }
+
+    /// The value of an item; pairs are combined when they are first needed (they nest no deeper than lists are long).
+    fn of(&mut self, tape: &mut Tape, Item(item, negated): Item) -> Ref {
+        let at = item as usize;
+        if self.refs.len() <= at {
+            self.refs.resize(at + 1, None);
+        }
+        let value = if let Some(value) = self.refs[at] {
+            value
+        } else {
+            let (a, b) = self.pairs[at - self.given];
+            let (a, b) = (self.of(tape, a), self.of(tape, b));
+            self.combine(tape, a, b)
+        };
+        self.refs[at] = Some(value);
+        if negated { value.negate() } else { value }
+    }
+
+    fn fold(&mut self, tape: &mut Tape, list: &[Item]) -> Ref {
+        let mut items = list.iter();
+        let first = *items.next().expect("no product or sum is empty");
+        let mut value = self.of(tape, first);
+        for &item in items {
+            let next = self.of(tape, item);
+            value = self.combine(tape, value, next);
+        }
+        value
+    }
+}
