@@ -1,7 +1,7 @@
 //! AC optimal power flow and bundle adjustment against loops written by hand in the same run: matrix values into a fixed pattern, one
 //! thread.
 //!
-//! `cargo bench --bench irregular [-- CASE.m]`: the Hessian of the Lagrangian of a network of the Power Grid Library (case3375wp_k, read from
+//! `cargo bench --bench irregular [-- CASE.m]`: the Hessian of the Lagrangian of a network of the Power Grid Library (`case3375wp_k`, read from
 //! `../shared/data/power`; without it, of a ring that is made up), and the Jacobian of 50,000 observations that are made up. Ours and theirs
 //! take turns; medians and ratios, and what compiling and preparing cost.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
@@ -293,7 +293,8 @@ fn main() {
     let (inputs, options) = (case.inputs(), matrix_only(Derivative::Hessian));
     let mut problem = prepare_with(text, &inputs, &options);
     let power = Power::new(&inputs, &problem);
-    compare(&format!("Hessian of the Lagrangian, {name}"), &mut problem, |values| power.hessian(values));
+    let name = format!("Hessian of the Lagrangian, {name}, {} unknowns", case.unknowns());
+    compare(&name, &mut problem, |values| power.hessian(values));
     println!("  {}", costs(text, &inputs, &options));
     let text = include_str!("../tests/cases/ba.ir");
     let bundle = Bundle::new();
