@@ -283,7 +283,7 @@ fn compiled_programs_compute_what_interpreted_ones_do() {
         }
         if seed % 4 == 1 {
             let given = generate(seed, &Config::given_partials());
-            if let Err(error) = check(&given) {
+            if let Err(error) = check(&given, more) {
                 failures.push(format!("given seed {seed}: {error}\n{given}"));
             }
         }
