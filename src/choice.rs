@@ -14,7 +14,7 @@ use crate::part::Part;
 use crate::product::{Kind, Product};
 use crate::request::Request;
 use spadina_ir::func::{Func, Role};
-use spadina_passes::analysis::effort::{self, Setting};
+use spadina_passes::analysis::effort::{self, Directions, Setting};
 use spadina_runtime::csr::Pattern;
 
 /// A multiplication of sparse matrices: two loads, where it goes, an addition to it.
@@ -129,7 +129,10 @@ fn products(
         let holds = |b| found.as_ref().is_some_and(|found| found.buffers().contains(&b));
         let call = effort::of(
             &program.eval,
-            &Setting { sizes: &bound.sizes, directions: Some((lanes, &varies, &holds)) },
+            &Setting {
+                sizes: &bound.sizes,
+                directions: Some(Directions { count: lanes, varies: &varies, holds: &holds }),
+            },
         );
         let length = lengths.0.max(lengths.1) as u64;
         let cleared = length.saturating_mul(lanes as u64).saturating_mul(CLEARED);

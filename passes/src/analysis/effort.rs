@@ -21,8 +21,19 @@ const LANES: u64 = 2;
 pub struct Setting<'a> {
     /// Values of the sizes.
     pub sizes: &'a [i64],
-    /// Directions in a call, where there are several, and which values and arrays hold one number for each.
-    pub directions: Option<(usize, &'a dyn Fn(Value) -> bool, &'a dyn Fn(Buffer) -> bool)>,
+    /// Directions in a call, where there are several.
+    pub directions: Option<Directions<'a>>,
+}
+
+/// Directions in a call.
+#[derive(Clone, Copy)]
+pub struct Directions<'a> {
+    /// How many.
+    pub count: usize,
+    /// Whether a value is one number for each.
+    pub varies: &'a dyn Fn(Value) -> bool,
+    /// Whether an array holds one number for each in place of an element.
+    pub holds: &'a dyn Fn(Buffer) -> bool,
 }
 
 /// The work of one evaluation.
@@ -74,17 +85,17 @@ impl Setting<'_> {
     }
 
     fn varies(&self, value: Value) -> bool {
-        self.directions.is_some_and(|(_, varies, _)| varies(value))
+        self.directions.is_some_and(|directions| (directions.varies)(value))
     }
 
     fn holds(&self, buffer: Buffer) -> bool {
-        self.directions.is_some_and(|(_, _, holds)| holds(buffer))
+        self.directions.is_some_and(|directions| (directions.holds)(buffer))
     }
 
     /// The work for all directions.
     fn several(&self, work: u64, varies: bool) -> u64 {
         match self.directions {
-            Some((directions, ..)) if varies => work.saturating_mul((directions as u64).div_ceil(LANES)),
+            Some(directions) if varies => work.saturating_mul((directions.count as u64).div_ceil(LANES)),
             _ => work,
         }
     }
