@@ -8,7 +8,7 @@ use spadina_ir::func::InstData;
 use spadina_ir::walk;
 use spadina_passes::pipeline;
 
-/// Operands of `+ - * /` in a program.
+/// Divisions of the program that computes the value.
 fn divisions(text: &str) -> usize {
     let program = pipeline::value(&func(text)).unwrap();
     let mut count = 0;

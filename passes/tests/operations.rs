@@ -94,11 +94,12 @@ fn counts_do_not_grow() {
     assert!(found.iter().all(|(_, count, bound)| count <= bound), "{found:?}");
 }
 
-/// A chain of so many operations, in and out of a sum that takes the last value's square.
+/// A chain of so many operations, then a square.
 fn chain(length: usize) -> String {
-    let steps: String = (0..length / 4)
+    let steps: Vec<String> = (0..length / 4)
         .map(|n| format!("        let z{} = sin(z{n}) * x[i, {}] + 0.5 * z{n};\n", n + 1, n % 3))
         .collect();
+    let steps = steps.concat();
     format!(
         "kernel chain<N>(x: var f64[N, 3]) -> f64 {{\n    sum i in 0..N {{\n        let z0 = x[i, 0];\n{steps}        z{}^2\n    }}\n}}",
         length / 4
