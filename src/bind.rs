@@ -31,10 +31,18 @@ impl Bound {
     /// # Errors
     /// [`Error::Data`]: unknown or missing names, wrong types, shapes that disagree, index entries out of range.
     pub fn new(kernel: &Kernel, inputs: &Inputs) -> Result<Bound, Error> {
-        Bound::make(kernel, inputs, &inputs.sizes, None)
+        Bound::make(kernel, inputs, &inputs.sizes, None, |_| true)
     }
 
-    /// Checks inputs; what they do not name stays as it is in `old`, shared with it.
+    /// The same where only sizes and structural data count: other arrays may be missing, and then are.
+    ///
+    /// # Errors
+    /// As [`Bound::new`].
+    pub(crate) fn structure(kernel: &Kernel, inputs: &Inputs) -> Result<Bound, Error> {
+        Bound::make(kernel, inputs, &inputs.sizes, None, |data| data.role == Role::Structural)
+    }
+
+    /// Checks inputs; what they do not name stays as it is in `old`, shared with it, and may be missing where it is not needed.
     ///
     /// # Errors
     /// As [`Bound::new`].
@@ -43,6 +51,7 @@ impl Bound {
         inputs: &Inputs,
         given_sizes: &BTreeMap<String, i64>,
         old: Option<&Bound>,
+        is_needed: impl Fn(&BufferData) -> bool,
     ) -> Result<Bound, Error> {
         let func = kernel.func();
         let mut shapes = BTreeMap::new();
@@ -68,7 +77,9 @@ impl Bound {
                     let extents = data.dims.iter().map(|d| old.eval(d).unwrap_or(0));
                     shapes.insert(buffer, extents.collect());
                 }
-                None if data.default.is_none() || !data.dims.is_empty() => missing.push(describe(data, func)),
+                None if is_needed(data) && (data.default.is_none() || !data.dims.is_empty()) => {
+                    missing.push(describe(data, func))
+                }
                 None => {}
             }
         }
@@ -81,12 +92,13 @@ impl Bound {
         let same_sizes = old.is_some_and(|old| old.sizes == bound.sizes);
         for (buffer, data) in inputs() {
             bound.check_dims(func, data)?;
+            let default = data.default.filter(|_| data.dims.is_empty()).map(|x| single(data.elem, x));
             let (array, checked) = match (given.get(&buffer), kept(buffer)) {
-                (Some(array), _) => (Arc::new(convert(data, array)?), false),
-                (None, Some(array)) => (Arc::clone(array), same_sizes),
-                (None, None) => (Arc::new(default_of(data)), false),
+                (Some(array), _) => (Some(Arc::new(convert(data, array)?)), false),
+                (None, Some(array)) => (Some(Arc::clone(array)), same_sizes),
+                (None, None) => (default.map(Arc::new), false),
             };
-            bound.arrays[number(buffer)] = Some(array);
+            bound.arrays[number(buffer)] = array;
             if !checked {
                 bound.check_entries(func, buffer)?;
             }
@@ -398,9 +410,9 @@ fn describe(data: &BufferData, func: &Func) -> String {
     format!("`{}` ({})", data.name, shape_text(data, func))
 }
 
-fn default_of(data: &BufferData) -> OwnedArray {
-    let x = data.default.unwrap_or(0.0);
-    match data.elem {
+/// An array of one number.
+fn single(elem: Ty, x: f64) -> OwnedArray {
+    match elem {
         Ty::F64 => OwnedArray::F64(vec![x]),
         Ty::F32 => OwnedArray::F32(vec![x as f32]),
         Ty::Int => OwnedArray::I64(vec![x as i64]),

@@ -22,7 +22,8 @@ use spadina_runtime::select::select;
 use std::sync::Arc;
 
 /// The pattern of the Jacobian of a kernel, or of the Hessian of a weighted sum of all its results: for all values of its unknowns
-/// and float data, or (`local`) at the bound values only. Always a superset of the entries that can be nonzero.
+/// and float data, or (`local`) at the bound values only. Always a superset of the entries that can be nonzero. Values are needed for
+/// the second only: otherwise sizes and what decides which entries exist.
 ///
 /// ```
 /// use spadina::{compiler::Module, detect::detect, inputs::Inputs, options::Derivative};
@@ -30,7 +31,7 @@ use std::sync::Arc;
 /// let text = "kernel k<N>(x: var f64[N]) -> f64[N] { scan i in 0..N with s = 0.0 { s + x[i]^2 } }";
 /// let kernel = Module::from_text("sums.ir", text)?.kernel(None)?;
 /// let mut inputs = Inputs::new();
-/// inputs.set("x", &[1.0, 2.0, 3.0]);
+/// inputs.size("N", 3);
 /// let pattern = detect(&kernel, &inputs, Derivative::Jacobian, None, false)?;
 /// assert_eq!(pattern.row_ptr(), [0, 1, 3, 6]);
 /// # Ok::<(), spadina::error::Error>(())
@@ -50,14 +51,12 @@ pub fn detect(
         return Err(Error::usage("only `jacobian` and `hessian` have a pattern"));
     }
     kernel.columns(wrt)?;
-    let bound = Bound::new(kernel, inputs)?;
-    of_bound(
-        kernel,
-        &bound,
-        derivative.core(),
-        Request::by(wrt),
-        if local { Scope::Local } else { Scope::Global },
-    )
+    let (bound, scope) = if local {
+        (Bound::new(kernel, inputs)?, Scope::Local)
+    } else {
+        (Bound::structure(kernel, inputs)?, Scope::Global)
+    };
+    of_bound(kernel, &bound, derivative.core(), Request::by(wrt), scope)
 }
 
 /// The pattern for checked data.

@@ -76,7 +76,7 @@ impl Problem {
         let started = Instant::now();
         let mut sizes = old.map(|problem| problem.sizes.clone()).unwrap_or_default();
         sizes.extend(inputs.sizes.iter().map(|(name, &size)| (name.clone(), size)));
-        let mut bound = Bound::make(kernel, inputs, &sizes, old.map(|problem| &problem.bound))?;
+        let mut bound = Bound::make(kernel, inputs, &sizes, old.map(|problem| &problem.bound), |_| true)?;
         if derivative == Derivative::Lagrangian {
             let kept = old.map(|problem| problem.bound.multipliers(kernel)).unwrap_or_default();
             bound = bound.with_multipliers(kernel, inputs, &kept)?;

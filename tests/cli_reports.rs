@@ -53,6 +53,29 @@ fn patterns_are_drawn() {
     assert!(out.is_empty());
     assert!(fs::read_to_string(s.path("p.svg")).unwrap().starts_with("<svg"));
     assert!(fs::read(s.path("p.png")).unwrap().starts_with(b"\x89PNG"));
+    // A triangle, where the kernel asks for one; products give the whole matrix.
+    let text = fs::read_to_string(s.path("springs.ir")).unwrap();
+    s.text("springs.ir", &text.replace("hessian)", "hessian(lower))"));
+    assert!(s.expect(0, &["spy", "springs.ir", "--data", "data"]).0.contains("17 entries"));
+    assert!(s.expect(0, &["spy", "springs.ir", "--data", "data", "--colors"]).0.contains("28 entries"));
+}
+
+#[test]
+fn patterns_for_all_values_need_none() {
+    let s = Sandbox::new("values");
+    let pattern = |args: &[&str]| s.json(&[&["sparsity", "springs.ir", "--json"], args].concat());
+    let (all, sizes) =
+        (pattern(&["--data", "data"]), pattern(&["--data", "edges=data/edges.npy", "--size", "V=3"]));
+    for key in ["m", "n", "nnz", "colors"] {
+        assert_eq!(all[key], sizes[key], "{key}");
+    }
+    let edges = ["--data", "edges=data/edges.npy"];
+    s.refuses(4, &[&["sparsity", "springs.ir"], &edges[..]].concat(), &["`V`", "--size"]);
+    s.refuses(4, &["sparsity", "springs.ir", "--size", "V=3", "--size", "E=2"], &["`edges`"]);
+    let local = [&["sparsity", "springs.ir", "--local", "--size", "V=3"], &edges[..]].concat();
+    s.refuses(4, &local, &["`x`", "`rest`"]);
+    let colored = s.json(&["color", "springs.ir", "--json", "--size", "V=3", edges[0], edges[1]]);
+    assert_eq!(colored["nnz"], 28);
 }
 
 #[test]

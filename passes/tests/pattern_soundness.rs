@@ -1,4 +1,6 @@
 //! Detected patterns hold every entry of the derivatives that forward and reverse mode compute, on random programs.
+//!
+//! `SPADINA_CASES=20000 SPADINA_SEED=0 cargo test --release -p spadina-passes --test pattern_soundness` runs a long one.
 
 use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::interp::{ArrayData, Bindings, run};
@@ -165,10 +167,19 @@ fn check_hessian(case: &Case, count: &mut Count) -> Result<(), String> {
     Ok(())
 }
 
-fn hold(property: fn(&Case, &mut Count) -> Result<(), String>) -> Count {
+/// The seeds of the programs.
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let first = number("SPADINA_SEED", 0);
+    first..first + number("SPADINA_CASES", SEEDS)
+}
+
+fn hold(config: &Config, property: fn(&Case, &mut Count) -> Result<(), String>) -> Count {
     let mut count = Count::default();
-    for seed in 0..SEEDS {
-        let case = generate(seed, &Config::default());
+    for seed in seeds() {
+        let case = generate(seed, config);
         if let Err(what) = property(&case, &mut count) {
             let small = shrink(&case, &mut |candidate| property(candidate, &mut Count::default()).is_err());
             let small_what = property(&small, &mut Count::default()).err().unwrap_or_default();
@@ -180,24 +191,31 @@ fn hold(property: fn(&Case, &mut Count) -> Result<(), String>) -> Count {
 
 #[test]
 fn jacobians_of_random_programs_lie_in_their_patterns() {
-    let count = hold(check_jacobian);
-    assert!(count.cases as u64 > SEEDS * 9 / 10, "{count:?}");
+    let count = hold(&Config::default(), check_jacobian);
+    assert!(count.cases > seeds().count() * 9 / 10, "{count:?}");
     // Soundness alone would hold for full matrices too.
     assert!(count.global < 2 * count.numeric && count.local <= count.global, "{count:?}");
 }
 
 #[test]
 fn hessians_of_random_programs_lie_in_their_patterns() {
-    let count = hold(check_hessian);
-    assert!(count.cases as u64 > SEEDS / 2, "{count:?}");
+    let count = hold(&Config::default(), check_hessian);
+    assert!(count.cases > seeds().count() / 2, "{count:?}");
     assert!(count.global < 2 * count.numeric && count.local <= count.global, "{count:?}");
+}
+
+/// Elements of many unknowns, in inner loops.
+#[test]
+fn hessians_of_wide_elements_lie_in_their_patterns() {
+    let count = hold(&Config::wide_energy(), check_hessian);
+    assert!(count.cases > seeds().count() / 2, "{count:?}");
 }
 
 /// The gradient program's Jacobian is the Hessian.
 #[test]
 fn patterns_of_gradient_programs_hold_the_hessian() {
     let mut compared = 0;
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let case = generate(seed, &Config { residual: Some(false), ..Config::default() });
         let Ok(gradient) = pipeline::gradient(&case.func, Weights::One) else { continue };
         let Ok(product) = pipeline::hessian_product(&case.func, Weights::One) else { continue };
@@ -206,5 +224,5 @@ fn patterns_of_gradient_programs_hold_the_hessian() {
         assert_eq!(holds(&pattern, &found), Ok(()), "seed {seed}\n{case}");
         compared += 1;
     }
-    assert!(compared > SEEDS / 2, "{compared}");
+    assert!(compared > seeds().count() / 2, "{compared}");
 }

@@ -104,7 +104,8 @@ fn of_kernel(args: &SpyArgs) -> Result<(Arc<Pattern>, String), Error> {
     }
     let mut options = args.method.options(derivative);
     let usual = kernel.default_options();
-    if args.derive.is_none() && usual.derivative == derivative {
+    // Products give the whole matrix, so that is what is colored.
+    if args.derive.is_none() && !args.colors && usual.derivative == derivative {
         options.assembly.triangle = usual.assembly.triangle;
     }
     kernel.columns(options.wrt.as_deref())?;

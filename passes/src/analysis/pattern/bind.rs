@@ -38,6 +38,9 @@ pub(super) fn size(func: &Func, inputs: &Bindings, expr: &SizeExpr) -> Result<Op
     Ok(expr.eval(&|size| inputs.sizes.get(&size).copied().unwrap_or(0)))
 }
 
+/// More sets in one buffer are refused.
+const LIMIT: usize = 1 << 31;
+
 /// Lays out all buffers of a function; the arrays in order of the buffers, and the number of columns.
 ///
 /// Only structural inputs need data in the global scope, all inputs in the local one.
@@ -61,6 +64,9 @@ pub(super) fn bind<'a>(
     }
     for ((array, &active), data) in arrays.iter_mut().zip(active).zip(func.buffers.values()) {
         if active && matches!(data.role, Role::Scratch | Role::Output) {
+            if array.len >= LIMIT {
+                return Err(InterpError::TooLarge { buffer: data.name.clone() });
+            }
             array.sets = vec![super::sets::EMPTY; array.len];
             array.pairs = vec![super::pairs::NONE; array.len];
         }
