@@ -78,7 +78,7 @@ impl Bound {
                     shapes.insert(buffer, extents.collect());
                 }
                 None if is_needed(data) && (data.default.is_none() || !data.dims.is_empty()) => {
-                    missing.push(describe(data, func))
+                    missing.push(describe(data, func));
                 }
                 None => {}
             }

@@ -11,6 +11,7 @@ use spadina::inputs::Inputs;
 use spadina::options::{Derivative, Options};
 use spadina::problem::Problem;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -141,7 +142,7 @@ fn compare(found: &[(&str, &str, f64)]) {
             "# The most that kernels cost, and by how many percent that may grow; regression.rs says how to write it anew.\n",
         );
         for ((kernel, figure), (value, percent)) in &kept {
-            text += &format!("{kernel:<14} {figure:<20} {value:>9} {percent:>4}\n");
+            writeln!(text, "{kernel:<14} {figure:<20} {value:>9} {percent:>4}").unwrap();
         }
         std::fs::write(file(), text).unwrap();
         return;

@@ -107,17 +107,13 @@ fn as_json(problem: &Problem, at: &Evaluation, times: &Shown) -> String {
     };
     let sizes: Map<String, Value> = problem.sizes().map(|(name, n)| (name.to_owned(), json!(n))).collect();
     let has_matrix = problem.options().derivative.has_matrix();
-    let object = json!({
+    let mut object = json!({
         "value": value,
         "sizes": sizes,
         "n": problem.columns(),
         "m": problem.rows(),
         "nnz": has_matrix.then(|| problem.pattern().nnz()),
         "strategy": problem.strategy().map(|s| s.to_string()),
-        "products": problem.products().map(|(columns, rows)| json!({ "columns": columns, "rows": rows })),
-        "mode": problem.way().map(|(mode, _)| mode.to_string()),
-        "decompression": problem.way().map(|(_, decompression)| decompression.to_string()),
-        "work": problem.work().map(|work| json!({ "structural": work.structural, "compressed": work.compressed })),
         "threads": problem.options().threads,
         "times_ms": {
             "compile": milliseconds(times.compile),
@@ -125,6 +121,17 @@ fn as_json(problem: &Problem, at: &Evaluation, times: &Shown) -> String {
             "evaluate": milliseconds(times.evaluate),
         },
     });
+    // What only matrices from products, or only counted choices have.
+    if let Some((columns, rows)) = problem.products() {
+        object["products"] = json!({ "columns": columns, "rows": rows });
+    }
+    if let Some((mode, decompression)) = problem.way() {
+        object["mode"] = json!(mode.to_string());
+        object["decompression"] = json!(decompression.to_string());
+    }
+    if let Some(work) = problem.work() {
+        object["work"] = json!({ "structural": work.structural, "compressed": work.compressed });
+    }
     format!("{object}\n")
 }
 
