@@ -17,6 +17,7 @@
 
 mod accum;
 mod arith;
+mod attributes;
 mod builtins;
 mod call;
 mod complex;

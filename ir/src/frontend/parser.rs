@@ -9,6 +9,8 @@ mod foreign;
 mod item;
 mod stmt;
 
+pub(super) use foreign::conditional_accumulation;
+
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{File, Ident, MAX_HEIGHT};
 use crate::frontend::lexer::{Tok, Token, is_reserved, lex};

@@ -8,6 +8,7 @@ use super::value::{Elem, MAX_SMALL, Num, Small, Val, View};
 use super::{Acc, AccKind, Binding, Lowerer, NameKind, query};
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{BinaryOp, Binders, Block, Expr, ExprKind, Pat, Stmt, StmtKind, Type};
+use crate::frontend::parser::conditional_accumulation;
 use crate::func::{Carry, Value};
 use crate::span::Span;
 use crate::types::{SizeExpr, Ty};
@@ -434,6 +435,12 @@ impl<'a> Lowerer<'a> {
         if let Some(value) = &body.value
             && !matches!(value.kind, ExprKind::Error)
         {
+            if let ExprKind::If(node) = &value.kind
+                && let Some(diagnostic) = conditional_accumulation(node, value.span)
+            {
+                self.report(diagnostic);
+                return;
+            }
             let diagnostic = Diagnostic::error("unused-value", "a `for` loop has no value")
                 .label(value.span, "nothing uses this")
                 .help("accumulate it, `s += ..;`, or write `sum` instead of `for`");

@@ -5,6 +5,7 @@ use super::{AccKind, Binding, Lowerer, MAX_DEPTH, query};
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{BinaryOp, Block, Expr, ExprKind, IfExpr, UnaryOp};
 use crate::frontend::builtin;
+use crate::frontend::parser::conditional_accumulation;
 use crate::frontend::pretty::print_expr;
 use crate::frontend::suggest::nearest;
 use crate::func::{Const, Value};
@@ -286,7 +287,7 @@ impl<'a> Lowerer<'a> {
     // ---- conditions -------------------------------------------------------------------------------------------------
 
     fn if_expr(&mut self, node: &'a IfExpr, span: Span) -> Val {
-        let Some(otherwise) = &node.otherwise else { return self.missing_else(span) };
+        let Some(otherwise) = &node.otherwise else { return self.missing_else(node, span) };
         let Some(cond) = self.cond(&node.cond) else {
             return Val::Error;
         };
@@ -346,7 +347,10 @@ impl<'a> Lowerer<'a> {
         self.force(val)
     }
 
-    fn missing_else(&mut self, span: Span) -> Val {
+    fn missing_else(&mut self, node: &IfExpr, span: Span) -> Val {
+        if let Some(diagnostic) = conditional_accumulation(node, span) {
+            return self.report(diagnostic);
+        }
         let diagnostic = Diagnostic::error("missing-else", "this `if` has no value when its condition does not hold")
             .label(span, "`else { .. }` is missing")
             .help("write `else { 0.0 }`; to skip iterations of a loop, give it a filter: `sum i in 0..N if i > 0 { .. }`");

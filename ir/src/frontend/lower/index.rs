@@ -27,6 +27,11 @@ impl Affine {
         Self { size: SizeExpr::default(), others: BTreeMap::from([(value, 1)]) }
     }
 
+    /// Is it one loop variable, shifted?
+    fn is_shift(&self) -> bool {
+        self.others.len() == 1 && self.others.values().all(|&factor| factor == 1)
+    }
+
     fn add(&self, other: &Self, factor: i64) -> Option<Self> {
         let mut others = self.others.clone();
         for (&atom, &n) in &other.others {
@@ -120,28 +125,57 @@ impl<'a> Lowerer<'a> {
             let help = if affine.others.is_empty() {
                 "subscripts start at 0 and end one before the length".to_owned()
             } else {
-                format!(
-                    "for a periodic grid write `({text}) % {length}`, for interior points loop over a smaller range, such as `0..{length} - 1`"
-                )
+                let inner =
+                    if matches!(expr.kind, ExprKind::Name(_)) { text.clone() } else { format!("({text})") };
+                let wrap = format!("for a periodic grid write `{inner} % {length}`");
+                match (affine.is_shift(), over.terms.as_slice()) {
+                    (true, []) => {
+                        format!("{wrap}, for interior points end the loop {} earlier", over.constant + 1)
+                    }
+                    _ => wrap,
+                }
             };
-            self.out_of_range(message, expr.span, &format!("the axis has length `{length}`"), help);
+            // What no loop moves is outside always: no guard makes sense.
+            let guard = (!affine.others.is_empty()).then(|| format!("{text} < {length}"));
+            self.out_of_range(message, expr.span, &format!("the axis has length `{length}`"), help, guard);
         } else if let Some(bottom) = self.extreme(&affine, false)
             && bottom.terms.iter().all(|term| term.1 <= 0)
             && (bottom.constant < 0 || !bottom.terms.is_empty())
         {
             let reached = self.size_text(&bottom);
             let message = format!("`{text}` can reach {reached}, before the start of `{array}`");
-            let help = format!(
-                "for a periodic grid write `({text} + {length}) % {length}`, for interior points start the loop later, such as at 1"
-            );
-            self.out_of_range(message, expr.span, "subscripts start at 0", help);
+            let wrap = format!("for a periodic grid write `({text} + {length}) % {length}`");
+            let help = match (affine.is_shift(), bottom.terms.as_slice()) {
+                (true, []) => {
+                    format!(
+                        "{wrap}, for interior points start the loop {} later",
+                        bottom.constant.unsigned_abs()
+                    )
+                }
+                (false, []) if affine.others.is_empty() => {
+                    format!("subscripts start at 0; the last entry is `{length} - 1`")
+                }
+                _ => wrap,
+            };
+            let guard = (!affine.others.is_empty()).then(|| format!("{text} >= 0"));
+            self.out_of_range(message, expr.span, "subscripts start at 0", help, guard);
         }
     }
 
-    fn out_of_range(&mut self, message: String, span: Span, label: &str, help: String) {
-        let diagnostic = Diagnostic::error("out-of-range", message).label(span, label).help(help).help(
-            "or guard it: `if i + 1 < N { .. } else { .. }`; then only subscripts whose guard holds are used",
-        );
+    fn out_of_range(
+        &mut self,
+        message: String,
+        span: Span,
+        label: &str,
+        help: String,
+        guard: Option<String>,
+    ) {
+        let mut diagnostic = Diagnostic::error("out-of-range", message).label(span, label).help(help);
+        if let Some(guard) = guard {
+            diagnostic = diagnostic.help(format!(
+                "or guard it: `if {guard} {{ .. }} else {{ .. }}`; then only subscripts whose guard holds are used"
+            ));
+        }
         self.report(diagnostic);
     }
 

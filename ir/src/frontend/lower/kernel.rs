@@ -1,21 +1,16 @@
-//! The frame of a kernel: sizes, parameters, results, attributes, lints.
+//! The frame of a kernel: sizes, parameters, results, lints.
 
+use super::attributes::Attributes;
 use super::value::{Base, Elem, Field, TypeSpec, Val, View};
 use super::{Binding, Lowerer, NameKind};
 use crate::builder::Builder;
 use crate::diag::Diagnostic;
-use crate::frontend::ast::{Attr, AttrArg, Expr, ExprKind, Function, Kernel, KernelResult, Param, Type};
-use crate::frontend::program::{self, Derive};
-use crate::frontend::suggest::nearest;
+use crate::frontend::ast::{Expr, Function, Kernel, KernelResult, Param, Type};
+use crate::frontend::program;
 use crate::func::{Buffer, BufferData, Const, Entries, Func, Plane, Role};
 use crate::span::Span;
 use crate::types::{SizeExpr, Ty};
 use std::collections::BTreeMap;
-
-const KERNEL_ATTRS: [&str; 3] = ["derive", "example", "allow"];
-const PARAM_ATTRS: [&str; 2] = ["fixed", "structural"];
-const DERIVES: [&str; 9] =
-    ["value", "grad", "gradient", "jacobian", "hessian", "hvp", "jvp", "vjp", "gauss_newton"];
 
 impl<'a> Lowerer<'a> {
     pub(super) fn kernel(&mut self, kernel: &'a Kernel) -> Option<program::Kernel> {
@@ -33,26 +28,7 @@ impl<'a> Lowerer<'a> {
             params.iter().filter(|param| param.is_var).flat_map(|param| param.buffers.clone()).collect();
         self.b.set_columns(columns);
         self.b.set_rows(results.iter().map(|result| result.buffer).collect());
-        let mut allow = Vec::new();
-        let (mut derive, mut example) = (Vec::new(), None);
-        for attr in &kernel.attrs {
-            match attr.name.name.as_str() {
-                "derive" => derive.extend(self.derive(attr)),
-                "example" => example = self.example(attr),
-                "allow" => allow.extend(attr.args.iter().filter_map(|arg| match arg {
-                    AttrArg::Word(word, _) => Some(word.name.clone()),
-                    AttrArg::Text(text, _) => Some(text.clone()),
-                    AttrArg::Expr(_) => None,
-                })),
-                _ => {
-                    self.unknown_attr(
-                        attr,
-                        &KERNEL_ATTRS,
-                        "a kernel takes `#[derive(..)]`, `#[example(..)]` and `#[allow(..)]`",
-                    );
-                }
-            }
-        }
+        let Attributes { derive, example, allow } = self.kernel_attrs(kernel);
         self.lints(&allow);
         let mut func = std::mem::replace(&mut self.b, Builder::new(Func::new(""))).finish();
         for &buffer in &self.frozen {
@@ -200,7 +176,7 @@ impl<'a> Lowerer<'a> {
         ))
     }
 
-    /// The literal value of a default.
+    /// The value of a default: what literals and constants make.
     fn default(&mut self, value: &'a Expr, spec: Option<&TypeSpec>) -> Option<f64> {
         let val = self.expr(value);
         let number = match &val {
@@ -215,10 +191,12 @@ impl<'a> Lowerer<'a> {
         };
         let scalar = spec.is_none_or(|spec| spec.dims.is_empty() && matches!(spec.base, Base::Scalar(_)));
         if (number.is_none() || !scalar) && !matches!(val, Val::Error) {
-            let diagnostic =
-                Diagnostic::error("bad-default", "a default is a literal number for a scalar parameter")
-                    .label(value.span, "not such a literal")
-                    .help("write `k: f64 = 1.0`");
+            let diagnostic = Diagnostic::error(
+                "bad-default",
+                "a default is a number known when the kernel is compiled, for a scalar parameter",
+            )
+            .label(value.span, "not such a number")
+            .help("write `k: f64 = 1.0`");
             self.report(diagnostic);
             return None;
         }
@@ -226,59 +204,6 @@ impl<'a> Lowerer<'a> {
             self.coerce(val, spec, value.span, "this default");
         }
         number
-    }
-
-    fn fixed_masks(&mut self, param: &'a Param) -> Vec<Buffer> {
-        let mut masks = Vec::new();
-        for attr in &param.attrs {
-            match attr.name.name.as_str() {
-                "structural" if attr.args.is_empty() => {}
-                "fixed" => {
-                    if !param.is_var {
-                        let diagnostic =
-                            Diagnostic::error("misplaced-attribute", "only unknowns can be fixed")
-                                .label(attr.span, format!("`{}` is not a `var`", param.name.name))
-                                .help("write `var` before its type, or remove the attribute");
-                        self.report(diagnostic);
-                    }
-                    for arg in &attr.args {
-                        masks.extend(self.mask(arg, attr.span));
-                    }
-                }
-                _ => {
-                    self.unknown_attr(
-                        attr,
-                        &PARAM_ATTRS,
-                        "a parameter takes `#[fixed(mask)]` and `#[structural]`",
-                    );
-                }
-            }
-        }
-        masks
-    }
-
-    fn mask(&mut self, arg: &'a AttrArg, span: Span) -> Option<Buffer> {
-        let (name, at) = match arg {
-            AttrArg::Word(word, _) => (word.name.as_str(), word.span),
-            AttrArg::Expr(Expr { kind: ExprKind::Name(name), span, .. }) | AttrArg::Text(name, span) => {
-                (name.as_str(), *span)
-            }
-            AttrArg::Expr(_) => ("", span),
-        };
-        let bound = self.lookup(name);
-        let buffer = match bound {
-            Some(Binding::Val(Val::View(View { elem: Elem::Scalar(buffer, Ty::Bool), .. }))) => Some(buffer),
-            _ => None,
-        };
-        if buffer.is_none() {
-            let diagnostic = Diagnostic::error("bad-mask", "a mask is a `bool` array parameter")
-                .label(at, "not a `bool` array")
-                .help(
-                    "declare it: `mask: bool[V]`, one flag for each vertex, or one mask for each component",
-                );
-            self.report(diagnostic);
-        }
-        buffer
     }
 
     // ---- results ----------------------------------------------------------------------------------------------------
@@ -335,88 +260,6 @@ impl<'a> Lowerer<'a> {
             results.push(program::KernelResult { name: name.unwrap_or("out").to_owned(), buffer, dims });
         }
         Some((results, dests))
-    }
-
-    // ---- attributes -------------------------------------------------------------------------------------------------
-
-    /// Reports an attribute that has no meaning where it stands.
-    pub(super) fn unknown_attr(&mut self, attr: &Attr, known: &[&str], help: &str) {
-        let name = &attr.name.name;
-        let message = if known.contains(&name.as_str()) {
-            format!("`#[{name}(..)]` does not take these arguments")
-        } else {
-            format!("`#[{name}]` has no meaning here")
-        };
-        let mut diagnostic =
-            Diagnostic::error("unknown-attribute", message).label(attr.span, "not understood");
-        if let Some(hint) = nearest(name, known.iter().copied()) {
-            diagnostic = diagnostic.help(format!("did you mean `{hint}`?")).patch(attr.name.span, hint);
-        }
-        self.report(diagnostic.help(help));
-    }
-
-    fn derive(&mut self, attr: &'a Attr) -> Vec<Derive> {
-        let mut found = Vec::new();
-        for arg in &attr.args {
-            let (word, inner) = match arg {
-                AttrArg::Word(word, inner) => (word, inner.as_slice()),
-                AttrArg::Text(..) | AttrArg::Expr(_) => {
-                    self.unknown_attr(attr, &["derive"], "it takes words: `#[derive(value, grad, hessian)]`");
-                    continue;
-                }
-            };
-            let detail = match inner {
-                [] => Some(""),
-                [AttrArg::Word(word, inner)] if inner.is_empty() => Some(word.name.as_str()),
-                _ => None,
-            };
-            let derive = match (word.name.as_str(), detail) {
-                ("value", Some("")) => Derive::Value,
-                ("grad" | "gradient", Some("")) => Derive::Gradient,
-                ("jacobian", Some("")) => Derive::Jacobian,
-                ("hessian", Some("")) => Derive::Hessian,
-                ("hessian", Some("lower")) => Derive::HessianLower,
-                ("hessian", Some("lagrangian")) => Derive::HessianLagrangian,
-                ("hvp", Some("")) => Derive::Hvp,
-                ("jvp", Some("")) => Derive::Jvp,
-                ("vjp", Some("")) => Derive::Vjp,
-                ("gauss_newton", Some("")) => Derive::GaussNewton,
-                (name, _) => {
-                    let mut diagnostic = Diagnostic::error("unknown-derive", format!("`{name}` cannot be derived like this"))
-                        .label(word.span, "not a derivative")
-                        .help("value, grad, jacobian, hessian, hessian(lower), hessian(lagrangian), hvp, jvp, vjp, gauss_newton");
-                    if let Some(hint) = nearest(name, DERIVES) {
-                        diagnostic =
-                            diagnostic.help(format!("did you mean `{hint}`?")).patch(word.span, hint);
-                    }
-                    self.report(diagnostic);
-                    continue;
-                }
-            };
-            if !found.contains(&derive) {
-                found.push(derive);
-            }
-        }
-        found
-    }
-
-    fn example(&mut self, attr: &'a Attr) -> Option<(String, u32)> {
-        match attr.args.as_slice() {
-            [AttrArg::Word(word, inner), AttrArg::Expr(Expr { kind: ExprKind::Int(size), .. })]
-                if inner.is_empty() =>
-            {
-                if let Ok(size) = u32::try_from(*size) {
-                    return Some((word.name.clone(), size));
-                }
-            }
-            _ => {}
-        }
-        self.unknown_attr(
-            attr,
-            &["example"],
-            "it names a generated input and its size: `#[example(cloth, 70)]`",
-        );
-        None
     }
 
     // ---- lints ------------------------------------------------------------------------------------------------------

@@ -150,6 +150,10 @@ impl Parser {
                 } else {
                     self.ident("a field")?
                 };
+                if self.is("(") {
+                    base = self.method(&base, &field)?;
+                    continue;
+                }
                 let span = start.to(field.span);
                 base = self.node(ExprKind::Field(Box::new(base), field), span)?;
             } else {
@@ -247,6 +251,9 @@ impl Parser {
     fn word(&mut self, word: &str) -> Parsed<ExprKind> {
         if let Some(kind) = self.reduce_kind() {
             return self.reduce(Vec::new(), kind);
+        }
+        if self.is_bracketed_reduce(word) {
+            return self.bracketed_reduce(word);
         }
         match word {
             "true" => Ok(self.literal(ExprKind::Bool(true))),

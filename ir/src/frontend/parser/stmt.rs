@@ -1,5 +1,6 @@
 //! Blocks, statements, patterns and loop binders.
 
+use super::foreign::conditional_accumulation;
 use super::{Parsed, Parser};
 use crate::diag::Diagnostic;
 use crate::frontend::ast::{Binder, BinderPat, Binders, Block, Expr, ExprKind, Pat, Stmt, StmtKind};
@@ -58,6 +59,12 @@ impl Parser {
     /// A value in the middle of a block: the next token cannot continue it. Whether the rest of the line was skipped.
     fn dangling(&mut self, value: &Expr) -> bool {
         if matches!(value.kind, ExprKind::Error) {
+            return false;
+        }
+        if let ExprKind::If(node) = &value.kind
+            && let Some(diagnostic) = conditional_accumulation(node, value.span)
+        {
+            self.report(diagnostic);
             return false;
         }
         let foreign = self.foreign_after(value);
