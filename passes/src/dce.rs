@@ -27,7 +27,7 @@ use spadina_ir::walk;
 /// The pass.
 pub const PASS: Pass = Pass { name: "dce", summary: "remove what no effect depends on", run };
 
-/// Removes dead code.
+/// [`eliminate`], as a pass.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
     Ok(eliminate(func))
 }

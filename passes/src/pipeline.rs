@@ -3,8 +3,9 @@
 //! ```text
 //! primal:    normalize, unroll, inline, guards, speculate, dce, factor
 //! gradient:  primal, reverse
-//! jacobian:  primal, jacobian                              | the walk: primal, seed, simplify, solve
-//! hessian:   primal, hessian, or: gradient, jacobian       | the walk: gradient, seed, simplify, solve
+//! jacobian:  primal, jacobian
+//! hessian:   primal, hessian, or: gradient, jacobian
+//! walk:      primal or gradient, seed, dce, simplify, solve, simplify
 //! sparse:    dce, hoist, extract, dce, materialize;   index program
 //! affine:    sparse without its last pass, rows, dce, hoist, dce, materialize;   index program
 //! ```
@@ -27,24 +28,6 @@ use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::walk;
 use std::time::{Duration, Instant};
-
-/// Passes from a function to a function that can be selected by name.
-pub const PASSES: &[Pass] = &[
-    normalize::PASS,
-    unroll::PASS,
-    inline::PASS,
-    guards::PASS,
-    speculate::PASS,
-    sink::PASS,
-    simplify::PASS,
-    dce::PASS,
-    factor::PASS,
-    hoist::PASS,
-    materialize::PASS,
-    solve::PASS,
-    extract::PASS,
-    given::PASS,
-];
 
 /// The program after one step of a pipeline.
 #[derive(Clone, Debug)]
