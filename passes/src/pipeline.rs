@@ -4,7 +4,10 @@
 //! primal:    normalize, unroll, inline, guards, speculate, dce, factor
 //! gradient:  primal, reverse
 //! jacobian:  primal, jacobian
-//! hessian:   primal, hessian, or: gradient, jacobian
+//! hessian:   primal, hessian; or with the loops of elements kept (normalize, short unroll, inline, guards, speculate, dce, sink, dce,
+//!            factor, blocks), where that is less work; where elements cannot be eliminated: primal, distribute (rings), gradient,
+//!            jacobian; else: gradient, jacobian
+//! products:  primal, forward, and its compositions with reverse
 //! walk:      primal or gradient, seed, dce, simplify, solve, simplify
 //! sparse:    dce, hoist, extract, dce, materialize;   index program
 //! affine:    sparse without its last pass, rows, dce, hoist, dce, materialize;   index program
