@@ -63,13 +63,14 @@ impl Bound {
                 continue;
             }
             let buffer = input_named(kernel, name)?;
-            let shape = fit(&func.buffers[buffer], array, func)?;
+            let fitted = fit(&func.buffers[buffer], array, func);
+            let shape = fitted.map_err(|error| inputs.blamed(name, error))?;
             shapes.insert(buffer, shape.iter().map(|&n| n as i64).collect());
             given.insert(buffer, array);
         }
         let kept = |buffer: Buffer| old.and_then(|old| old.arrays[number(buffer)].as_ref());
-        let inputs = || func.buffers.iter().filter(|(_, data)| is_input(data.role));
-        let left: Vec<_> = inputs().filter(|(buffer, _)| !given.contains_key(buffer)).collect();
+        let all = || func.buffers.iter().filter(|(_, data)| is_input(data.role));
+        let left: Vec<_> = all().filter(|(buffer, _)| !given.contains_key(buffer)).collect();
         let mut missing = Vec::new();
         for (buffer, data) in left {
             match old.filter(|old| old.arrays[number(buffer)].is_some()) {
@@ -86,21 +87,22 @@ impl Bound {
         if !missing.is_empty() {
             return Err(Error::Data(format!("`{}` needs data for {}", kernel.name(), missing.join(", "))));
         }
-        let sizes = sizes_of(func, &shapes, given_sizes)?;
+        let sizes = sizes_of(func, &shapes, given_sizes, inputs)?;
         let mut bound = Bound { sizes, arrays: vec![None; func.buffers.len()], weights: Vec::new() };
         // Bounds of entries depend on sizes alone.
         let same_sizes = old.is_some_and(|old| old.sizes == bound.sizes);
-        for (buffer, data) in inputs() {
+        for (buffer, data) in all() {
+            let blamed = |error| inputs.blamed(&data.name, error);
             bound.check_dims(func, data)?;
             let default = data.default.filter(|_| data.dims.is_empty()).map(|x| single(data.elem, x));
             let (array, checked) = match (given.get(&buffer), kept(buffer)) {
-                (Some(array), _) => (Some(Arc::new(convert(data, array)?)), false),
+                (Some(array), _) => (Some(Arc::new(convert(data, array).map_err(blamed)?)), false),
                 (None, Some(array)) => (Some(Arc::clone(array)), same_sizes),
                 (None, None) => (default.map(Arc::new), false),
             };
             bound.arrays[number(buffer)] = array;
             if !checked {
-                bound.check_entries(func, buffer)?;
+                bound.check_entries(func, buffer).map_err(blamed)?;
             }
         }
         Ok(bound)
@@ -340,7 +342,7 @@ pub(crate) fn number_of_size(size: Size) -> usize {
     size.as_u32() as usize
 }
 
-/// The input of that name.
+/// The input of that name; of a record its fields are named.
 pub(crate) fn input_named(kernel: &Kernel, name: &str) -> Result<Buffer, Error> {
     let func = kernel.func();
     let found = func.buffer_named(name).filter(|&b| is_input(func.buffers[b].role));
@@ -348,10 +350,15 @@ pub(crate) fn input_named(kernel: &Kernel, name: &str) -> Result<Buffer, Error> 
         let names = func.buffers.values().filter(|b| is_input(b.role)).map(|b| b.name.as_str());
         let names: Vec<&str> = names.collect();
         let known = names.join(", ");
-        let record = kernel.lowered().params.iter().find(|p| p.name == name && p.buffers.len() > 1);
+        let record = kernel.lowered().params.iter().find(|p| p.name == name);
         match record {
-            Some(_) => {
-                Error::Data(format!("`{name}` is a record: bind its fields (`{name}.FIELD`) one by one"))
+            Some(record) => {
+                let fields: Vec<String> =
+                    record.buffers.iter().map(|&b| format!("`{}`", func.buffers[b].name)).collect();
+                Error::Data(format!(
+                    "`{name}` is a record: bind its fields one by one ({})",
+                    fields.join(", ")
+                ))
             }
             None => Error::Data(format!("`{}` has no parameter `{name}` (it has: {known})", kernel.name())),
         }
@@ -425,7 +432,11 @@ pub(crate) fn convert(data: &BufferData, array: &Array) -> Result<OwnedArray, Er
     let name = &data.name;
     if let (Ty::Int | Ty::Bool, Data::F64(_) | Data::F32(_)) = (data.elem, array.data()) {
         let found = array.data().type_name();
-        return Err(Error::Data(format!("`{name}` holds {}, but {found} was given", data.elem)));
+        let to = if data.elem == Ty::Int { "int64" } else { "bool" };
+        return Err(Error::Data(format!(
+            "`{name}` holds {}, but {found} was given; in NumPy `.astype(np.{to})` converts it",
+            data.elem
+        )));
     }
     Ok(match data.elem {
         Ty::F64 => OwnedArray::F64(array.to_f64(name)?.into_owned()),
@@ -443,6 +454,7 @@ fn sizes_of(
     func: &Func,
     shapes: &BTreeMap<Buffer, Vec<i64>>,
     given: &BTreeMap<String, i64>,
+    inputs: &Inputs,
 ) -> Result<Vec<i64>, Error> {
     let mut shapes = shapes.clone();
     let mut declared = Func::new(&func.name);
@@ -487,7 +499,29 @@ fn sizes_of(
         InterpError::UnboundSize { size } => Error::Data(format!(
             "size `{size}` is not determined by any array that is bound: give it (`--size {size}=..`)"
         )),
+        InterpError::SizeConflict { buffer, .. } => {
+            let hint = func.buffer_named(buffer).map(|b| declared_hint(&declared, b, &shapes));
+            inputs.blamed(buffer, Error::Data(format!("{error}{}", hint.unwrap_or_default())))
+        }
         _ => error.into(),
     })?;
     Ok(func.sizes.keys().map(|size| solved.get(&size).copied().unwrap_or(0)).collect())
+}
+
+/// What was declared and what was given, and whether the array would fit with its axes in reverse order.
+fn declared_hint(func: &Func, buffer: Buffer, shapes: &BTreeMap<Buffer, Vec<i64>>) -> String {
+    let Some(given) = shapes.get(&buffer) else { return String::new() };
+    let mut turned = shapes.clone();
+    turned.insert(buffer, given.iter().rev().copied().collect());
+    let looks = if given.len() > 1 && infer_sizes(func, &turned).is_ok() {
+        ": it looks transposed (`.T` in NumPy)"
+    } else {
+        ""
+    };
+    let list: Vec<String> = given.iter().map(i64::to_string).collect();
+    format!(
+        "; declared as {}, given as [{}]{looks}",
+        shape_text(&func.buffers[buffer], func),
+        list.join(", ")
+    )
 }

@@ -155,6 +155,37 @@ fn of_jacobian(
     })
 }
 
+/// The detected pattern; no derivative is made yet.
+///
+/// # Errors
+/// See [`crate::detect::detect`].
+pub(crate) fn detected(
+    kernel: &Kernel,
+    bound: &Bound,
+    derivative: Derivative,
+    request: Request<'_>,
+) -> Result<Arc<Pattern>, Error> {
+    of_bound(kernel, bound, derivative, alone(request), Scope::Global)
+}
+
+/// No coloring of the pattern takes fewer products, of which those with the transpose count twice.
+///
+/// Columns of one color and rows (or, of a symmetric matrix, columns) of another have no cycle of entries among them, in whatever
+/// way the entries are found: so many entries at most as there are such rows and columns. Summed over pairs of colors that is, for
+/// `c` colors of columns and `r` of rows, `c rows + r columns` in all, and off the diagonal of a symmetric matrix twice `(c - 1) columns`.
+pub(crate) fn fewest_products(pattern: &Pattern, symmetric: bool) -> usize {
+    let (rows, columns, entries) = (pattern.rows(), pattern.cols(), pattern.nnz());
+    if entries == 0 {
+        return 0;
+    }
+    if symmetric {
+        let full = pattern.row_ptr().windows(2).filter(|ends| (ends[1] - ends[0]) as usize == columns);
+        // Columns that meet all others have colors of their own.
+        return full.count().max(entries.saturating_sub(columns).div_ceil(2 * columns) + 1);
+    }
+    entries.div_ceil(rows).min((2 * entries).div_ceil(columns))
+}
+
 impl Plan {
     /// Detects the pattern and colors it; no derivative is made yet.
     ///
@@ -167,8 +198,21 @@ impl Plan {
         request: Request<'_>,
         by: (Mode, Decompression),
     ) -> Result<Plan, Error> {
+        Plan::of(detected(kernel, bound, derivative, request)?, kernel, derivative, request, by)
+    }
+
+    /// Colors a detected pattern.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a decompression that the mode does not have; [`Error::Data`] for too many rows and columns.
+    pub(crate) fn of(
+        pattern: Arc<Pattern>,
+        kernel: &Kernel,
+        derivative: Derivative,
+        request: Request<'_>,
+        by: (Mode, Decompression),
+    ) -> Result<Plan, Error> {
         let request = alone(request);
-        let pattern = of_bound(kernel, bound, derivative, request, Scope::Global)?;
         let structure = uncolored(&pattern)?;
         let symmetric = derivative == Derivative::Hessian && request.rows.is_none();
         let coloring = if symmetric {
@@ -272,5 +316,58 @@ impl Compressed {
             },
             matrix,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pattern of the places that a rule picks.
+    fn pattern(rows: usize, cols: usize, has: impl Fn(usize, usize) -> bool) -> Pattern {
+        let (mut row_ptr, mut col_idx) = (vec![0], Vec::new());
+        for row in 0..rows {
+            col_idx.extend((0..cols).filter(|&col| has(row, col)).map(|col| col as u32));
+            row_ptr.push(col_idx.len() as u32);
+        }
+        Pattern::new(rows, cols, row_ptr, col_idx).expect("ascending columns")
+    }
+
+    #[test]
+    fn no_coloring_takes_fewer_products() {
+        for seed in 0..60_usize {
+            let (rows, cols, few) = (seed % 7, (seed * 5) % 9, seed % 5);
+            let mixed = |a: usize, b: usize| (a * 31 + b * 17 + seed * 7) % 6 > few;
+            let found = pattern(rows, cols, mixed);
+            let least = fewest_products(&found, false);
+            let structure = uncolored(&found).unwrap();
+            let both = choose::both(&structure, &ORDERS, Cost::default(), Substitution::Never);
+            let by_columns = columns(&structure, &found).unwrap();
+            for coloring in [by_columns, both.unwrap()] {
+                let products = coloring.n_column_colors() + 2 * coloring.n_row_colors();
+                assert!(products >= least, "{products} < {least}, seed {seed}");
+            }
+            let found = pattern(cols, cols, |a, b| a == b || mixed(a.min(b), a.max(b)));
+            let least = fewest_products(&found, true);
+            let structure = uncolored(&found).unwrap();
+            for substitution in [Substitution::Never, Substitution::Always] {
+                let coloring = choose::hessian(&structure, &ORDERS, substitution).unwrap();
+                let products = coloring.n_column_colors() + 2 * coloring.n_row_colors();
+                assert!(products >= least, "{products} < {least}, seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn full_matrices_take_all_products() {
+        for n in [1, 2, 5, 40] {
+            assert_eq!(fewest_products(&pattern(n, n, |_, _| true), true), n);
+            assert_eq!(fewest_products(&pattern(n, n, |_, _| true), false), n);
+            assert_eq!(fewest_products(&pattern(n, 3 * n, |_, _| true), false), 2 * n);
+        }
+        assert_eq!(fewest_products(&pattern(0, 0, |_, _| true), true), 0);
+        assert_eq!(fewest_products(&pattern(3, 0, |_, _| true), false), 0);
+        // An arrow has a full row, and takes two colors.
+        assert_eq!(fewest_products(&pattern(50, 50, |a, b| a == b || a == 0 || b == 0), true), 2);
     }
 }

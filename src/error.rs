@@ -131,7 +131,8 @@ impl From<RuntimeError> for Error {
             | RuntimeError::Length { .. }
             | RuntimeError::Subscript { .. }
             | RuntimeError::Trip { .. }
-            | RuntimeError::TooLarge { .. } => Error::Data(error.to_string()),
+            | RuntimeError::TooLarge { .. }
+            | RuntimeError::Large { .. } => Error::Data(error.to_string()),
             RuntimeError::Options(what) => Error::Usage(what.to_owned()),
             RuntimeError::Unexpected { .. }
             | RuntimeError::SlotLayout { .. }

@@ -1,5 +1,6 @@
 //! Named arrays and sizes, before they are checked against a kernel.
 
+use crate::error::Error;
 use spadina_io::array::{Array, Data};
 use std::collections::BTreeMap;
 
@@ -9,6 +10,8 @@ use std::collections::BTreeMap;
 pub struct Inputs {
     pub(crate) arrays: BTreeMap<String, Array>,
     pub(crate) sizes: BTreeMap<String, i64>,
+    /// Where arrays come from, for messages.
+    origins: BTreeMap<String, String>,
 }
 
 impl Inputs {
@@ -19,8 +22,31 @@ impl Inputs {
 
     /// Binds a parameter; a later binding of the same name replaces an earlier one.
     pub fn set(&mut self, name: impl Into<String>, array: &(impl ToArray + ?Sized)) -> &mut Inputs {
-        self.arrays.insert(name.into(), array.to_array());
+        let name = name.into();
+        self.origins.remove(&name);
+        self.arrays.insert(name, array.to_array());
         self
+    }
+
+    /// Binds a parameter as [`Inputs::set`] does; messages about the array say that it is from there (a file).
+    pub fn set_from(
+        &mut self,
+        name: impl Into<String>,
+        array: &(impl ToArray + ?Sized),
+        origin: impl Into<String>,
+    ) -> &mut Inputs {
+        let name = name.into();
+        self.set(name.clone(), array);
+        self.origins.insert(name, origin.into());
+        self
+    }
+
+    /// An error about the array of that name, with its origin.
+    pub(crate) fn blamed(&self, name: &str, error: Error) -> Error {
+        match (error, self.origins.get(name)) {
+            (Error::Data(message), Some(origin)) => Error::Data(format!("{message} (from `{origin}`)")),
+            (error, _) => error,
+        }
     }
 
     /// Binds a size.

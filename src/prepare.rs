@@ -21,6 +21,7 @@ use spadina_ir::func::{Buffer, Func, Role};
 use spadina_passes::sparse::stages;
 use spadina_runtime::csr::Pattern;
 use spadina_runtime::gauss_newton::GaussNewton;
+use spadina_runtime::room::Room;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -142,6 +143,7 @@ impl Problem {
         } else {
             Assembled::none()
         };
+        has_room(&assembled.pattern)?;
         let own = own(options, wanted, (&of_road, before), &assembled, &sides, results);
         times.prepare = started.elapsed().saturating_sub(times.compile.saturating_sub(compiled));
         let strategy = derivative.has_matrix().then_some(match road {
@@ -386,6 +388,20 @@ fn own(
         road: zeros(normal || gathers, of_road.nnz()),
         normal: zeros(normal && gathers, before.nnz()),
     }
+}
+
+/// Refuses a matrix whose values do not fit into memory beside its pattern.
+fn has_room(pattern: &Pattern) -> Result<(), Error> {
+    let (rows, columns, entries) = (pattern.rows(), pattern.cols(), pattern.nnz());
+    let bytes = 8 * entries as u64;
+    if Room::default().holds(bytes) {
+        return Ok(());
+    }
+    let gigabytes = bytes as f64 / 1e9;
+    Err(Error::Data(format!(
+        "the {rows} x {columns} matrix has {entries} entries: no memory for {gigabytes:.1} GB of values; bind fewer unknowns, or ask for \
+         products with it (`hvp`, `jvp`, `vjp`), which store no matrix"
+    )))
 }
 
 /// Says of a matrix that the structure of the kernel fills: small ones are nobody's surprise.

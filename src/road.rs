@@ -83,12 +83,9 @@ impl Other<'_> {
             return Err(Error::Source(Box::new(Report { source: Arc::clone(kernel.source()), diagnostics })));
         }
         if options.strategy != Strategy::Dense {
-            let by = (options.mode, options.decompression);
             let cheaper = work.is_some();
-            let plan =
-                known.map_or_else(|| compressed::Plan::new(kernel, bound, derivative, request, by), Ok);
-            match plan {
-                Ok(plan) if options.strategy == Strategy::Compressed || cheaper || !self.is_full(&plan) => {
+            match known.map_or_else(|| self.plan(cheaper), |plan| Ok(Some(plan))) {
+                Ok(Some(plan)) => {
                     let started = Instant::now();
                     let with = (derivative, bound, how);
                     // A Hessian has rows for unknowns, which may be others than its columns.
@@ -98,7 +95,7 @@ impl Other<'_> {
                     self.note_compressed(reasons, &made, work);
                     return Ok(Road::Compressed(Box::new(made)));
                 }
-                Ok(_) => {}
+                Ok(None) => {}
                 // The pattern depends on values.
                 Err(Error::Source(report)) if options.strategy == Strategy::Auto => {
                     reasons.extend(report.diagnostics);
@@ -126,12 +123,28 @@ impl Other<'_> {
         Ok(Road::Dense(Box::new(Part::prepare(kernel, &program, &setup)?), pattern))
     }
 
-    /// Whether products save too little over the dense program.
-    fn is_full(&self, plan: &compressed::Plan) -> bool {
-        let (columns, rows) = (self.sides.0, self.rows);
+    /// The pattern and its coloring; none where products save too little over the dense program, which is often seen without a coloring.
+    fn plan(&self, cheaper: bool) -> Result<Option<compressed::Plan>, Error> {
+        let Other { kernel, options, bound, .. } = *self;
+        let (derivative, request) = (options.derivative.core(), Request::of(options));
+        let pattern = compressed::detected(kernel, bound, derivative, request)?;
+        let may_be_dense = options.strategy == Strategy::Auto && !cheaper;
+        let symmetric = derivative == Derivative::Hessian && request.rows.is_none();
+        if may_be_dense && self.is_full(&pattern, compressed::fewest_products(&pattern, symmetric)) {
+            return Ok(None);
+        }
+        let by = (options.mode, options.decompression);
+        let plan = compressed::Plan::of(pattern, kernel, derivative, request, by)?;
         let (forward, reverse) = plan.products();
+        let full = may_be_dense && self.is_full(plan.pattern(), forward + 2 * reverse);
+        Ok((!full).then_some(plan))
+    }
+
+    /// Whether so many products save too little over the dense program.
+    fn is_full(&self, pattern: &Pattern, products: usize) -> bool {
+        let (columns, rows) = (self.sides.0, self.rows);
         let entries = columns.saturating_mul(rows);
-        entries <= DENSE_UNASKED && plan.pattern().nnz() > entries / 2 && forward + 2 * reverse > columns / 2
+        entries <= DENSE_UNASKED && pattern.nnz() > entries / 2 && products > columns / 2
     }
 
     /// Says, unless it was asked for, that and why a matrix is computed by products.

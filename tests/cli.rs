@@ -173,6 +173,8 @@ fn records_are_bound_field_by_field() {
     }
     assert_eq!(s.json(&["run", "k.ir", "--data", "data", "--json"])["value"], 3.0 + 5.0 + 16.0 + 12.0);
     s.refuses(4, &["run", "k.ir", "--data", "x=data/x.npy", "--data", "br.g=data/br.g.npy"], &["br.b"]);
+    s.refuses(4, &["run", "k.ir", "--data", "data", "--data", "br=3"], &["record", "`br.g`, `br.b`"]);
+    s.refuses(4, &["run", "k.ir", "--data", "data", "--data", "br.g=abc"], &["neither a number nor a file"]);
 }
 
 #[test]
@@ -200,10 +202,15 @@ fn wrong_data_are_refused() {
     // Shapes and sizes.
     refuses("x", &Array::vector(Data::F64(vec![0.0; 6])), &["`x`", "f64[V, 2]", "[6]"]);
     refuses("x", &Array::rows(&[[0.0; 3]; 3]), &["axis 1 of `x`", "3"]);
+    refuses("x", &Array::rows(&[[0.0; 3]; 2]), &["f64[V, 2]", "[2, 3]", "transposed", "`bad.npy`"]);
     refuses("rest", &Array::vector(Data::F64(vec![1.0; 5])), &["`rest`", "`E`", "5", "edges"]);
     refuses("k", &Array::vector(Data::F64(vec![1.0, 2.0])), &["`k`", "[2]"]);
     // Types.
-    refuses("edges", &Array::rows(&[[0.0, 1.0], [1.0, 2.0]]), &["`edges`", "float64"]);
+    refuses(
+        "edges",
+        &Array::rows(&[[0.0, 1.0], [1.0, 2.0]]),
+        &["`edges`", "float64", "np.int64", "`bad.npy`"],
+    );
     refuses("rest", &Array::vector(Data::Bool(vec![true, false])), &["rest", "bool"]);
     // Entries, with their position.
     refuses("edges", &Array::index_rows(&[[0, 1], [7, 2]]), &["(1, 0)", "`edges`", "7", "0..3"]);

@@ -49,6 +49,8 @@ fn patterns_are_drawn() {
     s.expect(0, &["run", "springs.ir", "--data", "data", "-o", "hessian=h.mtx"]);
     let (same, _) = s.expect(0, &["spy", "h.mtx"]);
     assert_eq!(out, same);
+    s.refuses(2, &["spy", "springs.ir", "--data", "data", "--svg", "p.PNG"], &["--svg p.PNG", "`--png`"]);
+    s.refuses(2, &["spy", "springs.ir", "--data", "data", "--png", "p.svg"], &["--png p.svg", "`--svg`"]);
     let (out, _) = s.expect(0, &["spy", "springs.ir", "--data", "data", "--svg", "p.svg", "--png", "p.png"]);
     assert!(out.is_empty());
     assert!(fs::read_to_string(s.path("p.svg")).unwrap().starts_with("<svg"));
@@ -255,6 +257,22 @@ fn numbers_that_are_not_finite_are_traced_to_the_source() {
         let (_, err) = sandbox.expect(0, &["run", "k.ir"]);
         assert!(err.contains(&format!("warning[{code}]")) && err.contains("k.ir:3"), "{body}: {err}");
     }
+    // Data are to blame first.
+    sandbox.text(
+        "k.ir",
+        "kernel k<N>(x: var f64[N], top: f64 = inf) -> f64 { sum i in 0..N { min(log(x[i]), top) } }",
+    );
+    sandbox.array("x.npy", &Array::vector(Data::F64(vec![1.0, 2.0, f64::NAN, f64::INFINITY])));
+    for command in ["run", "verify"] {
+        let out = sandbox.spadina(&[command, "k.ir", "--data", "x=x.npy"]);
+        let err = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(err.contains("warning[not-finite]"), "{err}");
+        assert!(err.contains("entry (2) of `x` is NaN; one more is not finite"), "{err}");
+        assert!(!err.contains("`top`"), "{err}");
+    }
+    sandbox.array("x.npy", &Array::vector(Data::F64(vec![1.0, 2.0])));
+    let (_, err) = sandbox.expect(0, &["run", "k.ir", "--data", "x=x.npy"]);
+    assert!(!err.contains("not-finite"), "an infinite bound is none: {err}");
     // The branch that is not taken, and an infinite barrier, are nobody's fault.
     let guarded = "sum i in 0..N { if x[i] > 1e9 { log(-x[i]^2) } else if x[i] < 1e8 { inf } else { 0.0 } }";
     sandbox.text(
@@ -280,6 +298,8 @@ fn named_terms_and_given_partials_are_told() {
         )
     };
     s.text("right.ir", &text("cos(a) + b, a"));
+    let (out, _) = s.expect(0, &["explain", "right.ir", "--ops"]);
+    assert!(!out.contains(" 1 operations") && !out.contains(" 1 entries"), "{out}");
     let (out, _) = s.expect(0, &["verify", "right.ir", "--data", "data"]);
     assert!(out.contains("agrees with differences"), "{out}");
     let (out, _) = s.expect(0, &["explain", "right.ir", "--entry", "0,1", "--data", "data"]);

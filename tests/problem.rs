@@ -267,3 +267,37 @@ fn phases_keep_their_own_iterations() {
         }
     }
 }
+
+#[test]
+fn a_full_matrix_beyond_memory_is_refused() {
+    let kernel = kernel("kernel k<N>(x: var f64[N]) -> f64 { let s = sum i in 0..N { x[i] }; s^3 }");
+    let mut inputs = Inputs::new();
+    inputs.set("x", &vec![0.5; 40_000]);
+    let refused = Problem::prepare(&kernel, &inputs, &Options::new(Derivative::Hessian));
+    let error = refused.map(|_| ()).unwrap_err();
+    assert_eq!(error.exit_code(), 4);
+    for part in ["40000 x 40000", "3200040000 positions", "`hvp`", "--strategy"] {
+        assert!(error.to_string().contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
+fn full_matrices_behind_a_recurrence_are_dense_without_a_coloring() {
+    let text = "kernel k<N>(x: var f64[N]) -> f64 {
+        log(fold k in 0..N with s = 1.0 { s * (1.0 + 0.001 * x[k]^2) })
+    }";
+    let kernel = kernel(text);
+    for n in [0, 1, 2, 30] {
+        let mut inputs = Inputs::new();
+        inputs.set("x", &(0..n).map(|i| 0.1 + 0.01 * f64::from(i)).collect::<Vec<f64>>());
+        let at = |strategy| {
+            let options = Options { strategy, ..Options::new(Derivative::Hessian) };
+            let mut problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
+            let mut at = problem.evaluation();
+            problem.evaluate(&mut at).unwrap();
+            (problem.strategy(), dense(&problem, &at))
+        };
+        let (chosen, auto) = at(Strategy::Auto);
+        assert_eq!((chosen == Some(Strategy::Dense), auto), (n > 0, at(Strategy::Dense).1), "{n} unknowns");
+    }
+}

@@ -164,3 +164,23 @@ fn meshes_are_drawn_or_refused() {
     assert!(mesh_svg(&MeshPicture { scalar: Some(&[1.0]), ..base }).is_err());
     assert!(mesh_svg(&MeshPicture { vertices: &[[f64::NAN; 3]; 4], ..base }).is_err());
 }
+
+#[test]
+fn narrow_pictures_are_as_wide_as_their_text() {
+    // 450 x 9 with nine colors: the caption and the legend are wider than the panel.
+    let (row_ptr, col_idx): (Vec<u64>, Vec<u32>) = ((0..=450).collect(), (0..450).map(|r| r % 9).collect());
+    let pattern = Pattern { nrows: 450, ncols: 9, row_ptr: &row_ptr, col_idx: &col_idx };
+    let colors: Vec<u32> = (1..=9).collect();
+    let (paint, style) = (Paint::Columns(&colors), Style::default());
+    let (width, height, pixels) = decode(&pattern_png(&pattern, &paint, &style).unwrap());
+    let page = &pixels[..3];
+    let blank = |x: usize| (0..height).all(|y| &pixels[3 * (y * width + x)..][..3] == page);
+    // Nothing reaches the margins.
+    assert!((0..8).all(|x| blank(x) && blank(width - 1 - x)), "{width} x {height}");
+    let svg = pattern_svg(&pattern, &paint, &style).unwrap();
+    assert!(svg.contains("9 colors"), "{svg}");
+    for rect in svg.lines().filter(|line| line.contains("rx=")) {
+        let x: usize = rect.split('"').nth(1).unwrap().parse().unwrap();
+        assert!(x + 20 <= width, "{rect}");
+    }
+}

@@ -3,6 +3,7 @@
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
 use crate::found::Found;
+use crate::room::Room;
 use crate::team::Team;
 use spadina_layout::band::{Memory, Rows};
 use spadina_layout::blocks::{Stream, check_streams, consistent_blocks};
@@ -167,6 +168,10 @@ impl Job<'_> {
         layout.width = W::WIDTH;
         let sites = self.rows.sites;
         let blank = if self.rows.filter.drops() { W::DROPPED } else { W::from_offset(0) };
+        let offsets: usize = sites.iter().map(|s| s.stream.emissions * s.rows.record_len).sum();
+        if !Room::default().holds((offsets * W::WIDTH.bytes()) as u64) {
+            return Err(RuntimeError::Memory { buffer: "slot records".into() });
+        }
         let records: Vec<Vec<W::Cell>> = sites
             .iter()
             .map(|s| (0..s.stream.emissions * s.rows.record_len).map(|_| blank.cell()).collect())

@@ -89,6 +89,24 @@ pub enum RuntimeError {
         /// What there is too much of.
         what: &'static str,
     },
+    /// A matrix that is found from more positions than prepare begins with, or than there is memory for.
+    #[error(
+        "the {rows} x {cols} matrix is too large for the structural road: {emissions} emissions name {positions} positions ({limit}); \
+         bind fewer unknowns, or ask for products with it (`hvp`, `jvp`, `vjp`), which store no matrix; where it has few entries, \
+         `--strategy compressed` keeps no positions"
+    )]
+    Large {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Its columns.
+        cols: usize,
+        /// How often values are emitted.
+        emissions: u64,
+        /// The positions of all of them.
+        positions: u64,
+        /// What they exceed.
+        limit: String,
+    },
     /// Options that contradict each other or the program.
     #[error("{0}")]
     Options(&'static str),

@@ -8,6 +8,7 @@
 use crate::convert::CscView;
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
+use crate::room::Room;
 use std::sync::Arc;
 
 /// The prepared product.
@@ -24,12 +25,12 @@ impl GaussNewton {
     /// Finds the pattern of the product.
     ///
     /// # Errors
-    /// More than 2^32 - 1 entries.
+    /// More than 2^32 - 1 entries, or than there is memory for.
     pub fn new(jacobian: &Arc<Pattern>) -> Result<GaussNewton, RuntimeError> {
         let columns = CscView::new(jacobian);
         let n = jacobian.cols();
         let (mut row_ptr, mut col_idx) = (vec![0_u32], Vec::new());
-        let mut stamp = vec![u32::MAX; n];
+        let (mut stamp, room) = (vec![u32::MAX; n], Room::default());
         for a in 0..n {
             let start = col_idx.len();
             for &r in &columns.row_idx[columns.col_ptr[a] as usize..columns.col_ptr[a + 1] as usize] {
@@ -39,6 +40,9 @@ impl GaussNewton {
                         col_idx.push(b);
                     }
                 }
+            }
+            if !room.holds(12 * col_idx.len() as u64) {
+                return Err(RuntimeError::Memory { buffer: "J^T J".into() });
             }
             col_idx[start..].sort_unstable();
             let end = u32::try_from(col_idx.len());

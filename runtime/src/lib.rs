@@ -23,6 +23,7 @@ pub mod partition;
 pub mod plan;
 pub mod prepare;
 pub mod program;
+pub mod room;
 pub mod select;
 pub mod stages;
 pub mod storage;

@@ -144,7 +144,14 @@ impl Plan {
         let mut env = Env::new(self.env_layout);
         let _scratch = self.fill_index_env(&mut env)?;
         let team = Team::default();
-        let streams = run_index(program, &self.buffers, &mut env, &self.trips, team)?;
+        let streams = run_index(
+            program,
+            &self.buffers,
+            &mut env,
+            &self.trips,
+            (self.row_positions, self.pattern.cols()),
+            team,
+        )?;
         let made = Arc::new(Partition::new(&self.info, &self.trips, &streams, self.row_positions, threads)?);
         if let Ok(mut cache) = self.partitions.lock() {
             cache.insert(threads, Arc::clone(&made));

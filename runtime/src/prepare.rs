@@ -92,7 +92,8 @@ fn make(
     let mut env = Env::new(env_layout);
     let scratch = plan.fill_index_env(&mut env)?;
     plan.trips = run_trips(program, &env)?;
-    let mut streams = run_index(program, &plan.buffers, &mut env, &plan.trips, team)?;
+    let mut streams =
+        run_index(program, &plan.buffers, &mut env, &plan.trips, (inputs.rows, inputs.cols), team)?;
     drop(scratch);
     if team.members() > 1 {
         let made = Partition::new(&plan.info, &plan.trips, &streams, plan.row_positions, team.members())?;

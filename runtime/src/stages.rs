@@ -21,6 +21,7 @@
 
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
+use crate::room::Room;
 use rayon::ThreadPool;
 use std::ops::Range;
 use std::sync::Arc;
@@ -85,19 +86,19 @@ impl Elimination {
         }
         let unknowns = source.cols() - stages;
         let mut symbolic = Symbolic { stages, source, rank: &rank, seen: vec![0; unknowns], stamp: 0 };
-        let mut products = 0;
+        let (mut products, room) = (0, Room::default());
         let (mut total_start, mut total_idx, mut row) = (vec![0], Vec::new(), Vec::new());
         for &element in &order {
             row.clear();
             products += symbolic.row(element as usize, (&total_start, &total_idx), &mut row);
-            append(&mut total_idx, &row)?;
+            append(&mut total_idx, &row, &room)?;
             total_start.push(total_idx.len());
         }
         let (mut start, mut col_idx) = (vec![0_usize], Vec::new());
         for result in stages..source.rows() {
             row.clear();
             products += symbolic.row(result, (&total_start, &total_idx), &mut row);
-            append(&mut col_idx, &row)?;
+            append(&mut col_idx, &row, &room)?;
             start.push(col_idx.len());
         }
         let row_ptr = start.iter().map(|&s| s as u32).collect();
@@ -321,11 +322,15 @@ impl Symbolic<'_> {
     }
 }
 
-fn append(list: &mut Vec<u32>, row: &[u32]) -> Result<(), RuntimeError> {
+/// Adds a row, if its columns and values will fit into memory with those before it.
+fn append(list: &mut Vec<u32>, row: &[u32], room: &Room) -> Result<(), RuntimeError> {
     if list.len() + row.len() > u32::MAX as usize {
         return Err(RuntimeError::TooLarge { what: "entries of a matrix" });
     }
     let memory = || RuntimeError::Memory { buffer: "the derivative of intermediate arrays".into() };
+    if !room.holds(12 * (list.len() + row.len()) as u64) {
+        return Err(memory());
+    }
     list.try_reserve(row.len()).map_err(|_| memory())?;
     list.extend_from_slice(row);
     Ok(())

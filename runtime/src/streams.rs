@@ -3,6 +3,7 @@
 use crate::buffer::BufferSpec;
 use crate::error::RuntimeError;
 use crate::program::IndexProgram;
+use crate::room::Room;
 use crate::team::Team;
 use spadina_layout::abi::ErrorRecord;
 use spadina_layout::blocks::Stream;
@@ -10,6 +11,10 @@ use spadina_layout::env::Env;
 use spadina_layout::program::SiteInfo;
 use spadina_layout::site::SiteShape;
 use std::ops::Range;
+
+/// Most positions of all streams together: 8 GB. Problems of 10^8 unknowns with some ten entries a row stay below; a matrix beyond is
+/// most likely a full one that nobody meant.
+const MOST_POSITIONS: u64 = 1 << 31;
 
 /// What one site emits.
 #[derive(Clone, PartialEq, Debug)]
@@ -69,9 +74,11 @@ pub fn run_index(
     buffers: &[BufferSpec],
     env: &mut Env,
     trips: &[i64],
+    shape: (usize, usize),
     team: Team<'_>,
 ) -> Result<Vec<SiteStream>, RuntimeError> {
     let layout = env.layout();
+    let (mut taken, room) = (Taken::default(), Room::default());
     let mut record = [ErrorRecord::default()];
     let mut streams = Vec::new();
     for (phase, info) in program.info().phases.iter().enumerate() {
@@ -90,8 +97,13 @@ pub fn run_index(
             Vec::new()
         };
         let start = streams.len();
+        let counts = |k: usize| counts.get(k * trip as usize..(k + 1) * trip as usize).unwrap_or(&[]);
         for (k, (site, matrix)) in sites().enumerate() {
-            let counts = counts.get(k * trip as usize..(k + 1) * trip as usize).unwrap_or(&[]);
+            taken.add(site, matrix, trip, counts(k));
+        }
+        taken.check(shape, &room)?;
+        for (k, (site, matrix)) in sites().enumerate() {
+            let counts = counts(k);
             streams.push(allocate(site, phase, matrix, trip, counts)?);
         }
         for stream in &mut streams[start..] {
@@ -129,6 +141,49 @@ fn index_phase(
         if program.index(phase, &env, range) { Ok(()) } else { Err(record[0]) }
     };
     team.map(ranges.collect(), run).into_iter().collect()
+}
+
+/// What the streams so far take, and what must follow from them.
+#[derive(Clone, Copy, Default, Debug)]
+struct Taken {
+    emissions: u64,
+    positions: u64,
+    /// No more than will be allocated.
+    bytes: u64,
+}
+
+impl Taken {
+    fn add(&mut self, site: &SiteInfo, matrix: bool, trip: i64, counts: &[u32]) {
+        let emissions = match site.per_iteration {
+            Some(count) => (trip as u64).saturating_mul(u64::from(count)),
+            None => counts.iter().map(|&count| u64::from(count)).sum(),
+        };
+        let positions = emissions.saturating_mul(site.shape.stream_width() as u64);
+        // An emission has a reference and an offset or more; complete rows have columns and values.
+        let further = match (matrix, site.direct) {
+            (false, _) => 0,
+            (true, false) => 4 + 1,
+            (true, true) => (4 + 8) * site.shape.entries.len() as u64,
+        };
+        self.emissions = self.emissions.saturating_add(emissions);
+        self.positions = self.positions.saturating_add(positions);
+        let bytes = positions.saturating_mul(4).saturating_add(emissions.saturating_mul(further));
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn check(&self, (rows, cols): (usize, usize), room: &Room) -> Result<(), RuntimeError> {
+        let limit = if self.positions > MOST_POSITIONS {
+            format!("{MOST_POSITIONS} are allowed")
+        } else if !room.holds(self.bytes) {
+            let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+            let free = gigabytes(room.known().unwrap_or(u64::MAX));
+            format!("{:.1} GB or more, of which {free:.1} GB are free", gigabytes(self.bytes))
+        } else {
+            return Ok(());
+        };
+        let Taken { emissions, positions, .. } = *self;
+        Err(RuntimeError::Large { rows, cols, emissions, positions, limit })
+    }
 }
 
 const TOO_MANY: RuntimeError = RuntimeError::TooLarge { what: "emissions" };
@@ -179,5 +234,50 @@ fn refused(record: &ErrorRecord, buffers: &[BufferSpec]) -> RuntimeError {
         index: record.index,
         bound: record.bound,
         span: (record.span_start, record.span_end),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spadina_layout::site::Block;
+
+    fn site(per_iteration: Option<u32>, direct: bool) -> SiteInfo {
+        let block = |start| Block { start, width: 1 };
+        let shape = SiteShape {
+            row_blocks: vec![block(0)],
+            col_blocks: vec![block(0), block(1)],
+            entries: vec![(0, 0), (0, 1)],
+            symmetric: false,
+        };
+        SiteInfo { site: 0, shape, per_iteration, direct }
+    }
+
+    #[test]
+    fn too_many_positions_are_refused_before_they_are_made() {
+        let room = Room::of(u64::MAX);
+        let mut taken = Taken::default();
+        taken.add(&site(Some(1), false), true, 0, &[]);
+        taken.check((0, 0), &room).unwrap();
+        taken.add(&site(None, false), true, 2, &[1 << 29, 1 << 27]);
+        assert_eq!((taken.emissions, taken.positions), (5 << 27, 15 << 27));
+        taken.check((5, 5), &room).unwrap();
+        taken.add(&site(Some(1 << 8), false), true, 1 << 20, &[]);
+        let error = taken.check((7, 9), &room).unwrap_err().to_string();
+        for part in ["7 x 9", "2818572288 positions", "2147483648 are allowed", "hvp"] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        taken.add(&site(Some(u32::MAX), true), true, i64::MAX, &[]);
+        assert!(taken.check((7, 9), &room).is_err());
+    }
+
+    #[test]
+    fn so_is_what_does_not_fit_into_memory() {
+        let mut taken = Taken::default();
+        taken.add(&site(Some(1), true), true, 1 << 26, &[]);
+        assert_eq!(taken.bytes, (1 << 26) * (3 * 4 + 2 * 12));
+        taken.check((3, 3), &Room::of(taken.bytes)).unwrap();
+        let error = taken.check((3, 3), &Room::of(taken.bytes - 1)).unwrap_err().to_string();
+        assert!(error.contains("2.4 GB or more, of which 2.4 GB are free"), "{error}");
     }
 }

@@ -45,7 +45,13 @@ pub(crate) fn inputs(kernel: &Kernel, args: &DataArgs) -> Result<Inputs, Error> 
             Binding::Directory(path) => directory(kernel, path, &known, &mut inputs)?,
             Binding::File(name, path) => {
                 known_name(kernel, &known, name)?;
-                inputs.set(name, &read_npy(path)?);
+                if !path.exists() {
+                    let value = path.display();
+                    return Err(Error::Data(format!(
+                        "`--data {name}={value}`: `{value}` is neither a number nor a file"
+                    )));
+                }
+                inputs.set_from(name, &read_npy(path)?, path.display().to_string());
             }
             Binding::Number(name, array) => {
                 known_name(kernel, &known, name)?;
@@ -91,6 +97,10 @@ fn known_name(kernel: &Kernel, known: &BTreeSet<String>, name: &str) -> Result<(
             kernel.name(),
             list.join(", ")
         )));
+    }
+    if kernel.lowered().params.iter().any(|p| p.name == name) {
+        // A record: binding it says what its fields are.
+        return Ok(());
     }
     let list: Vec<&str> = kernel.lowered().params.iter().map(|p| p.name.as_str()).collect();
     Err(Error::Data(format!("`{}` has no parameter `{name}` (it has: {})", kernel.name(), list.join(", "))))
@@ -169,7 +179,7 @@ fn directory(
         }
         let Some(stem) = file.file_stem().and_then(|s| s.to_str()) else { continue };
         if known.contains(stem) || is_multiplier(kernel, stem) {
-            inputs.set(stem, &read_npy(&file)?);
+            inputs.set_from(stem, &read_npy(&file)?, file.display().to_string());
         } else {
             skipped.push(format!("{stem}.npy"));
         }

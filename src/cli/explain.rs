@@ -161,7 +161,11 @@ fn describe(text: &mut String, kernel: &Kernel, explanation: &Explanation, ops: 
         Derivative::Hessian | Derivative::Lagrangian => ", value and gradient included",
         Derivative::GaussNewton => " of the Jacobian, results included",
     };
-    let _ = writeln!(text, "           {total} operations in one iteration of each loop{with}");
+    let _ = writeln!(
+        text,
+        "           {} in one iteration of each loop{with}",
+        counted(total, "operation", "operations")
+    );
     if ops {
         let mut kinds = explanation.operations();
         kinds.sort_by_key(|&(op, count)| (std::cmp::Reverse(count), op));
@@ -171,6 +175,10 @@ fn describe(text: &mut String, kernel: &Kernel, explanation: &Explanation, ops: 
     text.push('\n');
 }
 
+fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 fn line(phase: &Phase) -> String {
     let name = phase.name.as_ref().map(|name| format!(" (\"{name}\")")).unwrap_or_default();
     let place = phase.line.map(|line| format!("line {line}{name}, ")).unwrap_or_default();
@@ -178,10 +186,10 @@ fn line(phase: &Phase) -> String {
         Some(range) => format!("{place}for {range}:"),
         None => "outside of loops:".to_owned(),
     };
-    let mut text = format!("{range} {} operations", phase.cost.total());
+    let mut text = format!("{range} {}", counted(phase.cost.total(), "operation", "operations"));
     if phase.cost.entries > 0 {
-        let blocks = if phase.cost.emissions == 1 { "block" } else { "blocks" };
-        let _ = write!(text, ", {} entries in {} {blocks}", phase.cost.entries, phase.cost.emissions);
+        let entries = counted(phase.cost.entries, "entry", "entries");
+        let _ = write!(text, ", {entries} in {}", counted(phase.cost.emissions, "block", "blocks"));
     }
     if phase.cost.inner_loops {
         text.push_str(" (inner loops counted once)");

@@ -14,9 +14,19 @@ use spadina_io::picture::png::pattern_png;
 use spadina_io::picture::svg::pattern_svg;
 use spadina_runtime::csr::Pattern;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) fn spy(args: &SpyArgs) -> Result<(), Error> {
+    for (path, kind, other) in [(&args.svg, "svg", "png"), (&args.png, "png", "svg")] {
+        let ends = |path: &Path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(other));
+        if let Some(path) = path.as_deref().filter(|path| ends(path)) {
+            return Err(Error::Usage(format!(
+                "`--{kind} {}`: this would write {kind} under a name that ends in .{other} (`--{other}` writes that)",
+                path.display()
+            )));
+        }
+    }
     let ending = args.file.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let (found, title) = match ending.as_str() {
         "mtx" | "npz" => (pattern::of_file(&args.file)?, args.file.display().to_string()),

@@ -20,6 +20,7 @@ use super::{console, data, pattern, result};
 use differences::differences;
 use matrix::Matrix;
 use products::products;
+use spadina::bind::Bound;
 use spadina::error::Error;
 use spadina::options::{Derivative, Options, Project, Strategy};
 use std::fmt::Write;
@@ -43,6 +44,10 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
     options.project = Project::Off;
     kernel.columns(options.wrt.as_deref())?;
     let inputs = data::inputs(&kernel, &args.data)?;
+    // What follows from data that are not numbers is not the fault of any road.
+    if let Some(report) = Bound::new(&kernel, &inputs)?.doubts(&kernel) {
+        console::report(&report);
+    }
     let mut said = String::new();
     let compressed = match Matrix::new(&kernel, &inputs, &options, Strategy::Compressed) {
         Err(Error::Source(report)) => {

@@ -6,6 +6,16 @@ use crate::picture::pattern::{Paint, Pattern, Style, grouped};
 /// Pixels of a text cell: width and height of a glyph with its spacing.
 pub(crate) const GLYPH: (usize, usize) = (12, 18);
 
+/// Pixels of a letter in SVG pictures, at most on average.
+const LETTER: usize = 9;
+
+/// Most colors that a legend shows, and the pixels from one to the next.
+pub(crate) const SAMPLES: usize = 12;
+pub(crate) const SAMPLE: usize = 20;
+
+/// What stands between the caption and the largest magnitude.
+pub(crate) const MAGNITUDES: &str = " · magnitudes to ";
+
 /// Least pixels between ticks: the widest number with its spacing fits.
 const TICK_DISTANCE: f64 = 100.0;
 
@@ -21,6 +31,8 @@ pub(crate) struct Frame {
     pub(crate) height: usize,
     pub(crate) left: usize,
     pub(crate) top: usize,
+    /// Where title, caption and legend start: with the panel or, where they are wider, before it.
+    pub(crate) text_left: usize,
     pub(crate) panel: (usize, usize),
     /// Bins of the raster, rows and columns.
     pub(crate) bins: (usize, usize),
@@ -63,15 +75,40 @@ impl Frame {
         let margin = 28;
         let beside = margin + numbers + 12;
         let text = chars(&caption).max(chars(style.title.as_deref().unwrap_or_default()));
-        let legend_width = legend.as_deref().map_or(0, |l| chars(l) + 12 * 20);
-        let inner = panel.0.max(text).max(legend_width);
+        // The text, a space, and the samples of the colors.
+        let legend_width = legend.as_deref().map_or(0, |l| chars(l) + GLYPH.0 + SAMPLES * SAMPLE);
+        // SVG pictures have one line of narrower letters for caption and legend, or caption and magnitudes.
+        let further = match paint {
+            Paint::Values(_) => MAGNITUDES.len() + 12,
+            Paint::Plain | Paint::Columns(_) | Paint::Rows(_) | Paint::Entries(_) => {
+                legend.as_deref().map_or(0, |l| l.chars().count() + 3)
+            }
+        };
+        let line = (caption.chars().count() + further) * LETTER;
+        let text = text.max(legend_width).max(line);
+        let inner = panel.0.max(text);
         let width = beside + inner + margin + GLYPH.0;
         let left = beside + (inner - panel.0) / 2;
+        let text_left = if text > panel.0 { beside } else { left };
         let top = margin + GLYPH.1 + 10 + if style.title.is_some() { GLYPH.1 + 14 } else { 0 };
         let below = 20 + GLYPH.1 + if legend.is_some() { GLYPH.1 + 10 } else { 0 };
         let height = top + panel.1 + below + margin;
         let title = style.title.clone();
-        Self { width, height, left, top, panel, bins, cell, x_ticks, y_ticks, caption, title, legend }
+        Self {
+            width,
+            height,
+            left,
+            top,
+            text_left,
+            panel,
+            bins,
+            cell,
+            x_ticks,
+            y_ticks,
+            caption,
+            title,
+            legend,
+        }
     }
 
     /// Line of the caption's top, in pixels.

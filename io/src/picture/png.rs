@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::index::Index;
 use crate::picture::canvas::Canvas;
-use crate::picture::frame::{Frame, GLYPH};
+use crate::picture::frame::{Frame, GLYPH, SAMPLE, SAMPLES};
 use crate::picture::mesh::short;
 use crate::picture::palette;
 use crate::picture::pattern::{Paint, Pattern, Style};
@@ -83,18 +83,18 @@ fn draw_frame(canvas: &mut Canvas, f: &Frame) {
     }
     canvas.outline(corner, f.panel, palette::FRAME);
     if let Some(title) = &f.title {
-        canvas.text((f.left, f.top - 8 - 14 - 14 - GLYPH.1), title, palette::TITLE);
+        canvas.text((f.text_left, f.top - 8 - 14 - 14 - GLYPH.1), title, palette::TITLE);
     }
-    canvas.text((f.left, f.caption_top()), &f.caption, palette::LABEL);
+    canvas.text((f.text_left, f.caption_top()), &f.caption, palette::LABEL);
 }
 
 fn draw_legend(canvas: &mut Canvas, f: &Frame, raster: &Raster, paint: &Paint<'_>) {
     if let Some(legend) = &f.legend {
         let y = f.caption_top() + GLYPH.1 + 10;
-        canvas.text((f.left, y), legend, palette::LABEL);
-        let start = f.left + (legend.chars().count() + 1) * GLYPH.0;
-        for (k, class) in paint.classes().unwrap_or_default().into_iter().take(12).enumerate() {
-            rounded(canvas, (start + 20 * k, y), 16, 2, palette::class(class));
+        canvas.text((f.text_left, y), legend, palette::LABEL);
+        let start = f.text_left + (legend.chars().count() + 1) * GLYPH.0;
+        for (k, class) in paint.classes().unwrap_or_default().into_iter().take(SAMPLES).enumerate() {
+            rounded(canvas, (start + SAMPLE * k, y), 16, 2, palette::class(class));
         }
         return;
     }
@@ -112,7 +112,7 @@ fn draw_legend(canvas: &mut Canvas, f: &Frame, raster: &Raster, paint: &Paint<'_
     let bar = 90;
     let width = (low.len() + high.len() + 2) * GLYPH.0 + bar;
     let end = f.left + f.panel.0;
-    if f.left + (f.caption.chars().count() + 2) * GLYPH.0 + width > end {
+    if f.text_left + (f.caption.chars().count() + 2) * GLYPH.0 + width > end {
         return;
     }
     let y = f.caption_top();

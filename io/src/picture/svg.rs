@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::error::Error;
 use crate::index::Index;
-use crate::picture::frame::{Frame, GLYPH};
+use crate::picture::frame::{Frame, GLYPH, MAGNITUDES, SAMPLE, SAMPLES};
 use crate::picture::mesh::short;
 use crate::picture::palette::{self, Rgb, hex};
 use crate::picture::pattern::{Paint, Pattern, Style};
@@ -87,21 +87,21 @@ fn draw(out: &mut String, f: &Frame, raster: &Raster, paint: &Paint<'_>) -> std:
     }
     let caption = match (&f.legend, paint) {
         (Some(legend), _) => format!("{} · {legend}", f.caption),
-        (None, Paint::Values(_)) => format!("{} · magnitudes to {}", f.caption, short(raster.max_value)),
+        (None, Paint::Values(_)) => format!("{}{MAGNITUDES}{}", f.caption, short(raster.max_value)),
         (None, _) => f.caption.clone(),
     };
-    writeln!(out, r#"<text x="{l}" y="{}">{caption}</text>"#, f.caption_top() + 14)?;
+    writeln!(out, r#"<text x="{}" y="{}">{caption}</text>"#, f.text_left, f.caption_top() + 14)?;
     writeln!(out, "</g>")?;
     if let Some(title) = &f.title {
         let y = t - 22 - GLYPH.1;
-        let (ink, title) = (hex(palette::TITLE), escape(title));
+        let (ink, title, l) = (hex(palette::TITLE), escape(title), f.text_left);
         writeln!(
             out,
             r#"<text x="{l}" y="{y}" {FONT} font-size="18" font-weight="600" fill="{ink}">{title}</text>"#
         )?;
     }
-    for (k, class) in paint.classes().unwrap_or_default().into_iter().take(12).enumerate() {
-        let (x, y) = (l + 20 * k, f.caption_top() + GLYPH.1 + 10);
+    for (k, class) in paint.classes().unwrap_or_default().into_iter().take(SAMPLES).enumerate() {
+        let (x, y) = (f.text_left + SAMPLE * k, f.caption_top() + GLYPH.1 + 10);
         let fill = hex(palette::class(class));
         writeln!(out, r#"<rect x="{x}" y="{y}" width="14" height="14" rx="3" fill="{fill}"/>"#)?;
     }
