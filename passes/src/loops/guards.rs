@@ -240,14 +240,15 @@ impl Guards {
         }
     }
 
-    fn assuming(&mut self, rw: &mut Rewriter<'_>, inst: Inst, known: Value) {
-        let cond = compute(rw, known);
-        let before = rw.map.find(known);
+    /// Both outcomes of a known condition around the `if`, whose branches define values from `first` on.
+    fn assuming(&mut self, rw: &mut Rewriter<'_>, inst: Inst, known: Value, first: Value) {
+        let cond = self.compute(rw, known, first);
+        let outside = (known < first).then(|| rw.map.get(known));
         rw.b.begin_if(cond);
         let mut images = Vec::new();
         for outcome in [true, false] {
             self.assumed.push((known, outcome));
-            if before.is_some() {
+            if outside.is_some() {
                 let literal = rw.b.bool(outcome);
                 rw.map.set(known, literal);
             }
@@ -258,12 +259,36 @@ impl Guards {
                 rw.b.begin_else(&images);
             }
         }
-        if let Some(before) = before {
-            rw.map.set(known, before);
+        if let Some(image) = outside {
+            rw.map.set(known, image);
         }
         let images = rw.b.end_if(&images);
         for (&result, &image) in rw.src.results[inst].iter().zip(&images) {
             rw.map.set(result, image);
+        }
+    }
+
+    /// Builds a computable value at the insertion point. What the map says of values from `first` on is left from another copy of
+    /// their branch, where other outcomes may have been assumed: they are built anew.
+    fn compute(&self, rw: &mut Rewriter<'_>, value: Value, first: Value) -> Value {
+        if let Some(&(_, outcome)) = self.assumed.iter().rev().find(|(known, _)| *known == value) {
+            return rw.b.bool(outcome);
+        }
+        if value < first {
+            return rw.map.get(value);
+        }
+        match rw.src.def(value) {
+            Some(InstData::Const(c)) => rw.b.constant(*c),
+            Some(InstData::Size(expr)) => rw.b.size(expr),
+            Some(InstData::Op(op, args)) => {
+                let args: Vec<Value> = args.iter().map(|&a| self.compute(rw, a, first)).collect();
+                rw.b.op(*op, &args)
+            }
+            Some(InstData::Load(buffer, index)) => {
+                let index: Vec<Value> = index.iter().map(|&v| self.compute(rw, v, first)).collect();
+                rw.b.load(*buffer, &index)
+            }
+            _ => unreachable!("computable values are operations and loads on mapped ones"),
         }
     }
 }
@@ -284,26 +309,6 @@ fn is_computable(func: &Func, value: Value, first: Value) -> bool {
                 && index.iter().all(|&v| is_computable(func, v, first))
         }
         _ => false,
-    }
-}
-
-/// Builds a computable value at the insertion point.
-fn compute(rw: &mut Rewriter<'_>, value: Value) -> Value {
-    if let Some(image) = rw.map.find(value) {
-        return image;
-    }
-    match rw.src.def(value) {
-        Some(InstData::Const(c)) => rw.b.constant(*c),
-        Some(InstData::Size(expr)) => rw.b.size(expr),
-        Some(InstData::Op(op, args)) => {
-            let args: Vec<Value> = args.iter().map(|&a| compute(rw, a)).collect();
-            rw.b.op(*op, &args)
-        }
-        Some(InstData::Load(buffer, index)) => {
-            let index: Vec<Value> = index.iter().map(|&v| compute(rw, v)).collect();
-            rw.b.load(*buffer, &index)
-        }
-        _ => unreachable!("computable values are operations and loads on mapped ones"),
     }
 }
 
@@ -365,10 +370,10 @@ impl Visitor for Guards {
             self.jointly(rw, inst, (op, &known), branches);
         } else if let Some(known) = self.part(src, *cond) {
             self.guarded(rw, inst, &known, *then, *els);
-        } else if let Some(known) =
-            first_inside(src, branches).and_then(|first| self.inner(src, branches, first))
+        } else if let Some((known, first)) = first_inside(src, branches)
+            .and_then(|first| self.inner(src, branches, first).map(|known| (known, first)))
         {
-            self.assuming(rw, inst, known);
+            self.assuming(rw, inst, known, first);
         } else {
             rw.copy(inst, self);
         }

@@ -8,7 +8,7 @@ use crate::rewrite::{Rewriter, Visitor};
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{Buffer, EmitData, Func, Inst, InstData, Value};
 use spadina_ir::op::Op;
-use spadina_ir::types::SizeExpr;
+use spadina_ir::types::{SizeExpr, Ty};
 use spadina_ir::walk;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -290,9 +290,29 @@ fn order(func: &Func, list: &[Buffer], interior: &mut Interior, a: Value, b: Val
 
 impl Visitor for Gather<'_> {
     fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
-        if self.refusal.is_some() {
-            return;
+        if self.refusal.is_none() {
+            self.image_of(rw, inst);
         }
+        if self.refusal.is_some() {
+            fill(rw, inst);
+        }
+    }
+}
+
+/// Gives the results of an instruction any values: after a refusal what is built is thrown away, but regions that are open still yield.
+fn fill(rw: &mut Rewriter<'_>, inst: Inst) {
+    for &result in &rw.src.results[inst] {
+        let any = match rw.src.ty(result) {
+            Ty::Int => rw.b.int(0),
+            Ty::Bool => rw.b.bool(false),
+            ty @ (Ty::F64 | Ty::F32) => rw.b.float(ty, 0.0),
+        };
+        rw.map.set(result, any);
+    }
+}
+
+impl Gather<'_> {
+    fn image_of(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
         let src = rw.src;
         match &src.insts[inst] {
             InstData::Loop { .. } => {
