@@ -397,6 +397,26 @@ fn an_energy_without_curvature() {
     }
 }
 
+/// Counting emissions needs what a branch yields, also where the branch computes nothing itself.
+#[test]
+fn conditions_that_yield_integers_from_outside() {
+    let kernel = oracle::text(
+        "kernel t<N>(x: var f64[N], y: var f64[N], a: int[N]) -> f64[N] {
+            let m = map i in 0..N { (if 4 + a[i] == i { y[i] } else { 0.5 }) + (sum t in 0..3 { 0.5 }) };
+            map i in 0..N {
+                if 2 != a[i] || (if i > a[i] { i } else { if true { 4 } else { 4 } }) >= i { m[i % N] * x[i] } else { 0.5 }
+            }
+        }",
+    );
+    for n in [0, 1, 2, 7] {
+        let mut noise = Noise::new(9);
+        let mut inputs = Inputs::new();
+        let a: Vec<i64> = (0..n as i64).map(|i| (i * 5) % 7 - 3).collect();
+        inputs.set("x", &noise.list(n, -1.0, 1.0)).set("y", &noise.list(n, -1.0, 1.0)).set("a", &a);
+        check(&format!("integers of branches, N = {n}"), &kernel, &inputs);
+    }
+}
+
 /// A condition that prepare knows guards a subscript wherever it stands beside one that values decide.
 #[test]
 fn known_conditions_between_others_guard_subscripts() {

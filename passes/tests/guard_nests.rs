@@ -151,6 +151,16 @@ fn guarded_maps_under_conditions_on_values() {
 }
 
 #[test]
+fn conditions_with_integer_branches() {
+    check(
+        "kernel t<N>(x: var f64[N], y: var f64[N], a: int[N]) -> f64[N] {
+            let m = map i in 0..N { (if 4 + a[i] == i { y[i] } else { 0.5 }) + (sum t in 0..3 { 0.5 }) };
+            map i in 0..N { if 2 != a[i] || (if i > a[i] { i } else { if true { 4 } else { 4 } }) >= i { m[i % N] } else { 0.5 } }
+        }",
+    );
+}
+
+#[test]
 fn rows_of_branches_inside_branches() {
     residual(
         "map i in 0..N { let t = x[(i + 1) % N]; if i % 2 == 0 { x[i] } else { if i > 1 { t } else { 0.5 } } }",

@@ -1,7 +1,6 @@
 //! Which instructions decide how often emissions happen: all that counting needs.
 
 use spadina_ir::func::{Func, Inst, InstData, Value, ValueDef};
-use spadina_ir::walk;
 use std::collections::BTreeSet;
 
 /// The emissions under `root`, the loops and branches around them, and everything their bounds, conditions and states
@@ -49,20 +48,19 @@ impl Marks<'_> {
 
     /// Keeps an instruction with everything in it.
     fn keep_whole(&mut self, inst: Inst) {
-        if !self.whole.insert(inst) {
-            return;
-        }
         let func = self.func;
-        self.live.insert(inst);
-        self.needed.extend(func.insts[inst].operands());
-        for region in func.insts[inst].regions() {
-            self.needed.extend(&func.regions[region].yields);
-            walk::visit_insts(func, region, &mut |nested_region, nested| {
-                self.live.insert(nested);
-                self.whole.insert(nested);
-                self.needed.extend(func.insts[nested].operands());
-                self.needed.extend(&func.regions[nested_region].yields);
-            });
+        let mut open = vec![inst];
+        while let Some(inst) = open.pop() {
+            if !self.whole.insert(inst) {
+                continue;
+            }
+            self.live.insert(inst);
+            self.needed.extend(func.insts[inst].operands());
+            for region in func.insts[inst].regions() {
+                // A region may yield what was computed outside and hold nothing itself.
+                self.needed.extend(&func.regions[region].yields);
+                open.extend(&func.regions[region].insts);
+            }
         }
     }
 }
