@@ -93,7 +93,7 @@ fn not_finite(kernel: &Kernel, bound: &Bound, in_doubt: impl Fn(Role) -> bool) -
         match entries.len() - 1 {
             0 => {}
             1 => message.push_str("; one more is not finite"),
-            more => message.push_str(&format!("; {more} more are not finite")),
+            more => message = format!("{message}; {more} more are not finite"),
         }
         let (start, end) = data.span;
         let warning =

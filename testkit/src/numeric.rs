@@ -77,6 +77,19 @@ pub fn concatenated(outputs: &Outputs, buffers: &[Buffer]) -> Vec<f64> {
 /// # Errors
 /// What the runs give; an input that is bound to no `F64` array counts as unbound.
 pub fn jacobian(case: &Case, rows: &[Buffer], cols: &[Buffer]) -> Result<Dense<Estimate>, InterpError> {
+    jacobian_with(case, rows, cols, 1.0)
+}
+
+/// The same with steps of another size.
+///
+/// # Errors
+/// As [`jacobian`].
+pub fn jacobian_with(
+    case: &Case,
+    rows: &[Buffer],
+    cols: &[Buffer],
+    size: f64,
+) -> Result<Dense<Estimate>, InterpError> {
     let func = &case.func;
     let base = concatenated(&run(func, &case.bindings)?, rows);
     let mut columns = Vec::new();
@@ -84,7 +97,7 @@ pub fn jacobian(case: &Case, rows: &[Buffer], cols: &[Buffer]) -> Result<Dense<E
         let unbound = || InterpError::UnboundBuffer { buffer: func.buffers[col].name.clone() };
         let Some(ArrayData::F64(point)) = case.bindings.arrays.get(&col) else { return Err(unbound()) };
         for at in 0..point.len() {
-            let step = f64::EPSILON.powf(0.2) * point[at].abs().max(1.0);
+            let step = size * f64::EPSILON.powf(0.2) * point[at].abs().max(1.0);
             let shifted = |by: f64| -> Result<Vec<f64>, InterpError> {
                 let mut bindings = case.bindings.clone();
                 let mut moved = point.clone();
