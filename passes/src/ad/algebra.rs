@@ -17,7 +17,7 @@
 //! was: patterns do not change.
 //!
 //! # Limits
-//! Products and sums over [`LONGEST`] stay as they are associated. Values that are there already are not taken apart.
+//! Products and sums over `LONGEST` stay as they are associated. Values that are there already are not taken apart.
 
 use crate::ad::share::{Item, share};
 use crate::ad::tape::{Node, Ref, Tape};

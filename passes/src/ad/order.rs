@@ -25,7 +25,7 @@
 //!
 //! # Limits
 //! Straight-line graphs of one float type only: what contains an `if` or a loop is eliminated last first by `ad/eliminate`. Graphs over
-//! [`SEARCHED`] values are eliminated last first.
+//! `SEARCHED` values are eliminated last first.
 //!
 //! # References
 //! Griewank and Walther, chapters 9 and 10.3; Gower and Mello 2012; Bhowmick and Hovland, A polynomial-time algorithm for detecting
