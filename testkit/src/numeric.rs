@@ -145,8 +145,8 @@ pub fn compare(expected: &[f64], found: &[f64], tolerance: f64) -> Result<(), St
 }
 
 /// Like [`compare`], against estimates: each may be off by [`DIFFERENCE`] of the scale plus its own error. Estimates
-/// whose error is larger than a thousandth of the scale, or than a hundredth of themselves (of 1, if they are smaller), are left out: a kink
-/// or jump is nearby, and what two step sizes disagree by is no bound then. Gives how many were compared.
+/// whose error is larger than a thousandth of the scale (kinks and jumps nearby) are left out; gives how many were
+/// compared.
 ///
 /// # Errors
 /// As for [`compare`].
@@ -157,8 +157,7 @@ pub fn compare_with_estimates(expected: &[Estimate], found: &[f64]) -> Result<us
     let scale = expected.iter().map(|e| e.value.abs()).filter(|x| x.is_finite()).fold(1.0_f64, f64::max);
     let mut compared = 0;
     for (at, (estimate, &x)) in expected.iter().zip(found).enumerate() {
-        let most = f64::min(1e-3 * scale, 1e-2 * estimate.value.abs().max(1.0));
-        if estimate.error.is_nan() || estimate.error > most {
+        if estimate.error.is_nan() || estimate.error > 1e-3 * scale {
             continue;
         }
         compared += 1;
