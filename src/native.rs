@@ -8,6 +8,7 @@
 
 use crate::error::Error;
 use crate::program::Program;
+use spadina_codegen::common::{common_unknowns, mark_corner, mark_rows, mark_scratch};
 use spadina_codegen::jit::{JitEval, JitIndex, compile_eval_as, compile_index};
 use spadina_codegen::options::Options;
 use spadina_codegen::program::program_info;
@@ -51,8 +52,13 @@ impl NativeIndex {
         options: &Options,
     ) -> Result<(NativeIndex, Arc<NativeEval>), Error> {
         let jit = compile_index(&program.index, options)?;
-        let own = program_info(&program.eval)?;
-        let (info, phase) = align(program, &own, &jit.summary.info)?;
+        let mut own = program_info(&program.eval)?;
+        mark_scratch(&program.eval, &program.index, &mut own)?;
+        let (mut info, phase) = align(program, &own, &jit.summary.info)?;
+        let (mine, theirs) = (common_unknowns(&program.eval), common_unknowns(&program.index));
+        let common = mine.intersection(&theirs).copied().collect();
+        mark_rows(&program.index, &common, &mut info);
+        mark_corner(&program.eval, &program.index, &common, &mut info)?;
         let eval = compile_eval_as(&program.eval, &of_evaluation(&info, &own), USUAL, options)?;
         let eval = Arc::new(NativeEval { jit: eval });
         let env = jit.summary.env;
@@ -108,11 +114,12 @@ fn align(
     }
     let mut phases: Vec<PhaseInfo> = Vec::new();
     let mut unowned = writes_unowned(&programs.eval);
-    for (own, found) in eval.phases.iter().zip(&phase) {
-        let mut merged = found.map_or_else(|| own.clone(), |k| index.phases[k].clone());
-        merged.sums.clone_from(&own.sums);
+    for ((eval, found), root) in eval.phases.iter().zip(&phase).zip(&own) {
+        let mut merged = found.map_or_else(|| eval.clone(), |k| index.phases[k].clone());
+        merged.sums.clone_from(&eval.sums);
+        merged.waits = eval.waits;
         // Where the rows are not known that a phase writes: one thread, in order.
-        merged.serial |= own.serial || found.is_none();
+        merged.serial |= eval.serial || (found.is_none() && !root.rows.is_empty());
         merged.serial |= unowned.next().unwrap_or(false);
         phases.push(merged);
     }

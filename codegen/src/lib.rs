@@ -6,6 +6,7 @@
 pub mod align;
 pub mod batch;
 mod c_names;
+pub mod common;
 pub mod error;
 mod header;
 pub mod jit;

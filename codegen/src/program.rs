@@ -157,8 +157,7 @@ pub fn program_info(func: &Func) -> Result<ProgramInfo> {
     let mut sites = 0;
     let mut infos = Vec::new();
     for phase in phases(func)? {
-        let mut info =
-            PhaseInfo { sites: Vec::new(), row_sites: Vec::new(), sums: Vec::new(), serial: false };
+        let mut info = PhaseInfo::default();
         let mut found = Vec::new();
         match phase.split {
             Some(split) => collect_sites(func, split.body, Some(1), &mut found),
@@ -167,7 +166,8 @@ pub fn program_info(func: &Func) -> Result<ProgramInfo> {
         for (emit, per_iteration) in found {
             sites = sites.max(emit.site as usize + 1);
             let shape = shape(func, emit)?;
-            let site = SiteInfo { site: emit.site, shape, per_iteration, direct: emit.direct };
+            let (site, direct) = (emit.site, emit.direct);
+            let site = SiteInfo { site, shape, per_iteration, direct, common: Vec::new() };
             if emit.cols.is_empty() { &mut info.row_sites } else { &mut info.sites }.push(site);
         }
         info.sites.sort_by_key(|s| s.site);

@@ -8,6 +8,13 @@
 //! # Sums
 //! Rank-0 outputs are summed in a fixed order: the contributions of one outer iteration, then blocks of
 //! [`SUM_BLOCK`] iterations, then the blocks of all phases in order. So the bits do not depend on threads.
+//!
+//! # Common rows
+//! The rows of unknowns that every iteration names by the same literal subscripts (a scalar, the parameters of a model) are *common*: the
+//! matrix is an arrow. What all iterations add to one place, entries with common row and column and elements of results there, is the
+//! *corner*: sums, formed as those of rank-0 outputs, and added to their places once at the end. So no iteration belongs to the owner of a
+//! common row; its other entries belong to the owners of their columns, which as rows the same iterations write. What a program sums up in
+//! a scratch buffer of rank 0, to emit it once or to compute with it, is formed in the same way when its phase has ended.
 
 use crate::site::SiteShape;
 use alloc::vec::Vec;
@@ -26,10 +33,27 @@ pub struct SiteInfo {
     pub per_iteration: Option<u32>,
     /// Whether each emission stores complete rows, so that it needs no slot records.
     pub direct: bool,
+    /// The row blocks whose rows are common: not what an iteration is shared by.
+    pub common: Vec<u32>,
+}
+
+impl SiteInfo {
+    /// Whether the row of a local index is common.
+    pub fn is_common(&self, local: u32) -> bool {
+        let block = SiteShape::locate(&self.shape.row_blocks, local);
+        block.is_some_and(|(block, _)| self.common.contains(&(block as u32)))
+    }
+
+    /// The values whose row and column are common. Only symmetric sites have any.
+    pub fn corner_entries(&self) -> Vec<u32> {
+        let entries = (0..).zip(&self.shape.entries);
+        let corner = entries.filter(|&(_, &(a, b))| self.is_common(a) && self.is_common(b));
+        if self.shape.symmetric { corner.map(|(k, _)| k).collect() } else { Vec::new() }
+    }
 }
 
 /// One phase.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct PhaseInfo {
     /// Sites that carry matrix entries, ascending by number.
     pub sites: Vec<SiteInfo>,
@@ -39,6 +63,47 @@ pub struct PhaseInfo {
     pub sums: Vec<u32>,
     /// True where the phase writes scratch buffers: it then runs on one thread, in order.
     pub serial: bool,
+    /// What the phase adds to the corner: further sums, after those of the rank-0 outputs.
+    pub corner: Vec<CornerSum>,
+    /// True where the phase reads what earlier phases sum up: it starts when they have ended.
+    pub waits: bool,
+}
+
+/// A sum over all iterations of a phase that is added to one place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CornerSum {
+    /// A value of a matrix site, whose row and column are common; with its mirror image where the site is symmetric.
+    Entry {
+        /// The site.
+        site: u32,
+        /// The number of the value among [`SiteShape::entries`].
+        entry: u32,
+        /// The position of its row.
+        row: CommonPosition,
+        /// The position of its column.
+        col: CommonPosition,
+    },
+    /// An element of an output.
+    Element {
+        /// The number of the buffer.
+        buffer: u32,
+        /// The element, row-major.
+        element: u32,
+    },
+    /// A scratch buffer of rank 0, which later phases read.
+    Scratch {
+        /// The number of the buffer.
+        buffer: u32,
+    },
+}
+
+/// A position that is known but for the sizes of buffers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommonPosition {
+    /// Buffers whose elements are counted before.
+    pub before: Vec<u32>,
+    /// How many more positions lie before this one.
+    pub element: u32,
 }
 
 /// A compiled program.
@@ -69,6 +134,11 @@ pub struct StoredOutput {
 }
 
 impl PhaseInfo {
+    /// Number of sums: of rank-0 outputs, then of the corner.
+    pub fn width(&self) -> usize {
+        self.sums.len() + self.corner.len()
+    }
+
     /// True where every iteration stores complete rows and does nothing else but sums: no other iteration writes what it writes, so
     /// iterations can be shared among threads as they are.
     pub fn stores_rows(&self) -> bool {

@@ -72,6 +72,19 @@ impl SiteShape {
         self.expanded_len() == count(&self.row_blocks) * count(&self.col_blocks)
     }
 
+    /// Which offset of a record leads to an entry, the `n`-th of [`SiteShape::expanded`], and how far behind it the entry lies; `None` for
+    /// an entry outside the blocks.
+    pub fn place(&self, mode: SlotMode, n: usize, (row, col): (u32, u32)) -> Option<(usize, u32)> {
+        match mode {
+            SlotMode::Entry => Some((n, 0)),
+            SlotMode::Block => {
+                let (p, _) = SiteShape::locate(&self.row_blocks, row)?;
+                let (q, inside) = SiteShape::locate(&self.col_blocks, col)?;
+                Some((p * self.col_blocks.len() + q, inside))
+            }
+        }
+    }
+
     /// The block that holds a local index, and the index inside it.
     pub fn locate(blocks: &[Block], local: u32) -> Option<(usize, u32)> {
         let found = blocks.iter().position(|b| b.start <= local && local < b.start + b.width)?;

@@ -104,8 +104,20 @@ fn report(name: &str, stream: &SiteStream, vertices: usize, triangle: Triangle) 
 }
 
 fn share(name: &str, stream: &SiteStream, vertices: usize, threads: usize) {
-    let site = SiteInfo { site: 0, shape: stream.shape.clone(), per_iteration: Some(1), direct: false };
-    let phase = PhaseInfo { sites: vec![site], row_sites: Vec::new(), sums: vec![0], serial: false };
+    let site = SiteInfo {
+        site: 0,
+        shape: stream.shape.clone(),
+        per_iteration: Some(1),
+        direct: false,
+        common: Vec::new(),
+    };
+    let phase = PhaseInfo {
+        sites: vec![site],
+        row_sites: Vec::new(),
+        sums: vec![0],
+        serial: false,
+        ..PhaseInfo::default()
+    };
     let info = ProgramInfo { phases: vec![phase], scalar_outputs: 1, sites: 1, stored: Vec::new() };
     let trips = [stream.emissions as i64];
     let streams = [stream.clone()];

@@ -186,6 +186,17 @@ impl OwnedArray {
         }
     }
 
+    /// Adds to the first element; then its address, for compiled code to read.
+    pub(crate) fn add_to_first(&mut self, sum: f64) -> Option<u64> {
+        match self {
+            OwnedArray::F64(data) => {
+                *data.first_mut()? += sum;
+                Some(data.as_mut_ptr().expose_provenance() as u64)
+            }
+            OwnedArray::F32(_) | OwnedArray::I64(_) | OwnedArray::Bool(_) => None,
+        }
+    }
+
     /// All elements become zero; then the address of the first, for compiled code to write.
     pub(crate) fn zero(&mut self) -> u64 {
         let address = match self {

@@ -50,6 +50,15 @@ impl Slots {
         }
     }
 
+    /// An offset.
+    pub(crate) fn get(&self, n: usize) -> Option<u32> {
+        match self {
+            Slots::U8(data) => data.get(n).map(|&offset| u32::from(offset)),
+            Slots::U16(data) => data.get(n).map(|&offset| u32::from(offset)),
+            Slots::U32(data) => data.get(n).copied(),
+        }
+    }
+
     /// The address of the first offset, for compiled code to read.
     pub(crate) fn address(&self) -> u64 {
         let address = match self {

@@ -2,11 +2,12 @@
 //!
 //! # Order
 //! Phases run in order. Consecutive phases that are not serial run as one parallel region: an owner needs no barrier between
-//! them, because it alone writes its rows. Sums combine per iteration, per block of [`SUM_BLOCK`] iterations, then by pairs over
-//! the blocks of all phases.
+//! them, because it alone writes its rows; a phase that reads sums of earlier ones begins a region of its own. Sums combine per iteration, per block of [`SUM_BLOCK`] iterations, then by pairs over
+//! the blocks of all phases; those of the corner (common rows: [`spadina_layout::program`]) over the blocks of their phase.
 
 use crate::array::{Array, ArrayMut};
 use crate::buffer::BufferUse;
+use crate::corner::Place;
 use crate::error::RuntimeError;
 use crate::frontier::Fresh;
 use crate::partition::{Partition, Segment, Share};
@@ -19,7 +20,7 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelI
 use rayon::slice::ParallelSliceMut;
 use spadina_layout::abi::COUNTED;
 use spadina_layout::env::Env;
-use spadina_layout::program::SUM_BLOCK;
+use spadina_layout::program::{PhaseInfo, SUM_BLOCK};
 use std::ops::Range;
 
 /// The data and results of one evaluation.
@@ -51,16 +52,25 @@ pub fn evaluate(
     let phases = &plan.info.phases;
     let mut phase = 0;
     while phase < phases.len() {
-        let end = phase + phases[phase..].iter().take_while(|p| !p.serial).count();
-        if workspace.partition.is_some() && end > phase {
+        let joins = |&(n, p): &(usize, &PhaseInfo)| !p.serial && (n == 0 || !p.waits);
+        let end = phase + phases[phase..].iter().enumerate().take_while(joins).count();
+        let done = if workspace.partition.is_some() && end > phase {
             run.parallel(workspace, phase..end);
-            phase = end;
+            phase..end
         } else {
             run.serial(workspace, phase);
-            phase += 1;
-        }
+            phase..phase + 1
+        };
+        phase = done.end;
+        workspace.keep_sums(plan, done);
     }
     run.zero(workspace.threads());
+    for (phase, places) in plan.corner.iter().enumerate() {
+        let first = plan.info.phases[phase].sums.len();
+        for (k, place) in (first..).zip(places) {
+            place.add_to_results(workspace.sum_of(plan, phase, k), run.values.values, outputs);
+        }
+    }
     for &at in &plan.identity {
         run.values.values[at as usize] = 1.0;
     }
@@ -182,7 +192,7 @@ impl Run<'_, '_> {
         workspace.env.set_slice_mut(layout.values(), self.values.values);
         let trip = self.plan.trips[phase];
         let info = &self.plan.info.phases[phase];
-        let width = info.sums.len();
+        let width = info.width();
         if width == 0 && frontiers.is_none() {
             self.program.eval(phase, &workspace.env, 0..trip, &mut []);
             return;
@@ -240,7 +250,7 @@ impl Run<'_, '_> {
 
 /// Block sums of a phase from what owners left.
 fn collect_sums(plan: &Plan, workspace: &mut Workspace, phase: usize) {
-    let width = plan.info.phases[phase].sums.len();
+    let width = plan.info.phases[phase].width();
     let trip = plan.trips[phase] as usize;
     let blocks = trip.div_ceil(SUM_BLOCK);
     let Some(partition) = workspace.partition.as_deref().filter(|_| width > 0) else { return };
@@ -341,7 +351,7 @@ impl Region<'_> {
             let frontier = frontiers.and_then(|f| f.get(block)).map_or(usize::MAX, |&f| f as usize);
             values.reach(frontier);
         };
-        let width = self.plan.info.phases[phase].sums.len();
+        let width = self.plan.info.phases[phase].width();
         let trip = self.plan.trips[phase];
         for segment in &share.segments {
             match segment {
@@ -381,6 +391,27 @@ impl Region<'_> {
 }
 
 impl Workspace {
+    /// Sum `k` of a phase over all its blocks.
+    fn sum_of(&mut self, plan: &Plan, phase: usize, k: usize) -> f64 {
+        let blocks = (plan.trips[phase] as usize).div_ceil(SUM_BLOCK);
+        self.tree[..blocks].copy_from_slice(&self.block_sums[phase][k * blocks..(k + 1) * blocks]);
+        pairwise(&mut self.tree[..blocks])
+    }
+
+    /// Puts what phases have summed up for later ones where those read it.
+    fn keep_sums(&mut self, plan: &Plan, phases: Range<usize>) {
+        for phase in phases {
+            let first = plan.info.phases[phase].sums.len();
+            for (k, place) in (first..).zip(plan.corner.get(phase).into_iter().flatten()) {
+                let Place::Scratch { buffer, at } = place else { continue };
+                let sum = self.sum_of(plan, phase, k);
+                if let Some(address) = self.scratch.get_mut(*at).and_then(|kept| kept.add_to_first(sum)) {
+                    self.env.set(plan.env_layout.buffer(*buffer), address);
+                }
+            }
+        }
+    }
+
     /// The sum of all blocks of all phases of a rank-0 output.
     fn total(&mut self, plan: &Plan, output: u32) -> f64 {
         let mut len = 0;

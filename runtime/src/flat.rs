@@ -5,6 +5,7 @@
 //! reads a plan binds them again.
 
 use crate::assemble::Slots;
+use crate::corner::places;
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
 use crate::plan::{Plan, PlanSite, next_serial};
@@ -82,7 +83,7 @@ impl Plan {
             Ok(PlanSite { site: site as u32, slots, first })
         });
         let sites = sites.collect::<Result<Vec<PlanSite>, LayoutError>>()?;
-        let plan = Plan {
+        let mut plan = Plan {
             serial: next_serial(),
             env_layout: program.env_layout(),
             info,
@@ -96,6 +97,7 @@ impl Plan {
             cleared: None,
             gaps: Vec::new(),
             frontiers: Vec::new(),
+            corner: Vec::new(),
             identity: list(Kind::Identity)?,
             sites,
             layout,
@@ -103,6 +105,7 @@ impl Plan {
             made_for: None,
         };
         plan.check_shape()?;
+        plan.corner = places(&plan)?;
         Ok(plan)
     }
 

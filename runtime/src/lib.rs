@@ -10,6 +10,7 @@ pub mod buffer;
 mod complete;
 pub mod compressed;
 pub mod convert;
+mod corner;
 pub mod csr;
 pub mod error;
 pub mod evaluate;

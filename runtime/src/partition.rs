@@ -12,8 +12,11 @@
 //! 4. Phases whose iterations store complete rows have no rows in common with anything: their iterations are cut evenly, whoever owns
 //!    the rows.
 //!
+//! Common rows ([`spadina_layout::program`]) have no owner: what every iteration writes there are sums, or entries that belong to the owners of
+//! their columns.
+//!
 //! # Limits
-//! A row that every iteration writes (an arrow) has one owner, who runs every iteration.
+//! Any other row that every iteration writes has one owner, who runs every iteration.
 
 use crate::error::RuntimeError;
 use crate::streams::SiteStream;
@@ -80,12 +83,14 @@ impl Partition {
         if streams.iter().any(|s| !fits(s, rows)) {
             return Err(RuntimeError::Mismatch("streams and rows"));
         }
-        let phases: Vec<Vec<&SiteStream>> = (0..info.phases.len())
-            .map(|p| streams.iter().filter(|s| s.phase == p && is_shared(&info.phases[p])).collect())
-            .collect();
+        let phases: Vec<Vec<Rows<'_>>> =
+            (0..info.phases.len()).map(|p| Rows::of_phase(p, &info.phases[p], streams)).collect();
+        let common = streams.iter().any(|stream| is_common(&info.phases[stream.phase], stream));
         let weights = Weights::new(&phases, rows);
         let (owner, ranges) = weights.cut_ranges(threads);
-        let mut best = Cut { owner, ranges: Some(ranges), duplication: 1.0 };
+        // Owners zero the values of their own rows only where nobody else writes to them: not with common rows.
+        let ranges = Some(ranges).filter(|_| !common);
+        let mut best = Cut { owner, ranges, duplication: 1.0 };
         best.duplication = duplication(&phases, trips, &best.owner, threads);
         if best.duplication > TOLERATED {
             let order = walk(&phases, trips, rows);
@@ -136,7 +141,7 @@ impl Partition {
         }
     }
 
-    fn share_phase(&mut self, phase: usize, sites: &[&SiteStream], trip: usize) {
+    fn share_phase(&mut self, phase: usize, sites: &[Rows<'_>], trip: usize) {
         let mut owners = Owners::new(self.threads);
         let mut previous = 0;
         // Owners of the iterations of one block, one after another; `ends[i]` is where those of iteration i end.
@@ -211,6 +216,40 @@ fn is_shared(info: &PhaseInfo) -> bool {
     !info.serial && !info.stores_rows()
 }
 
+fn is_common(info: &PhaseInfo, stream: &SiteStream) -> bool {
+    info.sites.iter().chain(&info.row_sites).any(|site| site.site == stream.site && !site.common.is_empty())
+}
+
+/// The rows by which the iterations of a stream are shared: all but the common ones.
+pub(crate) struct Rows<'a> {
+    pub(crate) stream: &'a SiteStream,
+    /// Place in the stream and width of each row block.
+    blocks: Vec<(usize, u32)>,
+}
+
+impl<'a> Rows<'a> {
+    fn of_phase(phase: usize, info: &PhaseInfo, streams: &'a [SiteStream]) -> Vec<Rows<'a>> {
+        if !is_shared(info) {
+            return Vec::new();
+        }
+        let rows = streams.iter().filter(|stream| stream.phase == phase).map(|stream| {
+            let site = info.sites.iter().chain(&info.row_sites).find(|site| site.site == stream.site);
+            let common = |block: usize| site.is_some_and(|site| site.common.contains(&(block as u32)));
+            let blocks = stream.shape.row_blocks.iter().map(|block| block.width).enumerate();
+            Rows { stream, blocks: blocks.filter(|&(block, _)| !common(block)).collect() }
+        });
+        rows.filter(|rows| !rows.blocks.is_empty()).collect()
+    }
+
+    /// First row and width of the blocks of an emission.
+    #[inline]
+    pub(crate) fn of_emission(&self, emission: usize) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let width = self.stream.shape.stream_width();
+        let bases = &self.stream.bases[emission * width..][..width];
+        self.blocks.iter().map(|&(place, width)| (bases[place], width))
+    }
+}
+
 struct Cut {
     owner: Vec<u8>,
     ranges: Option<Vec<usize>>,
@@ -243,15 +282,13 @@ impl Owners {
         Owners { seen: vec![0; threads], stamp: 0, list: Vec::with_capacity(threads) }
     }
 
-    fn of(&mut self, sites: &[&SiteStream], iteration: usize, owner: &[u8]) -> &[u8] {
+    fn of(&mut self, sites: &[Rows<'_>], iteration: usize, owner: &[u8]) -> &[u8] {
         self.stamp += 1;
         self.list.clear();
         for site in sites {
-            let width = site.shape.stream_width();
-            for emission in site.emissions_of(iteration) {
-                let bases = &site.bases[emission * width..][..width];
-                for (&base, block) in bases.iter().zip(&site.shape.row_blocks) {
-                    for &owner in &owner[base as usize..][..block.width as usize] {
+            for emission in site.stream.emissions_of(iteration) {
+                for (base, width) in site.of_emission(emission) {
+                    for &owner in &owner[base as usize..][..width as usize] {
                         let seen = &mut self.seen[owner as usize];
                         if *seen != self.stamp {
                             *seen = self.stamp;
@@ -266,7 +303,7 @@ impl Owners {
 }
 
 /// Iterations run, with repeats, per iteration.
-fn duplication(phases: &[Vec<&SiteStream>], trips: &[i64], owner: &[u8], threads: usize) -> f64 {
+fn duplication(phases: &[Vec<Rows<'_>>], trips: &[i64], owner: &[u8], threads: usize) -> f64 {
     let mut owners = Owners::new(threads);
     let (mut run, mut all) = (0_u64, 0_u64);
     for (sites, &trip) in phases.iter().zip(trips) {
@@ -290,19 +327,15 @@ struct Weights {
 }
 
 impl Weights {
-    fn new(phases: &[Vec<&SiteStream>], rows: usize) -> Weights {
+    fn new(phases: &[Vec<Rows<'_>>], rows: usize) -> Weights {
         let (mut weight, mut height) = (vec![0_u32; rows], vec![0_u32; rows]);
         for site in phases.iter().flatten() {
-            let width = site.shape.stream_width();
-            if width == 0 {
-                continue;
-            }
-            let cols: u32 = site.shape.col_blocks.iter().map(|b| b.width).sum();
-            for bases in site.bases.chunks_exact(width) {
-                for (&base, block) in bases.iter().zip(&site.shape.row_blocks) {
+            let cols: u32 = site.stream.shape.col_blocks.iter().map(|b| b.width).sum();
+            for emission in 0..site.stream.emissions {
+                for (base, width) in site.of_emission(emission) {
                     let place = &mut weight[base as usize];
-                    *place = place.saturating_add(block.width * (cols + 1));
-                    height[base as usize] = height[base as usize].max(block.width);
+                    *place = place.saturating_add(width * (cols + 1));
+                    height[base as usize] = height[base as usize].max(width);
                 }
             }
         }
@@ -353,5 +386,61 @@ impl Weights {
             before += u64::from(self.weight[row]);
         }
         owner
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Partition;
+    use crate::streams::SiteStream;
+    use spadina_layout::program::{PhaseInfo, ProgramInfo, SUM_BLOCK, SiteInfo};
+    use spadina_layout::site::{Block, SiteShape};
+
+    /// Pairs of a row of its own and the last row, which is common or not.
+    fn arrow(trip: usize, common: Vec<u32>) -> Partition {
+        let blocks = vec![Block { start: 0, width: 1 }, Block { start: 1, width: 1 }];
+        let shape = SiteShape {
+            row_blocks: blocks.clone(),
+            col_blocks: blocks,
+            entries: vec![(0, 0), (0, 1), (1, 1)],
+            symmetric: true,
+        };
+        let site = SiteInfo { site: 0, shape: shape.clone(), per_iteration: Some(1), direct: false, common };
+        let info = ProgramInfo {
+            phases: vec![PhaseInfo { sites: vec![site], ..PhaseInfo::default() }],
+            scalar_outputs: 0,
+            sites: 1,
+            stored: Vec::new(),
+        };
+        let stream = SiteStream {
+            site: 0,
+            phase: 0,
+            matrix: true,
+            direct: false,
+            shape,
+            bases: (0..trip as u32).flat_map(|i| [i, trip as u32]).collect(),
+            emissions: trip,
+            per_iteration: Some(1),
+            first: Vec::new(),
+        };
+        Partition::new(&info, &[trip as i64], &[stream], trip + 1, 2).expect("a partition")
+    }
+
+    #[test]
+    fn a_common_row_joins_nothing() {
+        let trip = 8 * SUM_BLOCK;
+        let shared = arrow(trip, vec![1]);
+        assert_eq!((shared.duplication, &shared.ranges), (1.0, &None));
+        assert!(shared.shares.iter().all(|owner| owner[0].own_sums() == 4 && owner[0].elements.is_empty()));
+        let joined = arrow(trip, Vec::new());
+        assert!(
+            joined.shares.iter().any(|owner| owner[0].own_sums() == 8 || owner[0].elements.len() == trip)
+        );
+    }
+
+    #[test]
+    fn iterations_with_nothing_but_common_rows_are_shared() {
+        let shared = arrow(8 * SUM_BLOCK, vec![0, 1]);
+        assert!(shared.shares.iter().all(|owner| owner[0].own_sums() == 4));
     }
 }

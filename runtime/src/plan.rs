@@ -3,6 +3,7 @@
 use crate::array::OwnedArray;
 use crate::assemble::Slots;
 use crate::buffer::{BufferSpec, BufferUse};
+use crate::corner::Place;
 use crate::csr::{Csr, Pattern};
 use crate::error::RuntimeError;
 use crate::gaps::Gaps;
@@ -61,6 +62,8 @@ pub struct Plan {
     pub(crate) gaps: Gaps,
     /// How many leading values the iterations up to the end of each block write, by phase; empty where all are zeroed first.
     pub(crate) frontiers: Vec<Vec<u32>>,
+    /// Where the sums of the corner go, by phase.
+    pub(crate) corner: Vec<Vec<Place>>,
     /// Values that are one.
     pub(crate) identity: Vec<u32>,
     pub(crate) sites: Vec<PlanSite>,

@@ -4,6 +4,7 @@ use crate::array::OwnedArray;
 use crate::assemble::{Choice, assemble};
 use crate::buffer::{BufferSpec, BufferUse};
 use crate::complete::{compact, with_rows};
+use crate::corner::places;
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
 use crate::frontier::frontiers;
@@ -83,6 +84,7 @@ fn make(
         cleared: None,
         gaps: Vec::new(),
         frontiers: Vec::new(),
+        corner: Vec::new(),
         identity: Vec::new(),
         sites: Vec::new(),
         layout: SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false },
@@ -102,6 +104,7 @@ fn make(
     plan.gaps = gaps(&plan.info.stored, &plan.buffers, &streams)?;
     streams.retain(|s| s.matrix);
     finish(&mut plan, streams, &numbering, options, (team, old))?;
+    plan.corner = places(&plan)?;
     Ok(plan)
 }
 

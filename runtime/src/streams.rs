@@ -250,7 +250,7 @@ mod tests {
             entries: vec![(0, 0), (0, 1)],
             symmetric: false,
         };
-        SiteInfo { site: 0, shape, per_iteration, direct }
+        SiteInfo { site: 0, shape, per_iteration, direct, common: Vec::new() }
     }
 
     #[test]

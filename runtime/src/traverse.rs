@@ -4,13 +4,13 @@
 //! walked twice, the second time from the last row that the first walk reached, so that levels are narrow. Rows that very
 //! many iterations write are not walked through (they would join everything) and come last.
 
-use crate::streams::SiteStream;
+use crate::partition::Rows;
 
 /// A row is walked through if it is written by at most this many times the average.
 const HUB: usize = 32;
 
 /// First rows of all row blocks, in breadth-first order.
-pub(crate) fn walk(phases: &[Vec<&SiteStream>], trips: &[i64], rows: usize) -> Vec<u32> {
+pub(crate) fn walk(phases: &[Vec<Rows<'_>>], trips: &[i64], rows: usize) -> Vec<u32> {
     let graph = Graph::new(phases, trips, rows);
     let mut state = State { row_seen: vec![0; rows], element_seen: vec![0; graph.elements], stamp: 0 };
     let mut done = vec![false; rows];
@@ -34,7 +34,7 @@ pub(crate) fn walk(phases: &[Vec<&SiteStream>], trips: &[i64], rows: usize) -> V
 
 /// Which iterations write which rows (first rows of blocks); iterations are numbered through all phases.
 struct Graph<'a> {
-    phases: &'a [Vec<&'a SiteStream>],
+    phases: &'a [Vec<Rows<'a>>],
     starts: Vec<usize>,
     elements: usize,
     first: Vec<usize>,
@@ -49,7 +49,7 @@ struct State {
 }
 
 impl<'a> Graph<'a> {
-    fn new(phases: &'a [Vec<&'a SiteStream>], trips: &[i64], rows: usize) -> Graph<'a> {
+    fn new(phases: &'a [Vec<Rows<'a>>], trips: &[i64], rows: usize) -> Graph<'a> {
         let mut starts = vec![0];
         for (sites, &trip) in phases.iter().zip(trips) {
             let trip = if sites.is_empty() { 0 } else { trip as usize };
@@ -83,10 +83,8 @@ impl<'a> Graph<'a> {
         let phase = self.starts.partition_point(|&s| s <= element) - 1;
         let iteration = element - self.starts[phase];
         for site in &self.phases[phase] {
-            let width = site.shape.stream_width();
-            for emission in site.emissions_of(iteration) {
-                let bases = &site.bases[emission * width..][..width];
-                bases.iter().take(site.shape.row_blocks.len()).for_each(|&base| visit(base));
+            for emission in site.stream.emissions_of(iteration) {
+                site.of_emission(emission).for_each(|(base, _)| visit(base));
             }
         }
     }

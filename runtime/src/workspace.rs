@@ -16,7 +16,7 @@ pub struct Workspace {
     pub(crate) plan: u64,
     pub(crate) env: Env,
     pub(crate) scratch: Vec<OwnedArray>,
-    /// Sums of blocks: for each phase, one row per rank-0 output of the phase, one element per block.
+    /// Sums of blocks: for each phase, one row per sum of the phase, one element per block.
     pub(crate) block_sums: Vec<Vec<f64>>,
     /// Room for all blocks of one rank-0 output.
     pub(crate) tree: Vec<f64>,
@@ -44,8 +44,8 @@ impl Workspace {
     pub fn serial(plan: &Plan) -> Result<Workspace, RuntimeError> {
         let blocks = |p: usize| (plan.trips[p] as usize).div_ceil(SUM_BLOCK);
         let phases = || plan.info.phases.iter().enumerate();
-        let total: usize = phases().filter(|(_, f)| !f.sums.is_empty()).map(|(p, _)| blocks(p)).sum();
-        let widest = phases().map(|(_, f)| f.sums.len()).max().unwrap_or(0);
+        let total: usize = phases().filter(|(_, f)| f.width() > 0).map(|(p, _)| blocks(p)).sum();
+        let widest = phases().map(|(_, f)| f.width()).max().unwrap_or(0);
         if phases().any(|(_, f)| f.sums.iter().any(|&s| s as usize >= plan.info.scalar_outputs)) {
             return Err(RuntimeError::Mismatch("sums and outputs"));
         }
@@ -53,7 +53,7 @@ impl Workspace {
             plan: plan.serial,
             env: Env::new(plan.env_layout),
             scratch: make_scratch(&plan.buffers)?,
-            block_sums: phases().map(|(p, f)| vec![0.0; f.sums.len() * blocks(p)]).collect(),
+            block_sums: phases().map(|(p, f)| vec![0.0; f.width() * blocks(p)]).collect(),
             tree: vec![0.0; total],
             sums: vec![0.0; widest],
             element_sums: Vec::new(),
@@ -75,7 +75,7 @@ impl Workspace {
         for (p, f) in phases() {
             workspace.element_start.push(total);
             if !partition.listed[p].is_empty() {
-                total += f.sums.len() * plan.trips[p] as usize;
+                total += f.width() * plan.trips[p] as usize;
             }
         }
         workspace.element_sums = vec![0.0; total];
@@ -84,7 +84,7 @@ impl Workspace {
                 me,
                 env: Env::new(plan.env_layout),
                 sums: phases()
-                    .map(|(p, f)| vec![0.0; f.sums.len() * partition.shares[me][p].own_sums()])
+                    .map(|(p, f)| vec![0.0; f.width() * partition.shares[me][p].own_sums()])
                     .collect(),
             })
             .collect();

@@ -12,7 +12,7 @@ use spadina_runtime::team::Team;
 use spadina_runtime::workspace::Workspace;
 
 fn site(shape: SiteShape, per_iteration: Option<u32>) -> SiteInfo {
-    SiteInfo { site: 0, shape, per_iteration, direct: false }
+    SiteInfo { site: 0, shape, per_iteration, direct: false, common: vec![] }
 }
 
 /// Values that depend on the iteration, the local entry and the unknowns.
@@ -44,7 +44,7 @@ fn elements(corners: Vec<Vec<u32>>, width: u32, size: usize, n: usize) -> Progra
         sites: vec![site(shape, Some(1))],
         row_sites: vec![site(rows, Some(1))],
         sums: vec![0],
-        serial: false,
+        ..PhaseInfo::default()
     };
     Program::new(vec![Phase { trip, info, body: Box::new(body) }], n, n, true)
 }
@@ -100,7 +100,7 @@ fn rings(n: usize) -> Program {
         sites: vec![site(pair, None)],
         row_sites: vec![site(rows, None)],
         sums: vec![0],
-        serial: false,
+        ..PhaseInfo::default()
     };
     Program::new(vec![Phase { trip: n, info, body: Box::new(body) }], 3 * n, 3 * n, true)
 }
@@ -117,8 +117,13 @@ fn arrow(n: usize) -> Program {
         sums: vec![value(i, 0, x)],
         scratch: vec![],
     };
-    let info =
-        PhaseInfo { sites: vec![site(shape, Some(1))], row_sites: vec![], sums: vec![0], serial: false };
+    let info = PhaseInfo {
+        sites: vec![site(shape, Some(1))],
+        row_sites: vec![],
+        sums: vec![0],
+        serial: false,
+        ..PhaseInfo::default()
+    };
     Program::new(vec![Phase { trip: n, info, body: Box::new(body) }], 3 * n + 1, 3 * n + 1, true)
 }
 
@@ -215,8 +220,13 @@ fn overlapping_blocks_fall_back_to_entries() {
         }]],
         ..Work::default()
     };
-    let info =
-        PhaseInfo { sites: vec![site(shape, Some(1))], row_sites: vec![], sums: vec![], serial: false };
+    let info = PhaseInfo {
+        sites: vec![site(shape, Some(1))],
+        row_sites: vec![],
+        sums: vec![],
+        serial: false,
+        ..PhaseInfo::default()
+    };
     let phase = Phase { trip: n - 2, info, body: Box::new(body) };
     let plan = check(&Program::new(vec![phase], n, n, true), &PrepareOptions::default());
     assert_eq!(plan.slot_layout().mode, SlotMode::Entry);
@@ -227,7 +237,8 @@ fn overlapping_blocks_fall_back_to_entries() {
 #[test]
 fn several_phases_and_sites() {
     let (m, n) = (300, 200);
-    let first = PhaseInfo { sites: vec![], row_sites: vec![], sums: vec![1], serial: true };
+    let first =
+        PhaseInfo { sites: vec![], row_sites: vec![], sums: vec![1], serial: true, ..PhaseInfo::default() };
     let fill = |i: usize, x: &[f64], _: &[f64]| Work {
         emissions: vec![],
         sums: vec![x[i]],
@@ -239,7 +250,7 @@ fn several_phases_and_sites() {
         sites: vec![site(hole, None), site(full, Some(2))],
         row_sites: vec![site(row_shape(&[1]), Some(1))],
         sums: vec![0, 1],
-        serial: false,
+        ..PhaseInfo::default()
     };
     let body = move |i: usize, x: &[f64], scratch: &[f64]| {
         let (r, c) = ((i % 99) as u32, (i * i % 180) as u32);
@@ -263,7 +274,7 @@ fn several_phases_and_sites() {
         sites: vec![site(shape(&[1], Some(&[1]), None), Some(1))],
         row_sites: vec![],
         sums: vec![0],
-        serial: false,
+        ..PhaseInfo::default()
     };
     let lone = |_: usize, x: &[f64], _: &[f64]| Work {
         emissions: vec![vec![Emission { bases: vec![299, 0], values: vec![x[3]] }]],
@@ -276,7 +287,13 @@ fn several_phases_and_sites() {
         Phase { trip: 1, info: single, body: Box::new(lone) },
         Phase {
             trip: 0,
-            info: PhaseInfo { sites: vec![], row_sites: vec![], sums: vec![0], serial: false },
+            info: PhaseInfo {
+                sites: vec![],
+                row_sites: vec![],
+                sums: vec![0],
+                serial: false,
+                ..PhaseInfo::default()
+            },
             body: Box::new(|_, _, _| Work::default()),
         },
     ];

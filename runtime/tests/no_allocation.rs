@@ -77,7 +77,13 @@ impl EvalProgram for Count {
 
 #[test]
 fn nothing_is_allocated() {
-    let phase = |serial| PhaseInfo { sites: vec![], row_sites: vec![], sums: vec![0], serial };
+    let phase = |serial| PhaseInfo {
+        sites: vec![],
+        row_sites: vec![],
+        sums: vec![0],
+        serial,
+        ..PhaseInfo::default()
+    };
     let info = ProgramInfo {
         phases: vec![phase(false), phase(true)],
         scalar_outputs: 1,

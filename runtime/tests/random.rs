@@ -47,10 +47,16 @@ fn random_phase(random: &mut Random, n: usize, m: usize, square: bool) -> Phase 
                 (0..count).map(|_| emission(random)).collect()
             })
             .collect();
-        sites.push(SiteInfo { site: 0, shape, per_iteration, direct: false });
+        sites.push(SiteInfo { site: 0, shape, per_iteration, direct: false, common: vec![] });
         streams.push(lists);
     }
-    let rows = SiteInfo { site: 0, shape: row_shape(&[1]), per_iteration: Some(1), direct: false };
+    let rows = SiteInfo {
+        site: 0,
+        shape: row_shape(&[1]),
+        per_iteration: Some(1),
+        direct: false,
+        common: Vec::new(),
+    };
     let slopes: Vec<u32> = (0..trip).map(|_| random.below(m) as u32).collect();
     let body = move |i: usize, x: &[f64], _: &[f64]| {
         let mut emissions: Vec<Vec<Emission>> = streams.iter().map(|s| s[i].clone()).collect();
@@ -59,7 +65,7 @@ fn random_phase(random: &mut Random, n: usize, m: usize, square: bool) -> Phase 
         Work { emissions, sums: vec![slope / 3.0], scratch: vec![] }
     };
     let serial = random.below(6) == 0;
-    let info = PhaseInfo { sites, row_sites: vec![rows], sums: vec![0], serial };
+    let info = PhaseInfo { sites, row_sites: vec![rows], sums: vec![0], serial, ..PhaseInfo::default() };
     Phase { trip, info, body: Box::new(body) }
 }
 

@@ -16,7 +16,7 @@ use cranelift_frontend::{FunctionBuilder, Variable};
 use spadina_ir::func::{Buffer, Func, Inst, InstData, Role, Value};
 use spadina_ir::types::{Size, SizeExpr, Ty};
 use spadina_layout::abi::EnvLayout;
-use spadina_layout::program::PhaseInfo;
+use spadina_layout::program::{CornerSum, PhaseInfo};
 use spadina_layout::site::SlotLayout;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,6 +112,8 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) live: Option<BTreeSet<Inst>>,
     /// Subtotals of the rank-0 outputs of the phase.
     pub(crate) sums: Vec<(Buffer, Variable)>,
+    /// Subtotals of the corner.
+    pub(crate) corner: Vec<(CornerSum, Variable)>,
     pub(crate) cursors: BTreeMap<u32, Cursor>,
     /// Number of lanes.
     pub(crate) lanes: usize,
@@ -174,6 +176,7 @@ impl<'a, 'b> Lower<'a, 'b> {
             conditional: 0,
             live: None,
             sums: Vec::new(),
+            corner: Vec::new(),
             cursors: BTreeMap::new(),
             lanes: 1,
             wide: false,
@@ -262,7 +265,7 @@ impl<'a, 'b> Lower<'a, 'b> {
         data.role == Role::Output && !data.dims.is_empty()
     }
 
-    /// Declares the subtotals of the phase's rank-0 outputs.
+    /// Declares the subtotals of the phase's rank-0 outputs and of the corner.
     pub(crate) fn declare_sums(&mut self) {
         let outputs = scalar_outputs(self.func);
         let sums = self.info.map(|info| info.sums.clone()).unwrap_or_default();
@@ -272,6 +275,24 @@ impl<'a, 'b> Lower<'a, 'b> {
                 self.sums.push((buffer, variable));
             }
         }
+        for sum in self.info.map(|info| info.corner.clone()).unwrap_or_default() {
+            let variable = self.b.declare_var(types::F64);
+            self.corner.push((sum, variable));
+        }
+    }
+
+    /// The subtotals of an iteration, in the order of [`PhaseInfo::width`].
+    pub(crate) fn subtotals(&self) -> Vec<Variable> {
+        let corner = self.corner.iter().map(|&(_, variable)| variable);
+        self.sums.iter().map(|&(_, variable)| variable).chain(corner).collect()
+    }
+
+    /// Adds to a subtotal.
+    pub(crate) fn add_to_subtotal(&mut self, variable: Variable, value: Value) -> Result<()> {
+        let before = self.b.use_var(variable);
+        let after = self.add_signed(before, value, types::F64)?;
+        self.b.def_var(variable, after);
+        Ok(())
     }
 
     /// Room on the stack that unwanted sums go to, two at a time, or those of all directions.

@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotK
 use spadina_ir::func::{EmitData, Value};
 use spadina_ir::project::Filter;
 use spadina_ir::types::Ty;
-use spadina_layout::program::SiteInfo;
+use spadina_layout::program::{CornerSum, SiteInfo};
 use spadina_layout::site::{Block, SiteShape, SlotLayout, SlotMode, SlotWidth};
 use std::collections::BTreeMap;
 
@@ -17,18 +17,11 @@ fn slot_flags() -> MemFlagsData {
     MemFlagsData::trusted().with_readonly()
 }
 
-/// Which offset of the record leads to an entry, the `n`-th in order, and how far behind it the entry lies.
-fn place_of(shape: &SiteShape, mode: SlotMode, n: usize, (row, col): (u32, u32)) -> Result<(usize, u32)> {
-    match mode {
-        SlotMode::Entry => Ok((n, 0)),
-        SlotMode::Block => {
-            let located =
-                SiteShape::locate(&shape.row_blocks, row).zip(SiteShape::locate(&shape.col_blocks, col));
-            let ((p, _), (q, c)) =
-                located.ok_or_else(|| CodegenError::malformed("an entry outside the blocks of its site"))?;
-            Ok((p * shape.col_blocks.len() + q, c))
-        }
-    }
+/// [`SiteShape::place`], which finds every entry of a well-formed site.
+fn place_of(shape: &SiteShape, mode: SlotMode, n: usize, entry: (u32, u32)) -> Result<(usize, u32)> {
+    shape
+        .place(mode, n, entry)
+        .ok_or_else(|| CodegenError::malformed("an entry outside the blocks of its site"))
 }
 
 impl Lower<'_, '_> {
@@ -129,7 +122,7 @@ impl Lower<'_, '_> {
             Mode::Eval(eval) => {
                 let record = self.next_record(&site)?;
                 let projected = self.projected(emit)?;
-                self.scatter(emit, &site.shape, record, eval, projected)
+                self.scatter(emit, &site, record, eval, projected)
             }
         }
     }
@@ -176,18 +169,20 @@ impl Lower<'_, '_> {
     }
 
     /// Adds the values of an emission to the matrix, in the order of [`SiteShape::expanded`]. The values of a projected block are read
-    /// from the stack.
+    /// from the stack. An entry of a common row belongs to the owner of its column, or to the corner.
     fn scatter(
         &mut self,
         emit: &EmitData,
-        shape: &SiteShape,
+        site: &SiteInfo,
         record: Clif,
         eval: Eval,
         projected: Option<Clif>,
     ) -> Result<()> {
         let Eval { slots, values, row_start, filter, junk } = eval;
+        let shape = &site.shape;
         let mode = slots.mode_of(shape);
-        let mut rows: BTreeMap<u32, (Clif, Option<Clif>)> = BTreeMap::new();
+        let mut rows: BTreeMap<u32, Clif> = BTreeMap::new();
+        let mut owners: BTreeMap<u32, Clif> = BTreeMap::new();
         let mut offsets: BTreeMap<usize, Clif> = BTreeMap::new();
         let all = shape.expanded();
         let mut n = 0;
@@ -195,16 +190,38 @@ impl Lower<'_, '_> {
             let (Some(&row), Some(&value)) = (emit.rows.get(a as usize), emit.values.get(k)) else {
                 return Err(CodegenError::malformed("an emission smaller than its shape"));
             };
-            let (start, owned) = if let Some(&known) = rows.get(&a) {
+            let common = site.is_common(a);
+            if common && shape.symmetric && site.is_common(b) {
+                // The runtime adds the sum to the mirror image too.
+                if emit.entries.get(k) == Some(&(a, b)) {
+                    self.add_to_corner(emit, k, projected)?;
+                }
+                n += 1;
+                continue;
+            }
+            let start = if let Some(&known) = rows.get(&a) {
                 known
             } else {
                 let position = self.position(row)?;
                 let (address, offset) = self.element(row_start, position, 2);
                 let first = self.b.ins().uload32(slot_flags(), address, offset);
                 let (start, _) = self.element(values, Linear { dynamic: Some(first), constant: 0 }, 3);
-                let known = (start, filter.map(|filter| self.owned(filter, position)));
-                rows.insert(a, known);
-                known
+                rows.insert(a, start);
+                start
+            };
+            let owner = if common { b } else { a };
+            let owned = match (filter, owners.get(&owner)) {
+                (None, _) => None,
+                (Some(_), Some(&known)) => Some(known),
+                (Some(filter), None) => {
+                    let position = emit.rows.get(owner as usize).copied();
+                    let position = position
+                        .ok_or_else(|| CodegenError::malformed("an entry of a common row that is no row"))?;
+                    let position = self.position(position)?;
+                    let owned = self.owned(filter, position);
+                    owners.insert(owner, owned);
+                    Some(owned)
+                }
             };
             let (number, inside) = place_of(shape, mode, n, (a, b))?;
             let offset = if let Some(&known) = offsets.get(&number) {
@@ -230,7 +247,10 @@ impl Lower<'_, '_> {
                 continue;
             }
             let next = match all.get(n) {
-                Some(&(c, d, l)) if c == a && place_of(shape, mode, n, (c, d))? == (number, inside + 1) => {
+                // Neighbors in a common row may belong to two owners.
+                Some(&(c, d, l))
+                    if c == a && !common && place_of(shape, mode, n, (c, d))? == (number, inside + 1) =>
+                {
                     emit.values.get(l).copied()
                 }
                 _ => None,
@@ -243,6 +263,24 @@ impl Lower<'_, '_> {
                 self.add_to_memory(address, bytes, value, Ty::F64)?;
             }
         }
+        Ok(())
+    }
+
+    /// Adds value `k` of an emission to its sum in the corner.
+    fn add_to_corner(&mut self, emit: &EmitData, k: usize, projected: Option<Clif>) -> Result<()> {
+        let found = self.corner.iter().find(|(sum, _)| {
+            matches!(sum, CornerSum::Entry { site, entry, .. } if (*site, *entry as usize) == (emit.site, k))
+        });
+        let (Some(&(_, variable)), Some(&value)) = (found, emit.values.get(k)) else {
+            return Err(CodegenError::malformed("an entry of the corner without a sum"));
+        };
+        let Some(block) = projected else { return self.add_to_subtotal(variable, value) };
+        let (a, b) = emit.entries[k];
+        let offset = entry_offset(emit.rows.len(), a.min(b), a.max(b));
+        let value = self.b.ins().load(types::F64, MemFlagsData::trusted(), block, offset);
+        let before = self.b.use_var(variable);
+        let after = self.b.ins().fadd(before, value);
+        self.b.def_var(variable, after);
         Ok(())
     }
 

@@ -96,9 +96,9 @@ impl Lower<'_, '_> {
     }
 
     fn clear_sums(&mut self) {
-        for n in 0..self.sums.len() {
+        for subtotal in self.subtotals() {
             let zero = self.b.ins().f64const(0.0);
-            self.b.def_var(self.sums[n].1, zero);
+            self.b.def_var(subtotal, zero);
         }
     }
 
@@ -226,12 +226,12 @@ impl Lower<'_, '_> {
         self.b.seal_block(store);
         self.b.switch_to_block(store);
         let sums = self.word(self.program.env.element_sums());
-        for n in 0..self.sums.len() {
-            let row = self.scale(trips, n as i64);
+        for (n, subtotal) in (0..).zip(self.subtotals()) {
+            let row = self.scale(trips, n);
             let at = self.b.ins().iadd(row, number);
             let scaled = self.b.ins().ishl_imm_u(at, 3);
             let address = self.b.ins().iadd(sums, scaled);
-            let subtotal = self.b.use_var(self.sums[n].1);
+            let subtotal = self.b.use_var(subtotal);
             self.b.ins().store(MemFlagsData::trusted(), subtotal, address, 0);
         }
         self.b.ins().jump(next, &[]);
@@ -297,7 +297,8 @@ pub(crate) fn eval(
     lower.prologue(&phase.prologue)?;
     lower.declare_sums();
     lower.declare_cursors();
-    let totals: Vec<_> = (0..lower.sums.len()).map(|_| lower.b.declare_var(types::F64)).collect();
+    let subtotals = lower.subtotals();
+    let totals: Vec<_> = subtotals.iter().map(|_| lower.b.declare_var(types::F64)).collect();
     for &total in &totals {
         let zero = lower.b.ins().f64const(0.0);
         lower.b.def_var(total, zero);
@@ -305,8 +306,8 @@ pub(crate) fn eval(
     let wide = lower.choose_lanes(phase);
     let range = lower.begin_range(params[1], params[2]);
     let add = |lower: &mut Lower<'_, '_>| {
-        for (n, &total) in totals.iter().enumerate() {
-            let (before, subtotal) = (lower.b.use_var(total), lower.b.use_var(lower.sums[n].1));
+        for (&total, &subtotal) in totals.iter().zip(&subtotals) {
+            let (before, subtotal) = (lower.b.use_var(total), lower.b.use_var(subtotal));
             let after = lower.float_add(before, subtotal);
             lower.b.def_var(total, after);
         }
@@ -343,7 +344,7 @@ pub(crate) fn eval_owned(
     lower.prologue(&phase.prologue)?;
     lower.declare_sums();
     lower.declare_cursors();
-    let summed = !lower.sums.is_empty();
+    let summed = !lower.subtotals().is_empty();
     let trips = if summed { Some(lower.trip_value(phase)?) } else { None };
     let zero = lower.int(0);
     let wide = lower.choose_lanes(phase);

@@ -1,11 +1,13 @@
 //! Loads, accumulations, clearing and positions: row-major addresses with literal parts folded into the offset.
 
+use crate::common::sum_of;
 use crate::error::Result;
 use crate::lower::context::{Eval, Filter, Linear, Lower, Mode, clif_type};
 use crate::lower::lanes::{Lanes, PER_VECTOR};
 use crate::program::{literal_product, row_buffer};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
+use cranelift_frontend::Variable;
 use spadina_ir::func::{Buffer, Inst, InstData, Role, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
@@ -239,10 +241,10 @@ impl Lower<'_, '_> {
     /// `buffer[index] += value`
     pub(crate) fn accum(&mut self, buffer: Buffer, index: &[Value], value: Value) -> Result<()> {
         if let Some(&(_, variable)) = self.sums.iter().find(|&&(b, _)| b == buffer) {
-            let before = self.b.use_var(variable);
-            let after = self.add_signed(before, value, types::F64)?;
-            self.b.def_var(variable, after);
-            return Ok(());
+            return self.add_to_subtotal(variable, value);
+        }
+        if let Some(variable) = self.corner_sum(buffer, index) {
+            return self.add_to_subtotal(variable, value);
         }
         if self.is_batched(buffer) {
             return self.accum_lanes(buffer, index, value);
@@ -253,6 +255,15 @@ impl Lower<'_, '_> {
         let (address, offset) = self.element(base, linear, Self::shift(elem));
         let (address, offset) = self.mine(buffer, index, address, offset)?;
         self.add_to_memory(address, offset, value, elem)
+    }
+
+    /// The subtotal of what is added to an element of the corner.
+    fn corner_sum(&self, buffer: Buffer, index: &[Value]) -> Option<Variable> {
+        if self.corner.is_empty() {
+            return None;
+        }
+        let wanted = sum_of(self.func, buffer, index)?;
+        self.corner.iter().find(|(sum, _)| *sum == wanted).map(|&(_, variable)| variable)
     }
 
     /// `buffer[index] = value`, where nothing else writes this element.
@@ -304,6 +315,8 @@ impl Lower<'_, '_> {
             && func.ty(*a) == Ty::F64
             && func.ty(*b) == Ty::F64
             && !(filtered && self.is_filtered(*buffer))
+            && self.corner_sum(*buffer, index).is_none()
+            && self.corner_sum(*buffer, next).is_none()
             && self.follows(*last, *last_next);
         if !pairs {
             return Ok(false);
