@@ -120,16 +120,20 @@ impl Decompressor {
         };
         match coloring.recovery() {
             Recovery::Own | Recovery::Stars(_) => {
-                let sources = direct_sources(coloring, &shape);
-                let kept = || sources.iter().zip(&places.of_entry).filter(|&(_, &place)| place != NONE);
+                let n_columns = coloring.n_column_colors() as u32;
+                let position = |Source { color, entry }: Source| match color.checked_sub(n_columns) {
+                    None => shape.column_index(color + 1, entry as usize) as u32,
+                    Some(color) => shape.row_index(color + 1, entry as usize) as u32,
+                };
+                let sources = direct_sources(coloring).into_iter();
+                let placed = sources.map(position).zip(places.of_entry.iter().copied());
+                let kept = placed.filter(|&(_, place)| place != NONE);
                 if this.has_gaps {
-                    (this.src, this.dst) = {
-                        let (src, dst) = kept().unzip();
-                        (src, Some(dst))
-                    };
+                    let (src, dst) = kept.unzip();
+                    (this.src, this.dst) = (src, Some(dst));
                 } else {
                     this.src = vec![0; places.len];
-                    kept().for_each(|(&src, &place)| this.src[place as usize] = src);
+                    kept.for_each(|(src, place)| this.src[place as usize] = src);
                 }
             }
             Recovery::Trees(trees) => {
@@ -317,34 +321,31 @@ impl ColorScatter {
             return Err(ColoringError::SingleColorSubstitution);
         }
         let places = Places::new(coloring.pattern(), target)?;
-        let shape = checked_shape(coloring, Layout::ByColor)?;
+        checked_shape(coloring, Layout::ByColor)?;
         let (nrows, ncols) = (coloring.pattern().nrows(), coloring.pattern().ncols());
-        let n_columns = coloring.n_column_colors();
-        // By color, the compressed position is color and entry in one.
-        let split = |src: u32| {
-            let src = src as usize;
-            match src.checked_sub(shape.column_len()) {
-                None => (src / nrows, src % nrows),
-                Some(rest) => (n_columns + rest / ncols, rest % ncols),
-            }
-        };
-        let sources = direct_sources(coloring, &shape);
+        let sources = direct_sources(coloring);
         let kept = || sources.iter().zip(&places.of_entry).filter(|&(_, &place)| place != NONE);
         let mut ptr = vec![0u32; coloring.n_colors() + 1];
-        for (&src, _) in kept() {
-            ptr[split(src).0 + 1] += 1;
+        for (source, _) in kept() {
+            ptr[source.color as usize + 1] += 1;
         }
         for k in 0..coloring.n_colors() {
             ptr[k + 1] += ptr[k];
         }
         let mut next = ptr.clone();
         let mut moves = vec![[0; 2]; ptr[coloring.n_colors()] as usize];
-        for (&src, &place) in kept() {
-            let (color, entry) = split(src);
-            moves[next[color] as usize] = [entry as u32, place];
-            next[color] += 1;
+        for (&Source { color, entry }, &place) in kept() {
+            let at = &mut next[color as usize];
+            moves[*at as usize] = [entry, place];
+            *at += 1;
         }
-        Ok(Self { len: places.len, lengths: [nrows, ncols], n_column_colors: n_columns, ptr, moves })
+        let n_column_colors = coloring.n_column_colors();
+        Ok(Self { len: places.len, lengths: [nrows, ncols], n_column_colors, ptr, moves })
+    }
+
+    /// What is read from the product of each color, from color 1: position in the product, position in the output.
+    pub fn moves(&self) -> impl Iterator<Item = &[[u32; 2]]> {
+        self.ptr.windows(2).map(|ends| &self.moves[ends[0] as usize..ends[1] as usize])
     }
 
     /// Puts the entries read from one product into `out`, leaving the others as they are. Colors count from 1: the
@@ -420,11 +421,21 @@ fn checked_shape(coloring: &Coloring, layout: Layout) -> Result<Shape, ColoringE
     Ok(shape)
 }
 
-/// Compressed position of each entry of a direct coloring.
-fn direct_sources(coloring: &Coloring, shape: &Shape) -> Vec<u32> {
+/// Where an entry is read: element `entry` of the product of a color, which counts from 0, the column colors first.
+#[derive(Clone, Copy)]
+struct Source {
+    color: u32,
+    entry: u32,
+}
+
+/// Where each entry of a direct coloring is read, in row order.
+fn direct_sources(coloring: &Coloring) -> Vec<Source> {
     let (columns, rows) = (coloring.column_colors(), coloring.row_colors());
     let pattern = coloring.pattern();
     let n = pattern.ncols() as u32;
+    let n_columns = coloring.n_column_colors() as u32;
+    let by_column = |col: usize, entry: usize| Source { color: columns[col] - 1, entry: entry as u32 };
+    let by_row = |row: usize, entry: usize| Source { color: n_columns + rows[row] - 1, entry: entry as u32 };
     let entries = pattern.entries();
     match (coloring.partition(), coloring.stars()) {
         (Partition::Symmetric, Some(stars)) => entries
@@ -433,19 +444,15 @@ fn direct_sources(coloring: &Coloring, shape: &Shape) -> Vec<u32> {
                 // Read in the row of the spoke, under the color of the hub.
                 let hub = if e == NONE { i } else { stars.hub_of_edge(e) as usize };
                 let spoke = if hub == i { j } else { i };
-                shape.column_index(columns[hub], spoke) as u32
+                by_column(hub, spoke)
             })
             .collect(),
         (Partition::Bidirectional, Some(stars)) => entries
             .zip(0..)
-            .map(|((i, j), e)| {
-                let by_column = stars.hub_of_edge(e) < n;
-                (if by_column { shape.column_index(columns[j], i) } else { shape.row_index(rows[i], j) })
-                    as u32
-            })
+            .map(|((i, j), e)| if stars.hub_of_edge(e) < n { by_column(j, i) } else { by_row(i, j) })
             .collect(),
-        (Partition::Row, _) => entries.map(|(i, j)| shape.row_index(rows[i], j) as u32).collect(),
-        _ => entries.map(|(i, j)| shape.column_index(columns[j], i) as u32).collect(),
+        (Partition::Row, _) => entries.map(|(i, j)| by_row(i, j)).collect(),
+        _ => entries.map(|(i, j)| by_column(j, i)).collect(),
     }
 }
 

@@ -89,9 +89,9 @@ impl Compressed {
             Recovery::Substitution(vec![0.0; decompressor.compressed_len()], Box::new(decompressor))
         } else {
             let n_columns = coloring.n_column_colors();
-            let place = |color: usize, entry: usize| match color.checked_sub(n_columns) {
-                None => (color / columns.width, columns.product_at(batch, color, entry)),
-                Some(color) => (columns.batches + color / rows.width, rows.product_at(batch, color, entry)),
+            let place = |color: usize| match color.checked_sub(n_columns) {
+                None => columns.product(batch, color, 0),
+                Some(color) => rows.product(batch, color, columns.batches),
             };
             Recovery::Direct(Moves::new(coloring, target, len, columns.batches + rows.batches, place)?)
         };
@@ -282,9 +282,10 @@ impl Lines {
         Directions { side, width, count, layout: layout.layout, seeds: &self.seeds }
     }
 
-    /// Where an entry of the product of a color lies among the products of its batch.
-    fn product_at(&self, layout: Batch, color: usize, entry: usize) -> usize {
-        layout.at(color % self.width, entry, self.width, self.product_len)
+    /// The batch of a color's product, counted from `before`, where the product starts there, and how far apart its entries lie.
+    fn product(&self, layout: Batch, color: usize, before: usize) -> (usize, usize, usize) {
+        let at = |entry| layout.at(color % self.width, entry, self.width, self.product_len);
+        (before + color / self.width, at(0), at(1) - at(0))
     }
 
     /// Copies the products of a batch to the front of `all`, one color after the other.

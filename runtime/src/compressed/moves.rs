@@ -24,45 +24,39 @@ pub(super) fn refused(error: &ColoringError) -> RuntimeError {
 }
 
 impl Moves {
-    /// `place(color, entry)` gives batch and position of a product's entry; colors count from 0, columns first.
+    /// `place(color)` says of the product of a color which batch it is in, where it starts there, and how far apart its entries lie; colors
+    /// count from 0, columns first.
     pub(super) fn new(
         coloring: &Coloring,
         target: Target,
         len: usize,
         batches: usize,
-        place: impl Fn(usize, usize) -> (usize, usize),
+        place: impl Fn(usize) -> (usize, usize, usize),
     ) -> Result<Moves, RuntimeError> {
+        const NOWHERE: u32 = u32::MAX;
         let scatter = ColorScatter::new(coloring, target).map_err(|error| refused(&error))?;
-        let (nrows, ncols) = (coloring.pattern().nrows(), coloring.pattern().ncols());
-        let stride = nrows.max(ncols);
-        // Products whose values say where they stand, as whole numbers below 2^53; what was never moved stays negative.
-        let mut codes = vec![-1.0; len];
-        let mut product = vec![0.0; stride];
-        for color in 0..coloring.n_colors() {
-            let length = if color < coloring.n_column_colors() { nrows } else { ncols };
-            for (entry, code) in product.iter_mut().enumerate() {
-                *code = (color * stride + entry) as f64;
-            }
-            scatter.decompress(color + 1, &product[..length], &mut codes).map_err(|error| refused(&error))?;
-        }
-        let placed = |&code: &f64| {
-            let code = code as usize;
-            place(code / stride, code % stride)
-        };
+        // For each value the batch and the position that it is read from.
+        let mut from = vec![(NOWHERE, 0); len];
         let mut ptr = vec![0; batches + 1];
-        for code in codes.iter().filter(|&&code| code >= 0.0) {
-            ptr[placed(code).0 + 1] += 1;
+        for (color, moves) in scatter.moves().enumerate() {
+            let (batch, first, stride) = place(color);
+            let last = moves.iter().map(|&[entry, _]| entry as usize).max().unwrap_or(0);
+            if first + last * stride >= NOWHERE as usize || batch >= NOWHERE as usize {
+                return Err(RuntimeError::TooLarge { what: "products" });
+            }
+            for &[entry, value] in moves {
+                from[value as usize] = (batch as u32, (first + entry as usize * stride) as u32);
+            }
+            ptr[batch + 1] += moves.len();
         }
         for batch in 0..batches {
             ptr[batch + 1] += ptr[batch];
         }
         let mut next = ptr.clone();
         let (mut src, mut dst) = (vec![0; ptr[batches]], vec![0; ptr[batches]]);
-        for (value, code) in codes.iter().enumerate().filter(|&(_, &code)| code >= 0.0) {
-            let (batch, at) = placed(code);
-            let slot = &mut next[batch];
-            src[*slot] = u32::try_from(at).map_err(|_| RuntimeError::TooLarge { what: "products" })?;
-            dst[*slot] = value as u32;
+        for (value, &(batch, at)) in from.iter().enumerate().filter(|&(_, from)| from.0 != NOWHERE) {
+            let slot = &mut next[batch as usize];
+            (src[*slot], dst[*slot]) = (at, value as u32);
             *slot += 1;
         }
         if batches == 1 && dst.len() == len {

@@ -15,6 +15,9 @@ use spadina_ir::interp::InterpError;
 use spadina_ir::math::{floor_div, floor_mod};
 use spadina_ir::op::Op;
 
+/// Why a run ends early: boxed, since every step may return it and hardly any does.
+type Stop = Box<DetectError>;
+
 /// Registers, buffers and sets of one run.
 pub(super) struct Machine<'a> {
     ints: Vec<i64>,
@@ -180,14 +183,19 @@ impl<'a> Machine<'a> {
 
     // ---- running ----------------------------------------------------------------------------------------------
 
+    /// Runs a program.
     pub(super) fn run(&mut self, code: &[Code]) -> Result<(), DetectError> {
+        self.block(code).map_err(|stop| *stop)
+    }
+
+    fn block(&mut self, code: &[Code]) -> Result<(), Stop> {
         for code in code {
             self.step(code)?;
         }
         Ok(())
     }
 
-    fn step(&mut self, code: &Code) -> Result<(), DetectError> {
+    fn step(&mut self, code: &Code) -> Result<(), Stop> {
         match *code {
             Code::Int { op, dst, a, b } => {
                 let (a, b) = (self.ints[a as usize], self.ints[b as usize]);
@@ -302,25 +310,49 @@ impl<'a> Machine<'a> {
     }
 
     /// The row-major position of an element; every subscript is checked.
-    fn element(&self, place: &Place) -> Result<usize, DetectError> {
+    #[inline]
+    fn element(&self, place: &Place) -> Result<usize, Stop> {
         let array = &self.arrays[place.buffer as usize];
+        if let ([subscript], [bound]) = (&place.index[..], &array.dims[..]) {
+            let index = self.ints[*subscript as usize];
+            return if (0..*bound).contains(&index) {
+                Ok(index as usize)
+            } else {
+                Err(Box::new(self.outside(place)))
+            };
+        }
         let mut at = 0_i64;
+        for (&subscript, &bound) in place.index.iter().zip(&array.dims) {
+            let index = self.ints[subscript as usize];
+            if index < 0 || index >= bound {
+                return Err(Box::new(self.outside(place)));
+            }
+            at = at * bound + index;
+        }
+        if place.index.len() == array.dims.len() {
+            Ok(at as usize)
+        } else {
+            Err(Box::new(self.outside(place)))
+        }
+    }
+
+    /// Why there is no such element.
+    #[cold]
+    fn outside(&self, place: &Place) -> DetectError {
+        let array = &self.arrays[place.buffer as usize];
         for (axis, (&subscript, &bound)) in place.index.iter().zip(&array.dims).enumerate() {
             let index = self.ints[subscript as usize];
             if index < 0 || index >= bound {
                 let buffer = self.names[place.buffer as usize].clone();
-                return Err(InterpError::Subscript { buffer, axis, index, bound, span: place.span }.into());
+                let error = InterpError::Subscript { buffer, axis, index, bound, span: place.span };
+                return error.into();
             }
-            at = at * bound + index;
         }
-        if place.index.len() != array.dims.len() {
-            let what = "an access with a wrong number of subscripts".to_owned();
-            return Err(InterpError::IllFormed { what, span: place.span }.into());
-        }
-        Ok(at as usize)
+        let what = "an access with a wrong number of subscripts".to_owned();
+        InterpError::IllFormed { what, span: place.span }.into()
     }
 
-    fn accum(&mut self, place: &Place, from: Target) -> Result<(), DetectError> {
+    fn accum(&mut self, place: &Place, from: Target) -> Result<(), Stop> {
         let at = self.element(place)?;
         if self.watch.is_some() {
             self.note(place, at, from.set);
@@ -369,7 +401,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn run_loop(&mut self, code: &Loop) -> Result<(), DetectError> {
+    fn run_loop(&mut self, code: &Loop) -> Result<(), Stop> {
         let (mut iv, hi) = (self.ints[code.lo as usize], self.ints[code.hi as usize]);
         for carry in &code.carries {
             let (int, float) = match carry.kind {
@@ -385,13 +417,15 @@ impl<'a> Machine<'a> {
         self.states(code, base, |carry| carry.init);
         while iv < hi {
             self.ints[code.iv as usize] = iv;
-            self.run(&code.body)?;
-            for carry in &code.carries {
-                self.combine(carry);
+            self.block(&code.body)?;
+            if !code.carries.is_empty() {
+                for carry in &code.carries {
+                    self.combine(carry);
+                }
+                self.states(code, base, |carry| carry.yielded);
             }
-            self.states(code, base, |carry| carry.yielded);
             if self.store.overflowed() || self.pairs.overflowed() {
-                return Err(DetectError::TooLarge);
+                return Err(Box::new(DetectError::TooLarge));
             }
             match iv.checked_add(code.step) {
                 Some(next) => iv = next,
@@ -446,10 +480,10 @@ impl<'a> Machine<'a> {
         self.put(carry.result, Parts { int, float, set });
     }
 
-    fn branch(&mut self, code: &Branch) -> Result<(), DetectError> {
+    fn branch(&mut self, code: &Branch) -> Result<(), Stop> {
         if let Some(cond) = code.cond {
             let holds = self.ints[cond as usize] != 0;
-            self.run(if holds { &code.then } else { &code.els })?;
+            self.block(if holds { &code.then } else { &code.els })?;
             for &(result, then, els) in &code.results {
                 let parts = self.get(if holds { then } else { els });
                 self.put(result, parts);
@@ -457,8 +491,8 @@ impl<'a> Machine<'a> {
             return Ok(());
         }
         self.doubtful += 1;
-        self.run(&code.then)?;
-        self.run(&code.els)?;
+        self.block(&code.then)?;
+        self.block(&code.els)?;
         self.doubtful -= 1;
         for &(result, then, els) in &code.results {
             let (then, els) = (self.get(then), self.get(els));

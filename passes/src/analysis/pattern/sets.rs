@@ -5,6 +5,9 @@
 //! (the union of two others, with an upper bound of its size). Small unions are written at once; a small cache of recent unions
 //! gives repeated ones, as the components of one element make them, the same handle.
 //!
+//! The arena starts with all columns in order. So columns without a gap, which differences of differences depend on, are a slice of this
+//! part, and the union of two such *runs* that meet is another one: nothing is merged or copied.
+//!
 //! A union of a large set with a much smaller one stays open: a running sum over all elements would otherwise copy its set at
 //! every step. It is written when its bound has doubled since something below it was written, so a chain of n steps costs
 //! O(n log n) in all, also when the small sets bring nothing new.
@@ -140,8 +143,22 @@ impl Sets {
         union
     }
 
+    /// Whether a written set is a slice of all columns.
+    fn is_run(&self, node: Node) -> bool {
+        node.a + node.len <= self.columns
+    }
+
     /// The union of two written sets, written.
     fn merge(&mut self, (a, left): (u32, Node), (b, right): (u32, Node)) -> u32 {
+        let (left_end, right_end) = (left.a + left.len, right.a + right.len);
+        if self.is_run(left) && self.is_run(right) && left.a <= right_end && right.a <= left_end {
+            let (first, end) = (left.a.min(right.a), left_end.max(right_end));
+            return match end - first {
+                len if len == left.len => a,
+                len if len == right.len => b,
+                len => self.push(Node { a: first, b: WRITTEN, len, base: len }),
+            };
+        }
         let start = self.arena.len();
         // A set that ends the arena grows in place when what comes is beyond it: the smaller set shares its storage.
         for (grown, other) in [(left, right), (right, left)] {
@@ -271,5 +288,52 @@ fn sort_stamped(columns: &mut [u32], stamps: &[u32], epoch: u32, least: u32, mos
         columns.iter_mut().zip(stamped).for_each(|(place, column)| *place = column);
     } else {
         columns.sort_unstable();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Sets that start as runs and lose their order: every union holds what both sides held, whichever way it was made.
+    #[test]
+    fn unions_hold_what_both_sides_held() {
+        use super::Sets;
+        use std::collections::BTreeSet;
+        const COLUMNS: u32 = 200;
+        let mut state = 1_u64;
+        let mut below = |bound: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % bound
+        };
+        let mut sets = Sets::new(COLUMNS);
+        let mut known: Vec<(u32, BTreeSet<u32>)> =
+            (0..COLUMNS).map(|column| (Sets::single(column), BTreeSet::from([column]))).collect();
+        // A window that grows by one column a step, as a difference that is taken again and again.
+        for step in 0..12 {
+            let start = known.len() - COLUMNS as usize;
+            for at in start..start + COLUMNS as usize - 1 - step {
+                let union = sets.union(known[at].0, known[at + 1].0);
+                let expected = &known[at].1 | &known[at + 1].1;
+                assert!(sets.columns(union).iter().eq(&expected));
+                known.push((union, expected));
+            }
+            for _ in 0..=step {
+                let again = known[known.len() - 1].clone();
+                known.push(again);
+            }
+        }
+        assert_eq!(sets.arena.len(), COLUMNS as usize, "runs are slices of all columns");
+        for _ in 0..4000 {
+            let (a, b) = (below(known.len()), below(known.len()));
+            let union = sets.union(known[a].0, known[b].0);
+            let expected = &known[a].1 | &known[b].1;
+            if below(3) == 0 {
+                assert!(sets.columns(union).iter().eq(&expected));
+            }
+            let at = below(known.len());
+            known[at] = (union, expected);
+        }
+        for (set, expected) in &known {
+            assert!(sets.columns(*set).iter().eq(expected));
+        }
     }
 }
