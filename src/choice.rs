@@ -23,6 +23,8 @@ const PRODUCT: u64 = 5;
 const ENTRY: u64 = 1;
 /// An element of the products of a call: cleared before.
 const CLEARED: u64 = 1;
+/// An entry that is solved for: what was found before is subtracted, and it is stored twice.
+const SOLVED: u64 = 5;
 /// Products are not asked for unless the structural program does so many times the work of a value, and of an entry.
 const CLOSE: u64 = 8;
 
@@ -36,10 +38,15 @@ pub struct Work {
 }
 
 impl Work {
-    /// Whether products are cheaper, beyond the doubt that is in such numbers.
+    /// Whether products are cheaper.
     pub(crate) fn prefers_products(self) -> bool {
-        self.compressed.saturating_add(self.compressed / 4) < self.structural
+        is_less(self.compressed, self.structural)
     }
+}
+
+/// Whether some work is less than other work, beyond the doubt that is in such numbers.
+fn is_less(work: u64, other: u64) -> bool {
+    work.saturating_add(work / 4) < other
 }
 
 /// The work of a program at these sizes.
@@ -108,6 +115,23 @@ fn by_products(
     }
     let plan = Plan::new(kernel, bound, derivative, request, (options.mode, options.decompression))?;
     Ok(Some((work(sides(derivative, plan.products()))?, plan)))
+}
+
+/// Whether a Hessian costs less where its entries are solved for, in fewer products, than where they are read directly. Substitution keeps
+/// all products until the last is there.
+pub(crate) fn prefers_substitution(
+    kernel: &Kernel,
+    request: Request<'_>,
+    pattern: &Pattern,
+    (direct, solved): (usize, usize),
+    bound: &Bound,
+) -> Result<bool, Error> {
+    let (n, entries) = (pattern.rows(), pattern.nnz() as u64);
+    let work = |count| products(kernel, request, sides(Derivative::Hessian, (count, 0)), (n, n), bound);
+    let kept = (solved as u64).saturating_mul(n as u64);
+    let by_reading = work(direct)?.saturating_add(2 * ENTRY * entries);
+    let by_solving = work(solved)?.saturating_add(2 * ENTRY * kept).saturating_add(SOLVED * entries);
+    Ok(is_less(by_solving, by_reading))
 }
 
 /// The work of so many products of each kind with a matrix of this shape.

@@ -1,6 +1,7 @@
 //! The other road to a sparse matrix: detected pattern, colored columns, few products.
 
 use crate::bind::Bound;
+use crate::choice;
 use crate::detect::of_bound;
 use crate::error::Error;
 use crate::goal::Goal;
@@ -41,6 +42,8 @@ pub(crate) struct Compressed {
     products: (usize, usize),
     /// Whether entries are solved for, one after the other.
     substitutes: bool,
+    /// How many there would be with entries read directly, where the others were chosen because they are cheaper.
+    direct: Option<usize>,
 }
 
 /// A pattern and how its columns or rows share products.
@@ -48,6 +51,8 @@ pub(crate) struct Compressed {
 pub(crate) struct Plan {
     pattern: Arc<Pattern>,
     coloring: Coloring,
+    /// Products that a direct decompression would take, where substitution was chosen because it is cheaper.
+    direct: Option<usize>,
 }
 
 /// The pattern as the coloring takes it.
@@ -155,6 +160,28 @@ fn of_jacobian(
     })
 }
 
+/// The coloring of a symmetric matrix, and how many products a direct one would take where substitution is chosen unasked: where it is
+/// `cheaper(direct, solved)` by these numbers of products. Where all products fit into one call, there is nothing to save that would be
+/// worth the rounding of a chain of subtractions.
+fn of_hessian(
+    structure: &Uncolored,
+    pattern: &Pattern,
+    decompression: Decompression,
+    cheaper: impl Fn(usize, usize) -> Result<bool, Error>,
+) -> Result<(Coloring, Option<usize>), Error> {
+    let by = |substitution| choose::hessian(structure, &ORDERS, substitution).map_err(|e| uncolorable(&e));
+    let direct = by(substitution(decompression))?;
+    let count = direct.n_colors();
+    let is_open = decompression == Decompression::Auto && count > LANES;
+    if is_open && cheaper(count, fewest_products(pattern, true))? {
+        let solved = by(Substitution::Always)?;
+        if cheaper(count, solved.n_colors())? {
+            return Ok((solved, Some(count)));
+        }
+    }
+    Ok((direct, None))
+}
+
 /// The detected pattern; no derivative is made yet.
 ///
 /// # Errors
@@ -198,7 +225,7 @@ impl Plan {
         request: Request<'_>,
         by: (Mode, Decompression),
     ) -> Result<Plan, Error> {
-        Plan::of(detected(kernel, bound, derivative, request)?, kernel, derivative, request, by)
+        Plan::of(detected(kernel, bound, derivative, request)?, (kernel, bound), derivative, request, by)
     }
 
     /// Colors a detected pattern.
@@ -207,7 +234,7 @@ impl Plan {
     /// [`Error::Usage`] for a decompression that the mode does not have; [`Error::Data`] for too many rows and columns.
     pub(crate) fn of(
         pattern: Arc<Pattern>,
-        kernel: &Kernel,
+        (kernel, bound): (&Kernel, &Bound),
         derivative: Derivative,
         request: Request<'_>,
         by: (Mode, Decompression),
@@ -215,9 +242,14 @@ impl Plan {
         let request = alone(request);
         let structure = uncolored(&pattern)?;
         let symmetric = derivative == Derivative::Hessian && request.rows.is_none();
-        let coloring = if symmetric {
-            choose::hessian(&structure, &ORDERS, substitution(by.1))
-        } else {
+        if symmetric {
+            let cheaper = |direct: usize, solved: usize| {
+                choice::prefers_substitution(kernel, request, &pattern, (direct, solved), bound)
+            };
+            let (coloring, direct) = of_hessian(&structure, &pattern, by.1, cheaper)?;
+            return Ok(Plan { pattern, coloring, direct });
+        }
+        let coloring = {
             // Reverse mode may be refused where forward mode is not.
             let reverses = || {
                 derivative == Derivative::Jacobian
@@ -225,7 +257,7 @@ impl Plan {
             };
             of_jacobian(&structure, &pattern, by, reverses)?
         };
-        Ok(Plan { pattern, coloring: coloring.map_err(|e| uncolorable(&e))? })
+        Ok(Plan { pattern, coloring: coloring.map_err(|e| uncolorable(&e))?, direct: None })
     }
 
     /// The detected pattern.
@@ -265,8 +297,8 @@ impl Compressed {
         let [columns, rows] = kinds.map(|(kind, count)| (count > 0).then(|| product(kind)).transpose());
         let (columns, rows) = (columns?, rows?);
         let substitutes = plan.coloring.trees().is_some();
-        let pattern = Arc::clone(&plan.pattern);
-        Ok(Compressed { pattern, values, columns, rows, products, substitutes })
+        let (pattern, direct) = (Arc::clone(&plan.pattern), plan.direct);
+        Ok(Compressed { pattern, values, columns, rows, products, substitutes, direct })
     }
 
     /// The same with memory of its own.
@@ -274,8 +306,8 @@ impl Compressed {
         let side = |side: &Option<Product>| side.as_ref().map(Product::fork).transpose();
         let (columns, rows) = (side(&self.columns)?, side(&self.rows)?);
         let (pattern, values) = (Arc::clone(&self.pattern), self.values.clone());
-        let Compressed { products, substitutes, .. } = *self;
-        Ok(Compressed { pattern, values, columns, rows, products, substitutes })
+        let Compressed { products, substitutes, direct, .. } = *self;
+        Ok(Compressed { pattern, values, columns, rows, products, substitutes, direct })
     }
 
     /// Where the values are.
@@ -286,6 +318,11 @@ impl Compressed {
     /// How many products an evaluation takes: with the matrix, and with its transpose.
     pub(crate) fn products(&self) -> (usize, usize) {
         self.products
+    }
+
+    /// How many products it would take to read entries directly, where they are solved for because that is cheaper.
+    pub(crate) fn direct(&self) -> Option<usize> {
+        self.direct
     }
 
     /// How it finds entries: by which mode of products, and whether directly or by substitution.

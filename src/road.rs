@@ -134,7 +134,7 @@ impl Other<'_> {
             return Ok(None);
         }
         let by = (options.mode, options.decompression);
-        let plan = compressed::Plan::of(pattern, kernel, derivative, request, by)?;
+        let plan = compressed::Plan::of(pattern, (kernel, bound), derivative, request, by)?;
         let (forward, reverse) = plan.products();
         let full = may_be_dense && self.is_full(plan.pattern(), forward + 2 * reverse);
         Ok((!full).then_some(plan))
@@ -159,13 +159,18 @@ impl Other<'_> {
         let (forward, reverse) = made.products();
         let pattern = made.pattern();
         let (rows, columns, entries) = (pattern.rows(), pattern.cols(), pattern.nnz());
-        let products = match (forward, reverse) {
-            (forward, 0) => format!("{forward}"),
-            (forward, reverse) => format!("{forward} + {reverse} transposed"),
+        let products = match (forward, reverse, made.direct()) {
+            (forward, 0, Some(direct)) => {
+                format!(
+                    "{forward} products, entries by substitution ({direct} products to read them directly)"
+                )
+            }
+            (forward, 0, None) => format!("{forward} products"),
+            (forward, reverse, _) => format!("{forward} + {reverse} transposed products"),
         };
         let name = self.kernel.name();
         let message = format!(
-            "the matrix of `{name}` is compressed: {rows} x {columns}, {entries} entries detected, {products} products"
+            "the matrix of `{name}` is compressed: {rows} x {columns}, {entries} entries detected, {products}"
         );
         let mut note = Diagnostic::warning("compressed-matrix", message)
             .label(self.kernel.lowered().span, "this kernel");

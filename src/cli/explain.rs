@@ -137,8 +137,9 @@ fn describe(text: &mut String, kernel: &Kernel, explanation: &Explanation, ops: 
         let _ = writeln!(text, "           {at}{} [{}]", refusal.message, refusal.code);
         let _ = writeln!(
             text,
-            "           `--strategy auto` detects the pattern and forms colored products, or a dense matrix; of what follows the \
-             matrix is no part"
+            "           `--strategy auto` detects the pattern and forms colored products, or a dense matrix{}; of what follows \
+             the matrix is no part",
+            by_substitution(explanation.derivative)
         );
     }
     if !explanation.stages.is_empty() {
@@ -177,6 +178,16 @@ fn describe(text: &mut String, kernel: &Kernel, explanation: &Explanation, ops: 
 
 fn counted(count: u64, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// What is chosen between where a symmetric matrix is made of products.
+fn by_substitution(derivative: Derivative) -> &'static str {
+    match derivative {
+        Derivative::Hessian | Derivative::Lagrangian => {
+            " (with data it counts whether entries are read directly, or solved for in fewer products)"
+        }
+        Derivative::Value | Derivative::Gradient | Derivative::Jacobian | Derivative::GaussNewton => "",
+    }
 }
 
 fn line(phase: &Phase) -> String {
