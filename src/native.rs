@@ -130,8 +130,8 @@ fn align(
         }
     }
     let sites = index.sites.max(eval.sites);
-    let stored = eval.stored.clone();
-    Ok((ProgramInfo { phases, scalar_outputs: eval.scalar_outputs, sites, stored }, phase))
+    let (stored, filled) = (eval.stored.clone(), eval.filled.clone());
+    Ok((ProgramInfo { phases, scalar_outputs: eval.scalar_outputs, sites, stored, filled }, phase))
 }
 
 /// What the root of a phase is.

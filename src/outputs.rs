@@ -196,6 +196,11 @@ impl<'a> Rest<'a> {
 }
 
 impl Output {
+    /// Elements of the product that it overwrites.
+    pub(crate) fn of_product(&self) -> usize {
+        if matches!(self.goes, Goes::Product(_)) { self.len } else { 0 }
+    }
+
     /// From now on holds this many products, the same elements side by side.
     pub(crate) fn widen(&mut self, lanes: usize) {
         self.len *= lanes;

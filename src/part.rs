@@ -132,6 +132,11 @@ impl Part {
         how.engine == Engine::Jit && Part::directions(program, take, lanes).is_some()
     }
 
+    /// Elements of the product that an evaluation overwrites.
+    pub(crate) fn product_len(&self) -> usize {
+        self.outputs.iter().map(Output::of_product).sum()
+    }
+
     /// The counted work of an evaluation, without the elimination of stages.
     pub(crate) fn work(&self, bound: &Bound) -> u64 {
         effort::of(&self.program.eval, &Setting { sizes: &bound.sizes, directions: None })

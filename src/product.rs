@@ -287,6 +287,8 @@ pub(crate) struct Product {
     /// Length of a direction and of a product, over all unknowns.
     inputs: usize,
     outputs: usize,
+    /// Whether elements of the product depend on no unknown: no output holds them.
+    has_gaps: bool,
 }
 
 impl Product {
@@ -308,13 +310,15 @@ impl Product {
             Kind::Jvp | Kind::Hvp | Kind::Second => (lanes * columns, lanes * rows),
             Kind::Vjp => (lanes * rows, lanes * columns),
         };
-        Ok(Product { kernel: kernel.clone(), part, kind, inputs, outputs })
+        let has_gaps = part.product_len() != outputs;
+        Ok(Product { kernel: kernel.clone(), part, kind, inputs, outputs, has_gaps })
     }
 
     /// The same with memory of its own.
     pub(crate) fn fork(&self) -> Result<Product, Error> {
         let (kernel, part) = (self.kernel.clone(), self.part.fork()?);
-        Ok(Product { kernel, part, kind: self.kind, inputs: self.inputs, outputs: self.outputs })
+        let Product { kind, inputs, outputs, has_gaps, .. } = *self;
+        Ok(Product { kernel, part, kind, inputs, outputs, has_gaps })
     }
 
     /// Whether an application can take this many directions.
@@ -354,8 +358,9 @@ impl Product {
         product: &mut [f64],
     ) -> Result<(), Error> {
         debug_assert_eq!((direction.len(), product.len()), (self.inputs, self.outputs));
-        // What does not depend on the unknowns has no output.
-        product.fill(0.0);
+        if self.has_gaps {
+            product.fill(0.0);
+        }
         let (direction, weights) =
             if self.kind == Kind::Vjp { (&[][..], direction) } else { (direction, &bound.weights[..]) };
         let mut slices = Slices { results, gradient, matrix: &mut [], product, direction, weights };

@@ -167,3 +167,40 @@ fn nonlinear_functions_of_rings_of_every_size() {
         check(&format!("rings {ring:?}"), &kernel, &inputs);
     }
 }
+
+/// Arrays that one loop nest fills are not zeroed before: nothing is left of the evaluation before, and a zero has the sign of a sum.
+#[test]
+fn filled_arrays_keep_nothing_and_have_the_zeros_of_sums() {
+    let text = "kernel k<N>(x: var f64[N], w: f64) -> (a: f64[N], b: f64[N]) {
+        let y = map i in 0..N { -(w * x[i]) };
+        let z = map i in 0..N { if i > 0 { y[i - 1] + y[(i + 1) % N] } else { y[0] } };
+        (map i in 0..N { 1.0 / y[i] + z[(i + 2) % N] * y[i] }, map i in 0..N { -w * z[i] })
+    }";
+    let kernel = Module::from_text("filled.ir", text).unwrap().kernel(None).unwrap();
+    let mut inputs = Inputs::new();
+    inputs.set("x", &[1.0, 2.0, -3.0, 4.0, 0.5, 0.0, 7.0]);
+    let bits = |values: &[f64]| values.iter().map(|x| x.to_bits()).collect::<Vec<u64>>();
+    for derivative in [Derivative::Value, Derivative::Jacobian] {
+        for strategy in [Strategy::Structural, Strategy::Compressed] {
+            let found = [(Engine::Interp, 1), (Engine::Jit, 1), (Engine::Jit, 3)].map(|(engine, threads)| {
+                let mut options = Options { engine, threads, ..Options::new(derivative) };
+                if derivative == Derivative::Jacobian {
+                    options.strategy = strategy;
+                }
+                let mut all = Vec::new();
+                inputs.set("w", &2.0);
+                let mut problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
+                let mut at = problem.evaluation();
+                for w in [2.0, 0.0, -1.5, 0.0] {
+                    problem.set_values("w", &[w]).unwrap();
+                    problem.evaluate(&mut at).unwrap();
+                    all.extend(bits(&at.results));
+                    all.extend(bits(&at.matrix));
+                }
+                all
+            });
+            assert_eq!(found[0], found[1], "{derivative:?}, {strategy:?}");
+            assert_eq!(found[0], found[2], "{derivative:?}, {strategy:?}, 3 threads");
+        }
+    }
+}

@@ -64,7 +64,8 @@ pub fn align(func: &Func, index: &ProgramInfo) -> Result<Aligned> {
         }
     }
     let sites = index.sites.max(eval.sites);
-    let info = ProgramInfo { phases, scalar_outputs: eval.scalar_outputs, sites, stored: eval.stored };
+    let ProgramInfo { scalar_outputs, stored, filled, .. } = eval;
+    let info = ProgramInfo { phases, scalar_outputs, sites, stored, filled };
     Ok(Aligned { info, eval_phases: eval.phases.len(), index_phase: phase })
 }
 

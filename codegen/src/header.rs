@@ -426,14 +426,15 @@ impl<'a> Section<'a> {
         let mut scratch = String::new();
         let scratches = func.buffers.values().enumerate().filter(|(_, data)| data.role == Role::Scratch);
         for (k, (n, data)) in scratches.enumerate() {
-            scratch.push_str(&self.count(func, data)?);
-            write!(
-                scratch,
-                "    memset(plan->scratch[{k}], 0, (size_t)n * {});\n    words[{}] = (uint64_t)(uintptr_t)plan->scratch[{k}];\n",
-                data.elem.bytes(),
-                layout.buffer(n)
-            )
-            .map_err(format_error)?;
+            if !info.filled.contains(&(n as u32)) {
+                scratch.push_str(&self.count(func, data)?);
+                let bytes = data.elem.bytes();
+                writeln!(scratch, "    memset(plan->scratch[{k}], 0, (size_t)n * {bytes});")
+                    .map_err(format_error)?;
+            }
+            let word = layout.buffer(n);
+            writeln!(scratch, "    words[{word}] = (uint64_t)(uintptr_t)plan->scratch[{k}];")
+                .map_err(format_error)?;
         }
         let mut stores = String::new();
         for (k, buffer) in scalar_outputs(func).into_iter().enumerate() {

@@ -8,6 +8,7 @@ pub mod batch;
 mod c_names;
 pub mod common;
 pub mod error;
+mod filled;
 mod header;
 pub mod jit;
 mod local;

@@ -104,7 +104,13 @@ pub fn compile_object(
         }
         let index_info = match program.index {
             Some(index) => program_info(index)?,
-            None => ProgramInfo { phases: Vec::new(), scalar_outputs: 0, sites: 0, stored: Vec::new() },
+            None => ProgramInfo {
+                phases: Vec::new(),
+                scalar_outputs: 0,
+                sites: 0,
+                stored: Vec::new(),
+                filled: Vec::new(),
+            },
         };
         let aligned = align(program.eval, &index_info)?;
         let prefix = format!("{}_", program.name);

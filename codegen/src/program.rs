@@ -10,6 +10,7 @@
 //! 3. Emission sites are read off the roots: the blocks of their rows and columns, and how often they run in one iteration.
 
 use crate::error::{CodegenError, Result};
+use crate::filled::filled;
 use crate::local::local_scratch;
 use crate::stored::stored;
 use spadina_ir::func::{Buffer, Carry, EmitData, Func, Inst, InstData, Plane, Region, Role, Value, ValueDef};
@@ -178,7 +179,8 @@ pub fn program_info(func: &Func) -> Result<ProgramInfo> {
         infos.push(info);
     }
     let stored = stored(func)?.outputs;
-    Ok(ProgramInfo { phases: infos, scalar_outputs: outputs.len(), sites, stored })
+    let filled = filled(func).keys().map(|b| b.as_u32()).collect();
+    Ok(ProgramInfo { phases: infos, scalar_outputs: outputs.len(), sites, stored, filled })
 }
 
 /// The description `info` of the sites with what evaluation alone knows: sums and scratch arrays.
@@ -194,6 +196,7 @@ pub(crate) fn merge_info(func: &Func, info: &ProgramInfo) -> Result<ProgramInfo>
     let mut merged = info.clone();
     merged.scalar_outputs = own.scalar_outputs;
     merged.stored = own.stored;
+    merged.filled = own.filled;
     merged.sites = info.sites.max(own.sites);
     for (phase, own) in merged.phases.iter_mut().zip(own.phases) {
         phase.sums = own.sums;

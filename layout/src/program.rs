@@ -117,6 +117,8 @@ pub struct ProgramInfo {
     pub sites: usize,
     /// Outputs that are stored beside complete rows, not added to.
     pub stored: Vec<StoredOutput>,
+    /// Scratch buffers and outputs, by number, every element of which is stored once before it is read: nobody needs to zero them.
+    pub filled: Vec<u32>,
 }
 
 /// Elements of an output that one iteration computes whole, beside the complete rows of a direct emission: they are overwritten,

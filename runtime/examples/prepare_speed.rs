@@ -118,7 +118,13 @@ fn share(name: &str, stream: &SiteStream, vertices: usize, threads: usize) {
         serial: false,
         ..PhaseInfo::default()
     };
-    let info = ProgramInfo { phases: vec![phase], scalar_outputs: 1, sites: 1, stored: Vec::new() };
+    let info = ProgramInfo {
+        phases: vec![phase],
+        scalar_outputs: 1,
+        sites: 1,
+        stored: Vec::new(),
+        filled: Vec::new(),
+    };
     let trips = [stream.emissions as i64];
     let streams = [stream.clone()];
     let start = clock();

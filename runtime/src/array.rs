@@ -197,25 +197,23 @@ impl OwnedArray {
         }
     }
 
-    /// All elements become zero; then the address of the first, for compiled code to write.
-    pub(crate) fn zero(&mut self) -> u64 {
+    /// All elements become zero.
+    pub(crate) fn zero(&mut self) {
+        match self {
+            OwnedArray::F64(data) => data.fill(0.0),
+            OwnedArray::F32(data) => data.fill(0.0),
+            OwnedArray::I64(data) => data.fill(0),
+            OwnedArray::Bool(data) => data.fill(false),
+        }
+    }
+
+    /// The address of the first element, for compiled code to write.
+    pub(crate) fn place(&mut self) -> u64 {
         let address = match self {
-            OwnedArray::F64(data) => {
-                data.fill(0.0);
-                data.as_mut_ptr().expose_provenance()
-            }
-            OwnedArray::F32(data) => {
-                data.fill(0.0);
-                data.as_mut_ptr().expose_provenance()
-            }
-            OwnedArray::I64(data) => {
-                data.fill(0);
-                data.as_mut_ptr().expose_provenance()
-            }
-            OwnedArray::Bool(data) => {
-                data.fill(false);
-                data.as_mut_ptr().expose_provenance()
-            }
+            OwnedArray::F64(data) => data.as_mut_ptr().expose_provenance(),
+            OwnedArray::F32(data) => data.as_mut_ptr().expose_provenance(),
+            OwnedArray::I64(data) => data.as_mut_ptr().expose_provenance(),
+            OwnedArray::Bool(data) => data.as_mut_ptr().expose_provenance(),
         };
         address as u64
     }

@@ -11,7 +11,7 @@ use crate::corner::Place;
 use crate::error::RuntimeError;
 use crate::frontier::Fresh;
 use crate::partition::{Partition, Segment, Share};
-use crate::plan::{Plan, zero_scratch};
+use crate::plan::Plan;
 use crate::program::EvalProgram;
 use crate::sums::{in_order, pairwise};
 use crate::workspace::{OwnerState, Workspace};
@@ -132,12 +132,13 @@ fn fill_env(
 ) {
     let (env, layout) = (&mut workspace.env, plan.env_layout);
     plan.fill_env(env);
-    zero_scratch(&plan.buffers, &mut workspace.scratch, env);
+    plan.place_scratch(&mut workspace.scratch, env);
     for (n, array) in data {
         env.set(layout.buffer(*n), array.address());
     }
     for (n, array) in outputs {
-        let gaps = plan.gaps.get(*n).and_then(Option::as_deref);
+        let filled = plan.info.filled.contains(&(*n as u32));
+        let gaps = if filled { Some(&[][..]) } else { plan.gaps.get(*n).and_then(Option::as_deref) };
         env.set(layout.buffer(*n), array.zero(gaps));
     }
     env.set_slice(layout.row_start(), plan.row_start());

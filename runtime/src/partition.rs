@@ -411,6 +411,7 @@ mod tests {
             scalar_outputs: 0,
             sites: 1,
             stored: Vec::new(),
+            filled: Vec::new(),
         };
         let stream = SiteStream {
             site: 0,

@@ -210,8 +210,20 @@ impl Plan {
     pub(crate) fn fill_index_env(&self, env: &mut Env) -> Result<Vec<OwnedArray>, RuntimeError> {
         self.fill_env(env);
         let mut scratch = make_scratch(&self.buffers)?;
-        zero_scratch(&self.buffers, &mut scratch, env);
+        for (n, array) in scratch_numbers(&self.buffers).zip(&mut scratch) {
+            env.set(self.env_layout.buffer(n), array.place());
+        }
         Ok(scratch)
+    }
+
+    /// Zeroes every scratch buffer that the program does not fill, and puts the addresses of all into the environment.
+    pub(crate) fn place_scratch(&self, scratch: &mut [OwnedArray], env: &mut Env) {
+        for (n, array) in scratch_numbers(&self.buffers).zip(scratch) {
+            if !self.info.filled.contains(&(n as u32)) {
+                array.zero();
+            }
+            env.set(self.env_layout.buffer(n), array.place());
+        }
     }
 }
 
@@ -226,11 +238,7 @@ pub(crate) fn make_scratch(buffers: &[BufferSpec]) -> Result<Vec<OwnedArray>, Ru
         .collect()
 }
 
-/// Zeroes every scratch buffer and puts its address into the environment.
-pub(crate) fn zero_scratch(buffers: &[BufferSpec], scratch: &mut [OwnedArray], env: &mut Env) {
-    let layout = env.layout();
-    let numbers = (0..).zip(buffers).filter(|(_, b)| b.usage == BufferUse::Scratch);
-    for ((n, _), array) in numbers.zip(scratch) {
-        env.set(layout.buffer(n), array.zero());
-    }
+/// The numbers of the scratch buffers, in order.
+fn scratch_numbers(buffers: &[BufferSpec]) -> impl Iterator<Item = usize> {
+    (0..).zip(buffers).filter(|(_, b)| b.usage == BufferUse::Scratch).map(|(n, _)| n)
 }

@@ -89,6 +89,7 @@ fn nothing_is_allocated() {
         scalar_outputs: 1,
         sites: 0,
         stored: Vec::new(),
+        filled: Vec::new(),
     };
     let program = Count(info);
     let spec =

@@ -133,6 +133,8 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) halves: [[Option<Immediate>; 2]; 2],
     /// Accumulations that are stores.
     pub(crate) stored: BTreeSet<Inst>,
+    /// Accumulations that fill their arrays.
+    pub(crate) filled: BTreeSet<Inst>,
     /// Accesses that move by a known number of elements with each row, while several rows are lowered side by side.
     pub(crate) strides: BTreeMap<Inst, Stride>,
     values: SecondaryMap<Value, Option<Lanes>>,
@@ -187,6 +189,7 @@ impl<'a, 'b> Lower<'a, 'b> {
             loaded: BTreeSet::new(),
             halves: [[None; 2]; 2],
             stored: BTreeSet::new(),
+            filled: BTreeSet::new(),
             strides: BTreeMap::new(),
             values: SecondaryMap::new(),
             positions: SecondaryMap::new(),

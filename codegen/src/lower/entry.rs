@@ -1,6 +1,7 @@
 //! The functions of a program: `trips`, `eval`, `eval_owned`, `count`, `index`. Their arguments are in [`spadina_layout::abi`].
 
 use crate::error::{CodegenError, Result};
+use crate::filled::filled;
 use crate::lower::context::{Cursor, Eval, Filter, Lower, Mode, Program};
 use crate::lower::lanes::Lanes;
 use crate::lower::live;
@@ -241,6 +242,7 @@ impl Lower<'_, '_> {
 
     fn eval_mode(&mut self, slots: SlotLayout, owned: bool) -> Result<Mode> {
         self.stored = stored(self.func)?.insts;
+        self.filled = filled(self.func).into_values().collect();
         let values = self.word(self.program.env.values());
         let row_start = self.word(self.program.env.row_start());
         let junk = self.junk();

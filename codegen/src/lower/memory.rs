@@ -279,6 +279,42 @@ impl Lower<'_, '_> {
         Ok(())
     }
 
+    /// `buffer[index] = 0 + value`, where nothing was written before.
+    pub(crate) fn fill_element(&mut self, buffer: Buffer, index: &[Value], value: Value) -> Result<()> {
+        if self.is_batched(buffer) {
+            let (address, offset) = self.first_lane(buffer, index)?;
+            let (address, offset) = self.mine(buffer, index, address, offset)?;
+            let lanes = self.lanes_of(value)?;
+            let zero = self.b.ins().f64const(0.0);
+            let zero = self.b.ins().splat(types::F64X2, zero);
+            for (n, vector) in self.packed(&lanes).into_iter().enumerate() {
+                let sum = self.float_add(zero, vector);
+                self.b.ins().store(unaligned_flags(), sum, address, offset + 16 * n as i32);
+            }
+            return Ok(());
+        }
+        let elem = self.func.buffers[buffer].elem;
+        let base = self.base(buffer)?;
+        let linear = self.flatten(buffer, index)?;
+        let (address, offset) = self.element(base, linear, Self::shift(elem));
+        let (address, offset) = self.mine(buffer, index, address, offset)?;
+        let value = self.get(value)?;
+        let value = self.convert(value, clif_type(elem));
+        let sum = match elem {
+            Ty::F64 => {
+                let zero = self.b.ins().f64const(0.0);
+                self.float_add(zero, value)
+            }
+            Ty::F32 => {
+                let zero = self.b.ins().f32const(0.0);
+                self.float_add(zero, value)
+            }
+            Ty::Int | Ty::Bool => value,
+        };
+        self.b.ins().store(shared_flags(), sum, address, offset);
+        Ok(())
+    }
+
     /// The address of an element that is accumulated into, or of junk where its row has another owner.
     fn mine(&mut self, buffer: Buffer, index: &[Value], address: Clif, offset: i32) -> Result<(Clif, i32)> {
         if let Mode::Eval(Eval { filter: Some(filter), junk, .. }) = self.mode
@@ -301,7 +337,7 @@ impl Lower<'_, '_> {
         else {
             return Ok(false);
         };
-        if self.stored.contains(&first) || self.stored.contains(&second) {
+        if [first, second].iter().any(|inst| self.stored.contains(inst) || self.filled.contains(inst)) {
             return Ok(false);
         }
         let filtered = matches!(self.mode, Mode::Eval(Eval { filter: Some(_), .. }));

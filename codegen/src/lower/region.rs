@@ -70,6 +70,8 @@ impl Lower<'_, '_> {
                 if matches!(self.mode, Mode::Eval(_)) {
                     if self.stored.contains(&inst) {
                         self.store_element(*buffer, index, *value)?;
+                    } else if self.filled.contains(&inst) {
+                        self.fill_element(*buffer, index, *value)?;
                     } else {
                         self.accum(*buffer, index, *value)?;
                     }

@@ -110,7 +110,13 @@ impl Program {
         }
         let scalar_outputs = phases.iter().flat_map(|p| &p.info.sums).max().map_or(0, |&s| s as usize + 1);
         let infos = phases.iter().map(|p| p.info.clone()).collect();
-        let info = ProgramInfo { phases: infos, scalar_outputs, sites: next as usize, stored: Vec::new() };
+        let info = ProgramInfo {
+            phases: infos,
+            scalar_outputs,
+            sites: next as usize,
+            stored: Vec::new(),
+            filled: Vec::new(),
+        };
         let blank = vec![0.5; rows.max(cols)];
         Program { phases, info, rows, cols, square, scratch: rows, blank }
     }
