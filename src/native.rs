@@ -12,7 +12,7 @@ use spadina_codegen::common::{common_unknowns, mark_corner, mark_rows, mark_scra
 use spadina_codegen::jit::{JitEval, JitIndex, compile_eval_as, compile_index};
 use spadina_codegen::options::Options;
 use spadina_codegen::program::program_info;
-use spadina_ir::func::{Buffer, Carry, Func, Inst, InstData, Role};
+use spadina_ir::func::{Buffer, Carry, Func, Inst, InstData, Role, Value, ValueDef};
 use spadina_ir::walk;
 use spadina_layout::abi::{EnvLayout, ErrorRecord};
 use spadina_layout::env::Env;
@@ -24,7 +24,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The layout that most plans have: what the first code is compiled for.
-const USUAL: SlotLayout = SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false };
+const USUAL: SlotLayout =
+    SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false, stores: false };
 
 /// An index program in machine code.
 pub(crate) struct NativeIndex {
@@ -59,7 +60,9 @@ impl NativeIndex {
         let common = mine.intersection(&theirs).copied().collect();
         mark_rows(&program.index, &common, &mut info);
         mark_corner(&program.eval, &program.index, &common, &mut info)?;
-        let eval = compile_eval_as(&program.eval, &of_evaluation(&info, &own), USUAL, options)?;
+        info.may_store = rows_of_iterations(&program.eval);
+        let usual = SlotLayout { stores: info.may_store, ..USUAL };
+        let eval = compile_eval_as(&program.eval, &of_evaluation(&info, &own), usual, options)?;
         let eval = Arc::new(NativeEval { jit: eval });
         let env = jit.summary.env;
         let (sizes, buffers) = (eval.jit.summary.env.sizes, eval.jit.summary.env.buffers);
@@ -75,6 +78,28 @@ impl NativeIndex {
     pub(crate) fn take_error(&self) -> Option<ErrorRecord> {
         self.wrong.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+/// Whether a matrix is likely to have each entry emitted once: the rows of its emissions are named by the iteration (a Jacobian of
+/// residuals of elements). Prepare counts.
+fn rows_of_iterations(func: &Func) -> bool {
+    let (mut some, mut all) = (false, true);
+    walk::visit_insts(func, func.body, &mut |_, inst| {
+        let InstData::Emit(emit) = &func.insts[inst] else { return };
+        if emit.cols.is_empty() {
+            return;
+        }
+        let by_iteration = |&row: &Value| match func.def(row) {
+            Some(InstData::Position(_, index)) => {
+                index.iter().any(|&v| matches!(func.values[v].def, ValueDef::Param(..)))
+            }
+            _ => false,
+        };
+        some = true;
+        all &=
+            !emit.symmetric && !emit.direct && emit.project.is_none() && emit.rows.iter().all(by_iteration);
+    });
+    some && all
 }
 
 /// The part of a description that evaluation knows.
@@ -130,8 +155,8 @@ fn align(
         }
     }
     let sites = index.sites.max(eval.sites);
-    let (stored, filled) = (eval.stored.clone(), eval.filled.clone());
-    Ok((ProgramInfo { phases, scalar_outputs: eval.scalar_outputs, sites, stored, filled }, phase))
+    let (stored, filled, scalar_outputs) = (eval.stored.clone(), eval.filled.clone(), eval.scalar_outputs);
+    Ok((ProgramInfo { phases, scalar_outputs, sites, stored, filled, may_store: false }, phase))
 }
 
 /// What the root of a phase is.

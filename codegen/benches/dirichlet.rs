@@ -237,7 +237,7 @@ fn main() {
     let rows = 2 * bindings.sizes[&names.v] as usize;
     for opt_level in [OptLevel::Speed, OptLevel::None] {
         for (mode, owned) in [(SlotMode::Block, false), (SlotMode::Entry, false), (SlotMode::Block, true)] {
-            let slots = SlotLayout { mode, width: SlotWidth::U8, drops: false };
+            let slots = SlotLayout { mode, width: SlotWidth::U8, drops: false, stores: false };
             let options = Options { owned, opt_level, ..Options::default() };
             let info = &index_program.summary.info;
             let compile: Vec<f64> = (0..15)
@@ -282,7 +282,7 @@ fn main() {
         }
     }
     if std::env::args().any(|a| a == "--asm") {
-        let slots = SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false };
+        let slots = SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false, stores: false };
         let options = Options { owned: false, texts: true, ..Options::default() };
         let program = compile_eval_as(&func, &index_program.summary.info, slots, &options).unwrap();
         for text in &program.summary.texts {

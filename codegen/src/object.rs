@@ -29,7 +29,7 @@ pub enum Target {
 
 /// The slot layout of objects unless another is asked for: right for every pattern.
 pub const DEFAULT_SLOTS: SlotLayout =
-    SlotLayout { mode: SlotMode::Entry, width: SlotWidth::U32, drops: false };
+    SlotLayout { mode: SlotMode::Entry, width: SlotWidth::U32, drops: false, stores: false };
 
 /// One program of an object.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +110,7 @@ pub fn compile_object(
                 sites: 0,
                 stored: Vec::new(),
                 filled: Vec::new(),
+                may_store: false,
             },
         };
         let aligned = align(program.eval, &index_info)?;

@@ -102,6 +102,6 @@ fn nothing_happens_without_elements() {
     }
     let eval = mesh.b.finish();
     let index = build(Nest::Ragged, true, false).0.b.finish();
-    let slots = SlotLayout { mode: SlotMode::Entry, width: SlotWidth::U8, drops: false };
+    let slots = SlotLayout { mode: SlotMode::Entry, width: SlotWidth::U8, drops: false, stores: false };
     check_layouts(&eval, &index, &bindings, &[slots]);
 }

@@ -100,7 +100,7 @@ fn record(b: &mut Builder, n: &SizeExpr, iv: Value, value: Value, name: &str) {
 }
 
 fn slots() -> [SlotLayout; 1] {
-    [SlotLayout { mode: SlotMode::Entry, width: SlotWidth::U8, drops: false }]
+    [SlotLayout { mode: SlotMode::Entry, width: SlotWidth::U8, drops: false, stores: false }]
 }
 
 /// An index program with the same loop and nothing to find.

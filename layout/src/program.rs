@@ -119,6 +119,8 @@ pub struct ProgramInfo {
     pub stored: Vec<StoredOutput>,
     /// Scratch buffers and outputs, by number, every element of which is stored once before it is read: nobody needs to zero them.
     pub filled: Vec<u32>,
+    /// Whether values that no other emission adds to are to be stored: worth preparing for where rows belong to iterations.
+    pub may_store: bool,
 }
 
 /// Elements of an output that one iteration computes whole, beside the complete rows of a direct emission: they are overwritten,

@@ -150,6 +150,8 @@ pub struct SlotLayout {
     pub width: SlotWidth,
     /// Whether offsets may be marked as dropped (then `mode` is `Entry`).
     pub drops: bool,
+    /// Whether every value of the matrix is emitted exactly once: it is stored, not added to what was zeroed before.
+    pub stores: bool,
 }
 
 impl SlotLayout {

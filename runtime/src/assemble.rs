@@ -82,6 +82,8 @@ pub struct Choice {
     pub entry_slots: bool,
     /// Offsets at least this wide.
     pub min_width: Option<SlotWidth>,
+    /// Values that are emitted once each are stored ([`SlotLayout::stores`]).
+    pub may_store: bool,
 }
 
 /// A pattern with the slot records that refer to it.
@@ -115,7 +117,7 @@ pub fn assemble(
     let grain = if by_block { Grain::Block } else { Grain::Entry };
     let drops = filter.drops();
     let mode = if by_block && !choice.entry_slots { SlotMode::Block } else { SlotMode::Entry };
-    let layout = SlotLayout { mode, width: SlotWidth::U8, drops };
+    let layout = SlotLayout { mode, width: SlotWidth::U8, drops, stores: false };
 
     let views: Vec<SiteRows> = streams.iter().map(|s| SiteRows::new(s.shape, grain, layout)).collect();
     let mut sites: Vec<Site<'_>> =
@@ -134,7 +136,8 @@ pub fn assemble(
     };
     let row_width = by_block.then_some(&row_width[..]);
     let old = old.filter(|old| (old.rows(), old.cols()) == (filter.rows, filter.cols));
-    let job = Job { rows, row_width, emitted: emitted(streams), team, old };
+    let may_store = choice.may_store && !drops && forced.is_empty();
+    let job = Job { rows, row_width, emitted: emitted(streams), may_store, team, old };
     let condense = layout.mode == SlotMode::Entry && !drops && !choice.entry_slots;
     let mut width = choice.min_width.unwrap_or(SlotWidth::U8);
     // Most rows are short. Where one turns out too long for its offsets, the rows are walked again.
@@ -162,6 +165,8 @@ struct Job<'a> {
     /// Width of the block that starts at each row, where sorting goes by blocks.
     row_width: Option<&'a [u32]>,
     emitted: usize,
+    /// Whether values that are emitted once may be stored.
+    may_store: bool,
     team: Team<'a>,
     old: Option<&'a Arc<Pattern>>,
 }
@@ -203,6 +208,8 @@ impl Job<'_> {
                 }
             }
         }
+        // No value is emitted twice if there are as many as are emitted.
+        layout.stores = self.may_store && self.emitted == pattern.nnz();
         let slots = records.into_iter().map(wrap).collect();
         Ok(Assembled { pattern, slots, layout })
     }

@@ -48,7 +48,9 @@ pub fn evaluate(
     let Call { data, outputs, scalars, values, pool } = call;
     check(plan, program, workspace, data, outputs, scalars, values)?;
     fill_env(plan, workspace, data, outputs);
-    let mut run = Run { plan, program, values: Fresh { values, start: 0, done: 0 }, pool };
+    // What is stored needs no zeros.
+    let done = if plan.layout.stores { values.len() } else { 0 };
+    let mut run = Run { plan, program, values: Fresh { values, start: 0, done }, pool };
     let phases = &plan.info.phases;
     let mut phase = 0;
     while phase < phases.len() {

@@ -1,7 +1,7 @@
 //! A plan as one flat buffer, and back: to keep it in a file, send it to another process, or hand it to a native object.
 //!
 //! The format is that of [`spadina_layout::plan`]. Header section: rows, columns, row positions, record mode (0 entries,
-//! 1 blocks), offset bytes, drops, and the site number of each slot section in order. Frozen arrays are not in it: whoever
+//! 1 blocks), offset bytes, whether there are drops (bit 0) and values are stored (bit 1), and the site number of each slot section in order. Frozen arrays are not in it: whoever
 //! reads a plan binds them again.
 
 use crate::assemble::Slots;
@@ -29,7 +29,7 @@ impl Plan {
             self.row_positions as u64,
             u64::from(self.layout.mode == SlotMode::Block),
             self.layout.width.bytes() as u64,
-            u64::from(self.layout.drops),
+            u64::from(self.layout.drops) | u64::from(self.layout.stores) << 1,
         ];
         header.extend(self.sites.iter().map(|s| u64::from(s.site)));
         writer.put_u64(Kind::Header, &header);
@@ -64,7 +64,7 @@ impl Plan {
         let width = [SlotWidth::U8, SlotWidth::U16, SlotWidth::U32];
         let width = width.into_iter().find(|w| w.bytes() as u64 == bytes).ok_or(bad("offset width"))?;
         let mode = if mode == 1 { SlotMode::Block } else { SlotMode::Entry };
-        let layout = SlotLayout { mode, width, drops: drops != 0 };
+        let layout = SlotLayout { mode, width, drops: drops & 1 != 0, stores: drops & 2 != 0 };
         let list = |kind| -> Result<Vec<u32>, LayoutError> {
             Ok(reader.section(kind, 0)?.iter().map(|x| x as u32).collect())
         };

@@ -87,7 +87,7 @@ fn make(
         corner: Vec::new(),
         identity: Vec::new(),
         sites: Vec::new(),
-        layout: SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false },
+        layout: SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false, stores: false },
         partitions: Mutex::new(BTreeMap::new()),
         made_for: Some((shape, options.clone())),
     };
@@ -169,7 +169,8 @@ fn finish(
         named = Some(borders);
     }
     let views: Vec<_> = streams.iter().map(SiteStream::view).collect();
-    let choice = Choice { entry_slots: options.entry_slots, min_width: options.min_width };
+    let may_store = plan.info.may_store && stored.is_empty() && !options.entry_slots;
+    let choice = Choice { entry_slots: options.entry_slots, min_width: options.min_width, may_store };
     let made = assemble(&views, &filter, &numbering.forced, choice, team, old.filter(|_| stored.is_empty()))?;
     plan.layout = made.layout;
     let mut pattern = made.pattern;

@@ -65,7 +65,7 @@ impl IndexProgram for Count {
 
 impl EvalProgram for Count {
     fn slot_layout(&self) -> SlotLayout {
-        SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false }
+        SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false, stores: false }
     }
 
     fn eval(&self, _: usize, _: &Env, range: Range<i64>, sums: &mut [f64]) {
@@ -90,6 +90,7 @@ fn nothing_is_allocated() {
         sites: 0,
         stored: Vec::new(),
         filled: Vec::new(),
+        may_store: false,
     };
     let program = Count(info);
     let spec =

@@ -239,6 +239,9 @@ impl Lower<'_, '_> {
             }
             n += 1;
             if let Some(block) = projected {
+                if slots.stores {
+                    return Err(CodegenError::malformed("a projected block whose entries are stored"));
+                }
                 let offset = entry_offset(emit.rows.len(), a.min(b), a.max(b));
                 let value = self.b.ins().load(types::F64, MemFlagsData::trusted(), block, offset);
                 let before = self.b.ins().load(types::F64, shared_flags(), address, bytes);
@@ -256,12 +259,32 @@ impl Lower<'_, '_> {
                 _ => None,
             };
             let doubles = |v: &Value| self.func.ty(*v) == Ty::F64;
-            if let Some(next) = next.filter(|next| doubles(next) && doubles(&value)) {
+            if slots.stores {
+                let next = next.filter(|next| doubles(next) && doubles(&value));
+                n += usize::from(next.is_some());
+                self.store_entries(address, bytes, value, next)?;
+            } else if let Some(next) = next.filter(|next| doubles(next) && doubles(&value)) {
                 self.add_two_to_memory(address, bytes, value, next)?;
                 n += 1;
             } else {
                 self.add_to_memory(address, bytes, value, Ty::F64)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Stores an entry that nothing else adds to, or two neighbors: added to zero, as the zero of a sum has no sign.
+    fn store_entries(&mut self, address: Clif, offset: i32, value: Value, next: Option<Value>) -> Result<()> {
+        if let Some(next) = next {
+            let both = self.side_by_side(value, next)?;
+            let zero = self.b.ins().f64const(0.0);
+            let zeros = self.b.ins().splat(types::F64X2, zero);
+            let both = self.float_add(zeros, both);
+            self.b.ins().store(unaligned_flags(), both, address, offset);
+        } else {
+            let zero = self.b.ins().f64const(0.0);
+            let sum = self.add_signed(zero, value, types::F64)?;
+            self.b.ins().store(shared_flags(), sum, address, offset);
         }
         Ok(())
     }

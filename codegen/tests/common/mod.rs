@@ -265,9 +265,9 @@ pub fn prepare(
 pub fn all_slots() -> Vec<SlotLayout> {
     let mut all = Vec::new();
     for width in [SlotWidth::U8, SlotWidth::U16, SlotWidth::U32] {
-        all.push(SlotLayout { mode: SlotMode::Entry, width, drops: false });
-        all.push(SlotLayout { mode: SlotMode::Block, width, drops: false });
-        all.push(SlotLayout { mode: SlotMode::Entry, width, drops: true });
+        all.push(SlotLayout { mode: SlotMode::Entry, width, drops: false, stores: false });
+        all.push(SlotLayout { mode: SlotMode::Block, width, drops: false, stores: false });
+        all.push(SlotLayout { mode: SlotMode::Entry, width, drops: true, stores: false });
     }
     all
 }
