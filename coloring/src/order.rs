@@ -109,14 +109,16 @@ pub(crate) fn column_order(rows: &Pattern, columns: &Pattern, order: Order, ties
     if (0..rows.nrows()).any(|i| rows.row(i).len() == n) {
         return natural(n);
     }
-    let mut neighbors = Distance2::new(rows, columns);
+    let neighbors = Distance2::new(rows, columns);
     let degrees = neighbors.degrees();
     match order {
         Order::Natural | Order::Random(_) | Order::LargestFirst => degrees::by_descending(&degrees),
-        Order::SmallestLast => dynamic::smallest_last(&mut neighbors, degrees, ties),
-        Order::IncidenceDegree => dynamic::incidence_degree(&mut neighbors, &degrees, ties),
-        Order::DynamicLargestFirst => dynamic::dynamic_largest_first(&mut neighbors, degrees, ties),
-        Order::PerfectElimination => dynamic::incidence_degree(&mut neighbors, &degrees, TieBreak::OneArray),
+        Order::SmallestLast => dynamic::smallest_last(neighbors.left(), degrees, ties),
+        Order::IncidenceDegree => dynamic::incidence_degree(neighbors.left(), &degrees, ties),
+        Order::DynamicLargestFirst => dynamic::dynamic_largest_first(neighbors.left(), degrees, ties),
+        Order::PerfectElimination => {
+            dynamic::incidence_degree(neighbors.left(), &degrees, TieBreak::OneArray)
+        }
     }
 }
 

@@ -143,16 +143,32 @@ impl Pattern {
     /// The transposed pattern.
     #[must_use]
     pub fn transpose(&self) -> Self {
-        self.transpose_with_map().0
+        let row_ptr = self.column_starts();
+        let mut next = row_ptr.clone();
+        let mut col_idx = vec![0u32; self.nnz()];
+        for i in 0..self.nrows {
+            for &j in self.row(i) {
+                let slot = &mut next[j as usize];
+                col_idx[*slot] = i as u32;
+                *slot += 1;
+            }
+        }
+        Self { nrows: self.ncols, ncols: self.nrows, row_ptr: row_ptr.into(), col_idx: col_idx.into() }
+    }
+
+    /// Where each column starts in the order of columns.
+    fn column_starts(&self) -> Vec<usize> {
+        let mut starts = vec![0usize; self.ncols + 1];
+        for &j in &*self.col_idx {
+            starts[j as usize + 1] += 1;
+        }
+        prefix_sum(&mut starts);
+        starts
     }
 
     /// The transposed pattern, and for each of its entries the index of the same entry here.
     pub fn transpose_with_map(&self) -> (Self, Vec<u32>) {
-        let mut row_ptr = vec![0usize; self.ncols + 1];
-        for &j in &*self.col_idx {
-            row_ptr[j as usize + 1] += 1;
-        }
-        prefix_sum(&mut row_ptr);
+        let row_ptr = self.column_starts();
         let mut next = row_ptr.clone();
         let mut col_idx = vec![0u32; self.nnz()];
         let mut map = vec![0u32; self.nnz()];
@@ -232,6 +248,16 @@ mod tests {
         assert!(p.is_symmetric());
         assert_eq!(p.find(2, 0), Some(2));
         assert_eq!(p.find(1, 1), None);
+    }
+
+    #[test]
+    fn transposes_agree() {
+        let entries: Vec<(u32, u32)> = (0..60).map(|k| (k * 7 % 13, k * k % 17)).collect();
+        let p = Pattern::from_entries(13, 17, &entries).unwrap();
+        let (transposed, map) = p.transpose_with_map();
+        assert_eq!(p.transpose(), transposed);
+        assert_eq!(transposed.transpose(), p);
+        assert!(transposed.entries().zip(map).all(|((j, i), k)| p.find(i, j) == Some(k as usize)));
     }
 
     #[test]
