@@ -287,6 +287,12 @@ fn compiled_programs_compute_what_interpreted_ones_do() {
                 failures.push(format!("given seed {seed}: {error}\n{given}"));
             }
         }
+        if seed % 2 == 1 {
+            let guarded = generate(seed, &Config::guarded());
+            if let Err(error) = check(&guarded, more) {
+                failures.push(format!("guarded seed {seed}: {error}\n{guarded}"));
+            }
+        }
         let case = generate(seed, &configs[(seed % 3) as usize]);
         match check(&case, more) {
             Ok(None) => {}

@@ -33,6 +33,7 @@
 use crate::analysis::affine::Affine;
 use crate::analysis::facts::Facts;
 use crate::analysis::range::in_range;
+use crate::analysis::structural::Structural;
 use crate::dce;
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
@@ -59,8 +60,13 @@ pub fn run(func: &Func) -> Result<Func, Diagnostic> {
     if maps.is_empty() {
         return Ok(func.clone());
     }
-    let mut pass =
-        Inline { maps, chosen: BTreeSet::new(), elements: BTreeMap::new(), facts: Facts::default() };
+    let mut pass = Inline {
+        maps,
+        chosen: BTreeSet::new(),
+        elements: BTreeMap::new(),
+        facts: Facts::default(),
+        structural: Structural::of(func),
+    };
     let inlined = Rewriter::new(func, func.name.clone()).run(&mut pass);
     // The nests of inlined arrays are no work for the passes that follow.
     Ok(if pass.chosen.is_empty() { inlined } else { dce::eliminate(&inlined) })
@@ -189,6 +195,7 @@ struct Inline {
     /// The region that each element was built in last, and its value.
     elements: BTreeMap<Element, (Region, Value)>,
     facts: Facts,
+    structural: Structural,
 }
 
 impl Inline {
@@ -263,13 +270,19 @@ impl Inline {
                 set_all(rw, &src.results[inst], &images);
             }
             InstData::If { cond, then, els } if rw.b.func().as_const(rw.map.get(*cond)).is_none() => {
+                // What stands under a condition that values take part in may be computed whether it holds or not.
+                let holds = self.structural.holds(*cond);
                 let cond = rw.map.get(*cond);
                 rw.b.begin_if(cond);
-                self.facts.inside_branch(rw.b.func(), cond, true);
+                if holds {
+                    self.facts.inside_branch(rw.b.func(), cond, true);
+                }
                 rw.region(*then, self);
                 rw.b.begin_else(&rw.map.all(&src.regions[*then].yields));
                 self.facts.forget(mark);
-                self.facts.inside_branch(rw.b.func(), cond, false);
+                if holds {
+                    self.facts.inside_branch(rw.b.func(), cond, false);
+                }
                 rw.region(*els, self);
                 let images = rw.b.end_if(&rw.map.all(&src.regions[*els].yields));
                 set_all(rw, &src.results[inst], &images);

@@ -64,11 +64,16 @@ fn kernels_compute_what_they_say() {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
     };
     let (count, first) = (number("SPADINA_CASES", 300), number("SPADINA_SEED", 0));
-    let configs =
-        [Config::default(), Config::plain_energy(), Config::plain_residual(), Config::given_partials()];
+    let configs = [
+        Config::default(),
+        Config::plain_energy(),
+        Config::plain_residual(),
+        Config::given_partials(),
+        Config::guarded(),
+    ];
     let mut checked = 0;
     for seed in first..first.saturating_add(count) {
-        let case = generate(seed, &configs[(seed % 4) as usize]);
+        let case = generate(seed, &configs[(seed % 5) as usize]);
         match check(&case) {
             Ok(found) => checked += u64::from(found),
             Err(error) => panic!("seed {seed}: {error}\n{case}"),

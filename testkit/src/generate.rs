@@ -6,6 +6,7 @@
 
 mod domain;
 mod expr;
+mod guard;
 mod stage;
 mod world;
 
@@ -49,6 +50,8 @@ pub struct Config {
     pub wide: bool,
     /// Values whose partials are given.
     pub given: bool,
+    /// Conditions in and beside each other, loads that they keep in range, and maps over the grid.
+    pub guards: bool,
 }
 
 impl Default for Config {
@@ -67,6 +70,7 @@ impl Default for Config {
             global_sums: true,
             wide: false,
             given: false,
+            guards: false,
         }
     }
 }
@@ -98,6 +102,11 @@ impl Config {
         Config { given: true, ..Config::default() }
     }
 
+    /// Programs in which conditions, maps and rows meet in every way.
+    pub fn guarded() -> Config {
+        Config { guards: true, terms: 2, ops: 4, ..Config::default() }
+    }
+
     /// Residuals over tables and stencils, and nothing else.
     pub fn plain_residual() -> Config {
         Config { residual: Some(true), ..Config::plain_energy() }
@@ -120,6 +129,11 @@ fn random_func(rng: &mut Rng, config: &Config) -> Func {
     if config.stages {
         for _ in 0..generator.rng.below(3) {
             generator.stage();
+        }
+    }
+    if config.guards {
+        for _ in 0..generator.rng.below(3) {
+            generator.cell_stage();
         }
     }
     for _ in 0..=generator.rng.below(config.terms) {

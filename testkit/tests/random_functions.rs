@@ -25,8 +25,9 @@ fn hold(seed: u64, case: &Case, property: fn(&Case) -> Result<(), String>) {
 
 #[test]
 fn they_are_well_formed_and_finite_and_survive_their_text() {
-    for seed in 0..SEEDS {
-        let case = generate(seed, &Config::default());
+    let configs = [Config::default(), Config::guarded()];
+    for (seed, config) in (0..SEEDS).flat_map(|seed| configs.iter().map(move |config| (seed, config))) {
+        let case = generate(seed, config);
         if let Err(violations) = well_formed(&case) {
             panic!("seed {seed}: {violations}\n{case}");
         }
@@ -38,7 +39,7 @@ fn they_are_well_formed_and_finite_and_survive_their_text() {
 #[test]
 fn other_inputs_fit_as_well() {
     for seed in 0..200 {
-        let mut case = generate(seed, &Config::default());
+        let mut case = generate(seed, &[Config::default(), Config::guarded()][(seed % 2) as usize]);
         let mut rng = Rng::new(!seed);
         for _ in 0..5 {
             case.bindings = random_inputs(&case.func, &mut rng).unwrap();

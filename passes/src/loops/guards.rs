@@ -19,7 +19,8 @@
 //! Known conditions have no effects, and each copy is what remains of the original under its outcome.
 //!
 //! # Limits
-//! Branches are copied. At most [`DEEPEST`] known conditions are moved out of one `if`, and none of one larger than [`LARGEST`].
+//! Branches are copied: none larger than [`LARGEST`], a smaller one the more often, and only [`DEEPEST`] known conditions are moved out of
+//! the branches of one `if`.
 
 use crate::analysis::range::in_range;
 use crate::analysis::structural::Structural;
@@ -34,9 +35,10 @@ use spadina_ir::walk;
 pub const PASS: Pass =
     Pass { name: "guards", summary: "ask what prepare knows before what values decide", run };
 
-/// Most known conditions moved out of one `if`.
+/// Most known conditions moved out of the branches of one `if`.
 pub const DEEPEST: usize = 3;
-/// Most instructions of an `if` that is copied.
+/// Most instructions of an `if` that is copied. In the copies of [`DEEPEST`] others half of it may be copied again, and half of that in
+/// those of one more.
 pub const LARGEST: usize = 600;
 
 /// Moves known conditions out of value conditions.
@@ -354,7 +356,8 @@ impl Visitor for Guards {
             walk::visit_insts(src, region, &mut |_, _| size += 1);
         }
         let decided = rw.b.func().as_const(rw.map.get(*cond)).is_some();
-        if decided || self.depth >= DEEPEST || size > LARGEST || self.structural.holds(*cond) {
+        let allowed = LARGEST >> self.depth.saturating_sub(DEEPEST - 1).min(16);
+        if decided || size > allowed || self.structural.holds(*cond) {
             rw.copy(inst, self);
             return;
         }
@@ -370,8 +373,9 @@ impl Visitor for Guards {
             self.jointly(rw, inst, (op, &known), branches);
         } else if let Some(known) = self.part(src, *cond) {
             self.guarded(rw, inst, &known, *then, *els);
-        } else if let Some((known, first)) = first_inside(src, branches)
-            .and_then(|first| self.inner(src, branches, first).map(|known| (known, first)))
+        } else if self.depth <= DEEPEST
+            && let Some(first) = first_inside(src, branches)
+            && let Some(known) = self.inner(src, branches, first)
         {
             self.assuming(rw, inst, known, first);
         } else {

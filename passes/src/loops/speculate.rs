@@ -35,7 +35,7 @@ pub const PASS: Pass =
 /// Moves loads of unknowns out of branches that values decide.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
     let structural = Structural::of(func);
-    Ok(Rewriter::new(func, func.name.clone()).run(&mut Speculate { structural, pending: Vec::new() }))
+    Ok(Rewriter::new(func, func.name.clone()).run(&mut Speculate { structural, open: Vec::new() }))
 }
 
 /// An accumulation on its way out of a branch: buffer, subscripts and value, all in the new function.
@@ -43,17 +43,38 @@ type Pending = (Buffer, Vec<Value>, Value);
 
 struct Speculate {
     structural: Structural,
-    /// What the enclosing branches have accumulated so far, innermost last; `None` for a loop in between.
-    pending: Vec<Option<Vec<Pending>>>,
+    /// The enclosing branches, innermost last; `None` for a loop in between.
+    open: Vec<Option<Branch>>,
+}
+
+/// A branch under construction.
+struct Branch {
+    /// The first value that was not there before its `if`.
+    first: Value,
+    /// What it has accumulated so far.
+    pending: Vec<Pending>,
 }
 
 impl Speculate {
+    /// Whether a loop or branch is the computation of known numbers from what stands before the `if`.
+    fn is_known(&self, rw: &Rewriter<'_>, inst: Inst) -> bool {
+        let src = rw.src;
+        let results = &src.results[inst];
+        let before = |v: &Value| self.structural.holds(*v) && rw.map.find(*v).is_some();
+        !results.is_empty()
+            && results.iter().all(|&v| self.structural.holds(v))
+            && !walk::has_effects(src, inst)
+            && walk::captures(src, inst).iter().all(before)
+    }
+
     /// Builds what may stand before the `if`; arrays that it writes itself are not read there.
     fn hoist(&mut self, rw: &mut Rewriter<'_>, region: Region, written: &BTreeSet<Buffer>) {
         let src = rw.src;
         for &inst in &src.regions[region].insts {
             let data = &src.insts[inst];
-            let indices_known = data.operands().iter().all(|&v| self.structural.holds(v));
+            // An operand may be known and yet stay inside: the result of a branch that also gives values, say.
+            let indices_known =
+                data.operands().iter().all(|&v| self.structural.holds(v) && rw.map.find(v).is_some());
             match data {
                 InstData::Const(_) | InstData::Size(_) => rw.copy(inst, self),
                 InstData::Op(..) | InstData::Position(..) if indices_known => rw.copy(inst, self),
@@ -67,6 +88,9 @@ impl Speculate {
                 {
                     rw.copy(inst, self);
                 }
+                InstData::If { .. } | InstData::Loop { .. } if indices_known && self.is_known(rw, inst) => {
+                    rw.copy(inst, self);
+                }
                 InstData::If { cond, then, els } if !self.structural.holds(*cond) => {
                     self.hoist(rw, *then, written);
                     self.hoist(rw, *els, written);
@@ -78,11 +102,12 @@ impl Speculate {
 }
 
 impl Speculate {
-    fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region) -> (Vec<Value>, Vec<Pending>) {
-        self.pending.push(Some(Vec::new()));
+    /// A branch of an `if` before which the values below `first` stand: what it yields and accumulates.
+    fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region, first: Value) -> (Vec<Value>, Vec<Pending>) {
+        self.open.push(Some(Branch { first, pending: Vec::new() }));
         rw.region(region, self);
-        let pending = self.pending.pop().flatten().expect("pushed above");
-        (rw.map.all(&rw.src.regions[region].yields).to_vec(), pending)
+        let branch = self.open.pop().flatten().expect("pushed above");
+        (rw.map.all(&rw.src.regions[region].yields).to_vec(), branch.pending)
     }
 
     fn value_if(&mut self, rw: &mut Rewriter<'_>, inst: Inst, cond: Value, then: Region, els: Region) {
@@ -91,10 +116,11 @@ impl Speculate {
         self.hoist(rw, els, &written);
         let cond = rw.map.get(cond);
         let zeros = [Ty::F64, Ty::F32].map(|ty| rw.b.float(ty, 0.0));
+        let before = rw.b.next_value();
         rw.b.begin_if(cond);
-        let (mut then_yields, first) = self.branch(rw, then);
+        let (mut then_yields, first) = self.branch(rw, then, before);
         rw.b.begin_else(&then_yields);
-        let (mut else_yields, second) = self.branch(rw, els);
+        let (mut else_yields, second) = self.branch(rw, els, before);
         let count = then_yields.len();
         let zero =
             |rw: &Rewriter<'_>, v: Value| if rw.b.func().ty(v) == Ty::F32 { zeros[1] } else { zeros[0] };
@@ -117,11 +143,13 @@ impl Speculate {
         }
     }
 
-    /// Accumulates here, or hands the accumulation to the enclosing branch.
+    /// Accumulates here, or behind the enclosing branch where its subscripts are there.
     fn accum(&mut self, rw: &mut Rewriter<'_>, buffer: Buffer, index: Vec<Value>, value: Value) {
-        match self.pending.last_mut() {
-            Some(Some(pending)) => pending.push((buffer, index, value)),
-            Some(None) | None => rw.b.accum(buffer, &index, value),
+        match self.open.last_mut() {
+            Some(Some(branch)) if index.iter().all(|&v| v < branch.first) => {
+                branch.pending.push((buffer, index, value));
+            }
+            _ => rw.b.accum(buffer, &index, value),
         }
     }
 }
@@ -142,9 +170,9 @@ impl Visitor for Speculate {
                 self.accum(rw, *buffer, index.to_vec(), value);
             }
             InstData::Loop { .. } | InstData::If { .. } => {
-                self.pending.push(None);
+                self.open.push(None);
                 rw.copy(inst, self);
-                self.pending.pop();
+                self.open.pop();
             }
             _ => rw.copy(inst, self),
         }

@@ -21,6 +21,7 @@ enum Domain {
     Plane,
     Pairs,
     Wide,
+    Guarded,
     Once,
 }
 
@@ -50,6 +51,8 @@ impl Generator<'_> {
         }
         let domain = if self.world.wide.is_some() && self.rng.chance(0.8) {
             Domain::Wide
+        } else if self.config.guards && self.rng.chance(0.6) {
+            Domain::Guarded
         } else {
             self.rng.pick(&domains).unwrap_or(Domain::Elements)
         };
@@ -74,6 +77,7 @@ impl Generator<'_> {
                 let (lo, hi, step) = self.whole(|world| &world.e);
                 self.looped(lo, hi, step, summed, &mut |generator, e| generator.wide(e, summed))
             }
+            Domain::Guarded => self.guarded_grid(summed),
             Domain::Grid => self.grid(summed),
             Domain::Plane => self.plane(summed),
             Domain::Pairs => self.pairs(summed),
@@ -100,7 +104,7 @@ impl Generator<'_> {
     }
 
     /// A loop that sums what `body` gives, or runs for its effects.
-    fn looped(
+    pub(super) fn looped(
         &mut self,
         lo: Value,
         hi: Value,
@@ -160,7 +164,7 @@ impl Generator<'_> {
     }
 
     /// The shared unknown and parameter.
-    fn shared(&mut self, pool: &mut Pool) {
+    pub(super) fn shared(&mut self, pool: &mut Pool) {
         let k = self.load(self.world.k, &[], DATA_RANGE);
         pool.floats.push(k);
         if let Some(c) = self.world.c {
@@ -237,6 +241,7 @@ impl Generator<'_> {
             && self.rng.chance(0.5)
         {
             let cell = self.b.load(self.world.cell, &[e]);
+            pool.cells.push(cell);
             let here = self.load(y, &[cell], VAR_RANGE);
             pool.floats.push(here);
             sinks.extend(self.world.on_grid.map(|buffer| (buffer, vec![cell])));
@@ -370,6 +375,7 @@ impl Generator<'_> {
             let mut pool = Pool::default();
             generator.shared(&mut pool);
             pool.ints.push(i);
+            pool.cells.push(i);
             let mut sinks: Sinks = Vec::new();
             for _ in 0..generator.rng.int(2, 3) {
                 let at = match style {
@@ -414,6 +420,7 @@ impl Generator<'_> {
                 let mut pool = Pool::default();
                 generator.shared(&mut pool);
                 pool.ints.extend([i, j]);
+                pool.cells.extend([i, j]);
                 for _ in 0..generator.rng.int(2, 3) {
                     let (di, dj) = (generator.rng.int(-1, 1), generator.rng.int(-1, 1));
                     let index = [generator.wrapped(i, di), generator.wrapped(j, dj)];
@@ -442,6 +449,7 @@ impl Generator<'_> {
                 let mut pool = Pool::default();
                 generator.shared(&mut pool);
                 pool.ints.extend([i, j]);
+                pool.cells.extend([i, j]);
                 for at in [i, j] {
                     let value = generator.load(y, &[at], VAR_RANGE);
                     pool.floats.push(value);

@@ -12,6 +12,8 @@ pub(super) struct Pool {
     pub(super) floats: Vec<Value>,
     pub(super) ints: Vec<Value>,
     pub(super) bools: Vec<Value>,
+    /// Those of the integers that are cells of the grid.
+    pub(super) cells: Vec<Value>,
 }
 
 /// An interval on which an operation is smooth.
@@ -45,7 +47,7 @@ impl Generator<'_> {
         self.tame(last)
     }
 
-    fn pick_float(&mut self, pool: &Pool) -> Value {
+    pub(super) fn pick_float(&mut self, pool: &Pool) -> Value {
         // Half the time something recent, so that programs are deep and little is left unused.
         let recent = pool.floats.len().saturating_sub(4);
         let from = if self.rng.chance(0.5) { recent } else { 0 };
@@ -215,7 +217,7 @@ impl Generator<'_> {
         }
     }
 
-    fn condition_on_floats(&mut self, pool: &Pool) -> Value {
+    pub(super) fn condition_on_floats(&mut self, pool: &Pool) -> Value {
         let a = self.pick_float(pool);
         let threshold = (self.rng.float(-0.5, 1.0) * 32.0).round() / 32.0;
         let threshold = self.b.f64(threshold);
@@ -225,6 +227,9 @@ impl Generator<'_> {
 
     /// An `if` whose branches compute; sometimes one that keeps a logarithm from arguments it must not see.
     fn branch(&mut self, pool: &Pool) -> Value {
+        if self.config.guards && self.rng.chance(0.7) {
+            return self.guarded(pool, 2);
+        }
         if self.rng.chance(0.3) {
             return self.guarded_log(pool);
         }

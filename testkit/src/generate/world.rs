@@ -10,7 +10,7 @@ use spadina_ir::types::{SizeExpr, Ty};
 /// Points of quadrature of an element with many unknowns.
 pub(super) const POINTS: i64 = 5;
 
-/// A scratch array that has been filled, one scalar a vertex.
+/// A scratch array that has been filled, one scalar a vertex or cell.
 #[derive(Clone, Copy)]
 pub(super) struct Stage {
     pub(super) buffer: Buffer,
@@ -53,6 +53,8 @@ pub(super) struct World {
     /// `int[V]`, anything.
     pub(super) level: Buffer,
     pub(super) stages: Vec<Stage>,
+    /// Intermediate arrays over the grid.
+    pub(super) on_cells: Vec<Stage>,
     /// `f64`
     pub(super) value: Option<Buffer>,
     /// `f64[E, 2]`
@@ -71,7 +73,7 @@ impl World {
         let dim = rng.chance(0.7).then(|| rng.int(1, 3));
         let x_dims = [v.clone()].into_iter().chain(dim.map(SizeExpr::constant)).collect();
         let x = declare.float("x", Role::Var, x_dims);
-        let y = rng.chance(0.6).then(|| declare.float("y", Role::Var, vec![n.clone()]));
+        let y = (config.guards || rng.chance(0.6)).then(|| declare.float("y", Role::Var, vec![n.clone()]));
         let z = rng.chance(0.3).then(|| declare.float("z", Role::Var, vec![n.clone(), n.clone()]));
         let c = rng.chance(0.3).then(|| declare.float("c", Role::Var, Vec::new()));
         let arity = rng.int(2, 3);
@@ -117,6 +119,7 @@ impl World {
             gap,
             level,
             stages: Vec::new(),
+            on_cells: Vec::new(),
             value: None,
             on_elements: None,
             on_vertices: None,
@@ -127,7 +130,7 @@ impl World {
         };
         let mut rows = Vec::new();
         if residual {
-            let chosen = rng.int(1, 7);
+            let chosen = rng.int(1, 7) | if config.guards { 4 } else { 0 };
             if chosen & 1 != 0 {
                 let dims = vec![world.e.clone(), SizeExpr::constant(2)];
                 world.on_elements = Some(declare.float("on_elements", Role::Output, dims));
