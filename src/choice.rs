@@ -12,10 +12,14 @@ use crate::kernel::Kernel;
 use crate::options::{Derivative, Options};
 use crate::part::Part;
 use crate::product::{Kind, Product};
+use crate::report::Report;
 use crate::request::Request;
+use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Func, Role};
+use spadina_ir::walk;
 use spadina_passes::analysis::effort::{self, Directions, Setting};
 use spadina_runtime::csr::Pattern;
+use std::sync::Arc;
 
 /// A multiplication of sparse matrices: two loads, where it goes, an addition to it.
 const PRODUCT: u64 = 5;
@@ -27,6 +31,27 @@ const CLEARED: u64 = 1;
 const SOLVED: u64 = 5;
 /// Products are not asked for unless the structural program does so many times the work of a value, and of an entry.
 const CLOSE: u64 = 8;
+
+/// Instructions of a structural program that is compiled without being asked for: machine code for as many takes about a second.
+const LARGEST_PROGRAM: usize = 60_000;
+
+/// Refuses a structural program that is too large to be compiled before it is known to be worth it.
+pub(crate) fn check_size(kernel: &Kernel, program: &Func) -> Result<(), Error> {
+    let count = walk::inst_count(program);
+    if count <= LARGEST_PROGRAM {
+        return Ok(());
+    }
+    let message = format!(
+        "the structural program has {count} instructions, more than the {LARGEST_PROGRAM} that are compiled unasked"
+    );
+    let diagnostic = Diagnostic::error("compressed-matrix", message)
+        .label(kernel.lowered().span, "elements of its intermediate arrays are computed where they are read")
+        .help("`--strategy structural` compiles it; conditions on subscripts inside maps of maps are what makes such programs grow");
+    Err(Error::Source(Box::new(Report {
+        source: Arc::clone(kernel.source()),
+        diagnostics: vec![diagnostic],
+    })))
+}
 
 /// The work of an evaluation by each road, where both were looked at. An addition of two numbers weighs 2.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

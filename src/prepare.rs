@@ -237,6 +237,17 @@ impl Programs<'_> {
         Ok(program)
     }
 
+    /// The structural program in machine code, unless that would take longer to make than it is worth.
+    fn of_reasonable_size(&self, goal: Goal) -> Result<Arc<Program>, Error> {
+        let mut request = Request::of(self.options);
+        request.without = self.wanted.without();
+        let program = self.kernel.program(goal, request)?;
+        if self.how.engine == Engine::Jit && choice::is_open(self.kernel, self.options.derivative.core()) {
+            choice::check_size(self.kernel, &program.eval)?;
+        }
+        self.compiled(goal, false)
+    }
+
     /// The main program, and whether it gives the matrix. Why it does not comes as diagnostics.
     fn main(&self, reasons: &mut Vec<Diagnostic>, by_products: bool) -> Result<(Arc<Program>, bool), Error> {
         let core = self.options.derivative.core();
@@ -244,7 +255,7 @@ impl Programs<'_> {
         let structural = match (core.has_matrix(), self.options.strategy) {
             (true, Strategy::Dense | Strategy::Compressed) => None,
             (true, Strategy::Auto) if by_products => None,
-            (true, Strategy::Auto) => match self.compiled(whole, false) {
+            (true, Strategy::Auto) => match self.of_reasonable_size(whole) {
                 Err(Error::Source(report)) => {
                     *reasons = report.diagnostics;
                     None

@@ -90,6 +90,17 @@ const EDGES: &[Edge] = &[
         points: &[(1.0, 0.0), (-1.0, 0.0)],
         wanted: &[[1.0, 2.0, 2.0], [INF, 0.0, 0.0]],
     },
+    // The condition reads what the branch uses: its slope, which is not finite where the branch is not taken, does no harm.
+    Edge {
+        expression: "if norm([x[i], y[i]]) > 0.0 { norm([x[i], y[i]]) } else { x[i] }",
+        points: &[(0.0, 0.0), (1.0, 0.0), (0.0, 2.0)],
+        wanted: &[[0.0, 1.0, 0.0], [1.0, 1.0, 0.0], [2.0, 0.0, 0.5]],
+    },
+    Edge {
+        expression: "if abs(1.0 / x[i]) < 10.0 { 1.0 / x[i] } else { if sqrt(x[i]) > 0.0 { log(x[i]) } else { x[i]^2 } }",
+        points: &[(0.0, 0.0), (1.0, 0.0)],
+        wanted: &[[0.0, 0.0, 2.0], [1.0, -1.0, 2.0]],
+    },
     Edge {
         expression: "if x[i] == 0.0 { 1.0 } else { sin(x[i]) / x[i] }",
         points: &[(0.0, 0.0)],
@@ -116,6 +127,26 @@ const EDGES: &[Edge] = &[
         wanted: &[[16.0, 16.0, 8.0]],
     },
 ];
+
+/// Where one factor is zero the other still counts for the mixed derivative.
+#[test]
+fn mixed_derivatives_of_powers() {
+    let text = "kernel k(a: var f64, b: var f64) -> f64 { pow(a, b) }";
+    let kernel = Module::from_text("power.ir", text).unwrap().kernel(None).unwrap();
+    for (a, b) in [(3.0_f64, 0.0_f64), (3.0, 1.0), (0.5, -2.0)] {
+        let mut inputs = Inputs::new();
+        inputs.set("a", &a).set("b", &b);
+        let mixed = a.powf(b - 1.0) * (1.0 + b * a.ln());
+        for strategy in [Strategy::Structural, Strategy::Compressed, Strategy::Dense] {
+            let options = Options { strategy, ..Options::new(Derivative::Hessian) };
+            let found = Problem::prepare(&kernel, &inputs, &options).unwrap().evaluated().unwrap().matrix;
+            assert!(
+                (found[1] - mixed).abs() < ROUNDING && (found[2] - mixed).abs() < ROUNDING,
+                "{strategy}: {found:?}"
+            );
+        }
+    }
+}
 
 #[test]
 fn every_road_gives_the_documented_derivatives() {

@@ -173,7 +173,9 @@ fn check_modes(
         ]
     };
     for &(mode, decompression) in modes {
-        let options = Options { mode, decompression, ..Options::new(derivative) };
+        // Interpreted, what is read of scratch and was not written this time is not a number.
+        let engine = if mode == Mode::ReverseOverReverse { Engine::Interp } else { Engine::Jit };
+        let options = Options { engine, mode, decompression, ..Options::new(derivative) };
         let (found, pattern) = match evaluate(kernel, inputs, &options) {
             Ok(found) => found,
             // A subscript depends on values, a tape has no length.

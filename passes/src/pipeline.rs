@@ -1,11 +1,11 @@
 //! The order of the passes: the only file that names them all.
 //!
 //! ```text
-//! primal:    normalize, unroll, inline, guards, speculate, dce, factor
+//! primal:    normalize, unroll, inline, guards, speculate, dce, confine, factor
 //! gradient:  primal, reverse
 //! jacobian:  primal, jacobian
 //! hessian:   primal, hessian; or with the loops of elements kept (normalize, short unroll, inline, guards, speculate, dce, sink, dce,
-//!            factor, blocks), where that is less work; where elements cannot be eliminated: primal, distribute (rings), gradient,
+//!            confine, factor, blocks), where that is less work; where elements cannot be eliminated: primal, distribute (rings), gradient,
 //!            jacobian; else: gradient, jacobian
 //! products:  primal, forward, and its compositions with reverse
 //! walk:      primal or gradient, seed, dce, simplify, solve, simplify
@@ -22,7 +22,7 @@ use crate::ad::reverse::{Weights, reverse};
 use crate::dce;
 use crate::factor;
 use crate::inline;
-use crate::loops::{distribute, guards, hoist, materialize, normalize, sink, speculate, unroll};
+use crate::loops::{confine, distribute, guards, hoist, materialize, normalize, sink, speculate, unroll};
 use crate::pass::Pass;
 use crate::simplify;
 use crate::sparse::hessian::Failure;
@@ -88,8 +88,16 @@ impl Trace {
 }
 
 /// What prepares a kernel for every derivative.
-const PRIMAL: &[Pass] =
-    &[normalize::PASS, unroll::PASS, inline::PASS, guards::PASS, speculate::PASS, dce::PASS, factor::PASS];
+const PRIMAL: &[Pass] = &[
+    normalize::PASS,
+    unroll::PASS,
+    inline::PASS,
+    guards::PASS,
+    speculate::PASS,
+    dce::PASS,
+    confine::PASS,
+    factor::PASS,
+];
 /// The same, with the loops of elements kept.
 const KEPT: &[Pass] = &[
     normalize::PASS,
@@ -100,11 +108,12 @@ const KEPT: &[Pass] = &[
     dce::PASS,
     sink::PASS,
     dce::PASS,
+    confine::PASS,
     factor::PASS,
 ];
 /// [`PRIMAL`] without inlining.
 const ARRAYS: &[Pass] =
-    &[normalize::PASS, unroll::PASS, guards::PASS, speculate::PASS, dce::PASS, factor::PASS];
+    &[normalize::PASS, unroll::PASS, guards::PASS, speculate::PASS, dce::PASS, confine::PASS, factor::PASS];
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.

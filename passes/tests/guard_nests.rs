@@ -172,3 +172,51 @@ fn rows_of_branches_inside_branches() {
         "map i in 0..N { if i + 1 < N { if x[i] > 0.1 { x[i] } else { if k[i] > 1 { x[(i + 1) % N] } else { x[(i + 2) % N] } } } else { 1.0 } }",
     );
 }
+
+#[test]
+fn integers_of_branches_and_loops_under_conditions_on_values() {
+    energy("sum i in 0..N { if x[i] < 0.5 { x[(sum j in 0..i { a[j] }) % N]^2 } else { 1.0 } }");
+    energy("sum i in 0..N { if x[i] < 0.5 { x[(max j in 0..i { a[j] }) % N]^2 } else { 1.0 } }");
+    energy(
+        "sum i in 0..N { if x[i] < 0.5 { x[((if i + 1 < N { a[i + 1] } else { 0 }) + 1) % N]^2 } else { 1.0 } }",
+    );
+    residual(
+        "map i in 0..N { if x[i] < 0.5 { if (fold _j in 0..a[0] with q = 0 { q + 2 }) >= 1 { x[0] * x[i] } else { 0.0 } } else { 1.0 } }",
+    );
+    residual(
+        "let mut z = zeros[N]; for i in 0..N if w[i] > 0.1 { z[if i + 1 < N { k[i + 1] } else { i }] += x[i]; } z",
+    );
+    residual(
+        "let mut z = zeros[N]; for i in 0..N if x[i] > 0.1 { z[(sum j in 0..i { k[j] }) % N] += x[i]^2; } z",
+    );
+    residual(
+        "let mut z = zeros[N]; for i in 0..N if w[0] > 0.1 { z[if (if i == 0 { true } else { a[i - 1] != 0 }) { 0 } else { i }] += x[i]; } z",
+    );
+}
+
+#[test]
+fn subscripts_that_only_a_part_of_a_condition_keeps_in_range() {
+    energy(
+        "let m = map i in 0..N { if i < 1 && w[i] <= 0.5 { x[min(2 * i, N - 1)] } else { 1.0 } };
+         sum i in 0..N { if w[0] < 0.1 { if i <= 3 { 1.0 } else { 2.0 } } else { if i == 1 { 1.0 } else { m[i]^2 } } }",
+    );
+    residual(
+        "let m = map i in 0..N { if i + 2 < N { x[i + 2] } else { 0.5 } };
+         map i in 0..N { if w[i] > 0.2 { if x[i] > 0.1 { if i + 2 < N && w[0] < 0.9 { m[i] } else { 1.0 } } else { x[i] } } else { if i > 1 || w[i] < 0.1 { 0.5 } else { x[i]^2 } } }",
+    );
+}
+
+/// How often a loop runs may depend on values where nothing is looked up by its variable; else it is refused.
+#[test]
+fn loops_whose_bounds_depend_on_values() {
+    for (body, wanted) in [
+        ("sum i in 0..N, j in 0..(if w[i] > 0.1 { i } else { 1 }) { x[j]^2 }", Some("value-index")),
+        ("sum i in 0..N, _j in 0..(if w[i] > 0.1 { i } else { 1 }) { x[i]^2 }", None),
+    ] {
+        let text = format!("kernel t<N>(x: var f64[N], w: f64[N]) -> f64 {{ {body} }}");
+        let program = compile(&text);
+        let dense = pipeline::dense(&program.kernels[0].func, Matrix::Hessian(Weights::One)).unwrap();
+        let index = spadina_passes::sparse::index::index_program(dense.func());
+        assert_eq!(index.err().map(|d| d.code), wanted, "{body}");
+    }
+}

@@ -13,7 +13,7 @@
 //! 1. *Check*, before the first derivative: a function that reads an array is sealed, `attach(stop_gradient v, v, nan)`; where `v` depends
 //!    on an unknown through the array, the partial by the array is asked for, and nobody gave it.
 //! 2. *Drop*, after the last: slopes become NaN, `hidden a` becomes `a`. Both operations compute nothing. What only slopes needed is dead,
-//!    and what a value and its slopes share is computed once.
+//!    and what a value and its slopes share is computed once. `attach(hidden a, a, 1)`, which is `a` under another name, becomes `a`.
 //!
 //! # Why it keeps the meaning
 //! The value of `attach` is its first argument's. A dropped slope is NaN, not zero: a program that is differentiated in spite of it
@@ -28,6 +28,7 @@
 use crate::analysis::activity::Activity;
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
+use spadina_ir::builder::Builder;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Const, Func, Inst, InstData, Value};
 use spadina_ir::op::Op;
@@ -59,6 +60,7 @@ impl Visitor for Drop {
         let src = rw.src;
         let image = match &src.insts[inst] {
             InstData::Op(Op::Hidden, args) => rw.map.get(args[0]),
+            InstData::Op(Op::Attach, _) if let Some(value) = is_renamed(src, inst) => rw.map.get(value),
             InstData::Op(Op::Attach, args) => {
                 let (value, argument) = (rw.map.get(args[0]), rw.map.get(args[1]));
                 let unknown = rw.b.float(src.ty(args[2]), f64::NAN);
@@ -68,6 +70,21 @@ impl Visitor for Drop {
         };
         rw.map.set(src.results[inst][0], image);
     }
+}
+
+/// A value under another name, which hash-consing does not take for the value before derivatives are complete.
+pub fn renamed(b: &mut Builder, value: Value) -> Value {
+    let hidden = b.op(Op::Hidden, &[value]);
+    let one = b.float(b.func().ty(value), 1.0);
+    b.attach(hidden, value, one)
+}
+
+/// The value that an instruction gives another name.
+fn is_renamed(func: &Func, inst: Inst) -> Option<Value> {
+    let InstData::Op(Op::Attach, args) = &func.insts[inst] else { return None };
+    let one = matches!(func.as_const(args[2])?, Const::F64(1.0) | Const::F32(1.0));
+    let hidden = matches!(func.def(args[0]), Some(InstData::Op(Op::Hidden, inner)) if inner[0] == args[1]);
+    (one && hidden).then_some(args[1])
 }
 
 /// Refuses derivatives by arrays that functions with given partials read.

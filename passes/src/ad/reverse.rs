@@ -28,7 +28,7 @@
 use crate::ad::forward::plane_buffer;
 use crate::ad::rules;
 use crate::analysis::activity::Activity;
-use crate::analysis::range::{as_size, range};
+use crate::analysis::range::{as_size, least, most};
 use crate::dce::state_carries;
 use crate::rewrite::{Map, Rewriter, Visitor};
 use spadina_ir::diag::Diagnostic;
@@ -177,11 +177,39 @@ impl Reverse {
     }
 
     /// Walks a region backward; its primal values are already mapped.
+    ///
+    /// What is added to a local array lives from a reset to the next one, or to the end: so does what is added to its adjoint, backward,
+    /// which is cleared at that end for as many entries as the reset at the beginning clears.
     fn backward(&mut self, rw: &mut Rewriter<'_>, region: Region) {
-        for n in (0..rw.src.regions[region].insts.len()).rev() {
-            let inst = rw.src.regions[region].insts[n];
-            rw.b.set_span(rw.src.spans[inst]);
-            self.backward_inst(rw, inst);
+        let src = rw.src;
+        let insts = &src.regions[region].insts;
+        let reset = |n: usize| match src.insts[insts[n]] {
+            InstData::Reset(buffer, length) => Some((buffer, length)),
+            _ => None,
+        };
+        let mut cleared = BTreeSet::new();
+        for (buffer, length) in (0..insts.len()).rev().filter_map(reset) {
+            if cleared.insert(buffer) {
+                self.clear_adjoint(rw, buffer, length);
+            }
+        }
+        for n in (0..insts.len()).rev() {
+            rw.b.set_span(src.spans[insts[n]]);
+            match reset(n) {
+                None => self.backward_inst(rw, insts[n]),
+                Some((buffer, _)) => {
+                    let before = (0..n).rev().filter_map(reset).find(|(earlier, _)| *earlier == buffer);
+                    if let Some((_, length)) = before {
+                        self.clear_adjoint(rw, buffer, length);
+                    }
+                }
+            }
+        }
+    }
+
+    fn clear_adjoint(&self, rw: &mut Rewriter<'_>, buffer: Buffer, length: Option<Value>) {
+        if let Some(adjoint) = self.adjoint(buffer) {
+            rw.reset(adjoint, length);
         }
     }
 
@@ -214,17 +242,13 @@ impl Reverse {
                 };
                 self.add_bar(rw, *value, bar);
             }
-            InstData::Reset(buffer, length) => {
-                if let Some(adjoint) = self.adjoint(*buffer) {
-                    rw.reset(adjoint, *length);
-                }
-            }
             InstData::Loop { .. } => self.backward_loop(rw, inst),
             InstData::If { .. } => self.backward_if(rw, inst),
             InstData::Const(_)
             | InstData::Size(_)
             | InstData::Position(..)
             | InstData::Check(..)
+            | InstData::Reset(..)
             | InstData::Emit(_) => {}
         }
     }
@@ -541,10 +565,7 @@ impl Reverse {
 /// An upper bound of `hi - lo` as a size expression: exact for affine bounds, the length of the table for offsets.
 fn length(src: &Func, lo: Value, hi: Value) -> Option<SizeExpr> {
     let exact = as_size(src, hi).zip(as_size(src, lo)).and_then(|(hi, lo)| hi.checked_sub(&lo));
-    exact.or_else(|| {
-        let highest = range(src, hi)?.1.checked_sub(&SizeExpr::constant(1))?;
-        highest.checked_sub(&range(src, lo)?.0)
-    })
+    exact.or_else(|| most(src, hi)?.checked_sub(&least(src, lo)?))
 }
 
 /// The induction value that the iteration at `t` of the backward loop stands for.

@@ -321,10 +321,7 @@ pub fn second(b: &mut Builder, op: Op, args: &[Value], v: Value) -> Second {
             let x1 = b.sub(x, l1);
             let slope_of_slope = pow_slope(b, a, x1);
             let aa = b.mul(x, slope_of_slope);
-            // Flat in `a` where `x` is 0, also at `a = 0`, where the other factor is infinite.
-            let l0 = lit(b, v, 0.0);
-            let flat = b.op(Op::FloatEq, &[x, l0]);
-            let aa = b.select(flat, l0, aa);
+            let aa = flat_at_zero(b, (a, x), aa);
             let log = safe_log(b, a);
             let power = b.op(Op::Pow, &[a, x1]);
             let da = pow_slope(b, a, x);
@@ -423,15 +420,21 @@ fn logistic(b: &mut Builder, a: Value, softplus: Value) -> Value {
     b.op(Op::Exp, &[rest])
 }
 
-/// `x a^(x-1)`, and 0 where `x` is 0 (so that `pow(a, 0)` is flat at `a = 0` too).
+/// `x a^(x-1)`, and 0 where both are 0 (so that `pow(a, 0)` is flat at `a = 0` too).
 fn pow_slope(b: &mut Builder, a: Value, x: Value) -> Value {
     let l1 = lit(b, a, 1.0);
     let x1 = b.sub(x, l1);
     let power = b.op(Op::Pow, &[a, x1]);
     let product = b.mul(x, power);
+    flat_at_zero(b, (a, x), product)
+}
+
+/// `value`, and 0 where `a` and `x` are: there a factor 0 meets an infinite one. Elsewhere it still changes with both.
+fn flat_at_zero(b: &mut Builder, (a, x): (Value, Value), value: Value) -> Value {
     let l0 = lit(b, a, 0.0);
-    let flat = b.op(Op::FloatEq, &[x, l0]);
-    b.select(flat, l0, product)
+    let flat = [a, x].map(|v| b.op(Op::FloatEq, &[v, l0]));
+    let flat = b.op(Op::And, &flat);
+    b.select(flat, l0, value)
 }
 
 /// `log a` for positive `a`, else 0.

@@ -18,7 +18,7 @@
 //! No emission depends on values (`ir/func.rs`), so evaluation emits in exactly this order.
 //!
 //! # Limits
-//! `value-index`: a subscript that depends on values that are not structural.
+//! `value-index`: a subscript, or the number of times that entries are emitted, that depends on values that are not structural.
 
 use crate::analysis::range::in_range;
 use crate::analysis::structural::Structural;
@@ -67,15 +67,30 @@ struct Index {
     refusal: Option<Diagnostic>,
 }
 
+/// Whether an instruction emits entries.
+fn emits(func: &Func, inst: Inst) -> bool {
+    let mut found = matches!(func.insts[inst], InstData::Emit(_));
+    for region in func.insts[inst].regions() {
+        walk::visit_insts(func, region, &mut |_, inner| {
+            found |= matches!(func.insts[inner], InstData::Emit(_));
+        });
+    }
+    found
+}
+
 impl Index {
+    fn refuse(&mut self, rw: &Rewriter<'_>, inst: Inst, what: &str, place: &str) {
+        let (start, end) = rw.src.spans[inst];
+        self.refusal.get_or_insert_with(|| {
+            Diagnostic::error("value-index", format!("{what} depends on values that may change between evaluations"))
+                .label(Span { start, end }, place)
+                .help("pass the index as an `index<..>` input and prepare again when it changes, or mark the parameter `#[structural]`")
+        });
+    }
+
     fn check(&mut self, rw: &mut Rewriter<'_>, inst: Inst, buffer: Buffer, index: &[Value]) -> bool {
         if !index.iter().all(|&v| self.structural.holds(v)) {
-            let (start, end) = rw.src.spans[inst];
-            self.refusal.get_or_insert_with(|| {
-                Diagnostic::error("value-index", "a subscript depends on values that may change between evaluations")
-                    .label(Span { start, end }, "this subscript")
-                    .help("pass the index as an `index<..>` input and prepare again when it changes, or mark the parameter `#[structural]`")
-            });
+            self.refuse(rw, inst, "a subscript", "this subscript");
             return false;
         }
         let images = rw.map.all(index);
@@ -188,6 +203,14 @@ impl Visitor for Index {
             }
             InstData::Reset(..) => {}
             InstData::Emit(emit) => self.emit(rw, inst, emit),
+            InstData::Loop { lo, hi, body, .. } if ![lo, hi].iter().all(|v| self.structural.holds(**v)) => {
+                // What is looked up whenever the loop runs is checked, as under a condition that values decide.
+                if emits(src, inst) {
+                    self.refuse(rw, inst, "how often this loop runs", "this loop");
+                } else {
+                    rw.region(*body, self);
+                }
+            }
             InstData::Loop { lo, hi, step, carries, body } => {
                 self.open();
                 let params = &src.regions[*body].params;

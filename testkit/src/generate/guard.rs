@@ -289,6 +289,24 @@ impl Generator<'_> {
         self.tame(result)
     }
 
+    /// `fold q in 0..i with s = a { tanh(c * s + y[q]) }`: a recurrence whose length is another in each cell.
+    fn chain(&mut self, pool: &Pool, i: Value) -> Value {
+        let init = self.pick_float(pool);
+        let init = self.tame(init);
+        let zero = self.b.int(0);
+        let (q, states) = self.b.begin_loop(zero, i, 1, &[Carry::State(init)]);
+        let half = self.b.f64(0.5);
+        let scaled = self.b.mul(half, states[0]);
+        let mut inner = pool.clone();
+        inner.cells.push(q);
+        let other = self.cell_value(&inner, q);
+        let sum = self.b.add(scaled, other);
+        let next = self.b.op(Op::Tanh, &[sum]);
+        let result = self.b.end_loop(&[next])[0];
+        let range = self.range(init).union(Range::new(-1.0, 1.0));
+        self.note(result, range)
+    }
+
     // ---- loops ----------------------------------------------------------------------------------------------------
 
     /// What is at hand in cell `i` of the grid.
@@ -313,6 +331,10 @@ impl Generator<'_> {
         }
         if self.rng.chance(0.3) {
             let value = self.window(&pool, i);
+            pool.floats.push(value);
+        }
+        if self.rng.chance(0.15) {
+            let value = self.chain(&pool, i);
             pool.floats.push(value);
         }
         pool
