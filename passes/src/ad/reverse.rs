@@ -28,7 +28,7 @@
 use crate::ad::forward::plane_buffer;
 use crate::ad::rules;
 use crate::analysis::activity::Activity;
-use crate::analysis::range::{as_size, least, most};
+use crate::analysis::range::{as_size, at_least_zero, least, most};
 use crate::dce::state_carries;
 use crate::rewrite::{Map, Rewriter, Visitor};
 use spadina_ir::diag::Diagnostic;
@@ -565,7 +565,8 @@ impl Reverse {
 /// An upper bound of `hi - lo` as a size expression: exact for affine bounds, the length of the table for offsets.
 fn length(src: &Func, lo: Value, hi: Value) -> Option<SizeExpr> {
     let exact = as_size(src, hi).zip(as_size(src, lo)).and_then(|(hi, lo)| hi.checked_sub(&lo));
-    exact.or_else(|| most(src, hi)?.checked_sub(&least(src, lo)?))
+    // Where the range is empty the difference may be negative, the length of an array may not.
+    exact.or_else(|| most(src, hi)?.checked_sub(&least(src, lo)?)).and_then(|length| at_least_zero(&length))
 }
 
 /// The induction value that the iteration at `t` of the backward loop stands for.

@@ -52,6 +52,11 @@ pub fn as_size(func: &Func, value: Value) -> Option<SizeExpr> {
     }
 }
 
+/// An expression that is neither less than this one nor negative.
+pub fn at_least_zero(expr: &SizeExpr) -> Option<SizeExpr> {
+    around(expr, &SizeExpr::default(), Side::Most)
+}
+
 /// Which bound is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -207,7 +212,7 @@ mod tests {
             let loaded = b.load(table, &[i]);
             let (size_value, other_value) = (b.size(&size), b.size(&other));
             let mut pool = vec![i, loaded, size_value, other_value];
-            for _ in 0..1 + random(6) {
+            for _ in 0..=random(6) {
                 let literal = b.int(random(5) as i64 - 2);
                 let mut pick =
                     || if random(4) == 0 { literal } else { pool[random(pool.len() as u64) as usize] };

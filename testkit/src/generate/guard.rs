@@ -88,13 +88,8 @@ impl Generator<'_> {
 
     /// A small whole number: data, a subscript, or a choice by a condition that is known.
     fn integer(&mut self, pool: &Pool) -> Value {
-        let start = match self.rng.pick(&pool.ints) {
-            Some(int) => int,
-            None => {
-                let n = self.rng.int(-1, 2);
-                self.b.int(n)
-            }
-        };
+        let literal = self.rng.int(-1, 2);
+        let start = self.rng.pick(&pool.ints).unwrap_or_else(|| self.b.int(literal));
         match self.rng.below(5) {
             2 => self.count(pool, start),
             0 => {
