@@ -85,15 +85,15 @@ impl<'p> Distance2<'p> {
         let n = self.columns.len();
         // For each column the last one that met it, and what is known of its degree: read together.
         let mut marks = vec![(NONE, 0u32); n];
-        // Where the columns of each row begin that have not been passed.
-        let mut ahead = rows.ptr[..rows.len()].to_vec();
+        // The columns of each row that have not been passed.
+        let mut ahead = rows.spans();
         for v in (0..n).filter(|&v| first(v)) {
             let own = weight(v);
             let mut sum = own - 1;
             for &r in self.columns.list(v) {
-                let r = r as usize;
-                ahead[r] += 1;
-                for &c in &rows.items[ahead[r]..rows.ptr[r + 1]] {
+                let span = &mut ahead[r as usize];
+                span.start += 1;
+                for &c in &rows.items[span.range()] {
                     let (met, degree) = &mut marks[c as usize];
                     if *met != v as u32 {
                         *met = v as u32;
@@ -111,8 +111,7 @@ impl<'p> Distance2<'p> {
     pub(super) fn left(&self) -> Left<'_> {
         Left {
             columns: &self.columns,
-            ptr: &self.rows.ptr,
-            end: self.rows.ptr[1..].to_vec(),
+            spans: self.rows.spans(),
             items: self.rows.items.to_vec(),
             step: 0,
             met: vec![0; self.columns.len()],
@@ -123,9 +122,8 @@ impl<'p> Distance2<'p> {
 /// The columns that have not been taken out.
 pub(super) struct Left<'p> {
     columns: &'p Lists<'p>,
-    /// For each row where its columns start and end; those taken out are dropped on the way.
-    ptr: &'p [usize],
-    end: Vec<usize>,
+    /// The columns of each row; those taken out are dropped on the way.
+    spans: Vec<Span>,
     items: Vec<u32>,
     /// Columns that have been taken out.
     step: u32,
@@ -139,8 +137,8 @@ impl Neighbors for Left<'_> {
         self.step += 1;
         let step = self.step;
         for &r in self.columns.list(v as usize) {
-            let (start, end) = (self.ptr[r as usize], &mut self.end[r as usize]);
-            let list = &mut self.items[start..*end];
+            let span = &mut self.spans[r as usize];
+            let list = &mut self.items[span.range()];
             let mut kept = 0;
             for k in 0..list.len() {
                 let c = list[k];
@@ -153,7 +151,7 @@ impl Neighbors for Left<'_> {
                     f(c);
                 }
             }
-            *end = start + kept;
+            span.end = span.start + kept as u32;
         }
     }
 }
@@ -187,8 +185,26 @@ impl<'p> Lists<'p> {
         self.ptr.len() - 1
     }
 
+    /// Where each list starts and ends, in one word.
+    fn spans(&self) -> Vec<Span> {
+        self.ptr.windows(2).map(|ends| Span { start: ends[0] as u32, end: ends[1] as u32 }).collect()
+    }
+
     fn list(&self, i: usize) -> &[u32] {
         &self.items[self.ptr[i]..self.ptr[i + 1]]
+    }
+}
+
+/// A part of the numbers of all lists: patterns have less than 2^31 entries.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
     }
 }
 
