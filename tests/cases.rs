@@ -14,22 +14,6 @@ use spadina_io::sparse_file::by_name::read_sparse;
 use std::path::Path;
 use std::process::Command;
 
-/// Kernels whose derivatives this stage of the project promises.
-const PROMISED: [&str; 12] = [
-    "spring3d",
-    "symdirichlet2d",
-    "stable_nh_tet",
-    "laplace_edge",
-    "volume_tri",
-    "truss_material",
-    "crossfield_power4",
-    "rosenbrock",
-    "minsurf_grid",
-    "heat_implicit",
-    "brusselator2d",
-    "ipc_barrier",
-];
-
 /// Kernels with recurrences: their matrices are not found by structure.
 const RECURRENT: [&str; 1] = ["elastica_scan"];
 
@@ -79,25 +63,24 @@ fn cases(set: &str) -> Vec<Case> {
     found
 }
 
+fn is_recurrent(case: &Case) -> bool {
+    RECURRENT.contains(&case.name.as_str())
+}
+
 #[test]
-fn promised_kernels_agree_compiled() {
-    for case in cases("cases").iter().filter(|c| PROMISED.contains(&c.name.as_str())) {
-        check(case, Engine::Jit, 1, Strategy::Structural);
-        check(case, Engine::Jit, 3, Strategy::Structural);
+fn all_kernels_agree_compiled() {
+    for case in cases("cases") {
+        let strategy = if is_recurrent(&case) { Strategy::Auto } else { Strategy::Structural };
+        check(&case, Engine::Jit, 1, strategy);
+        check(&case, Engine::Jit, 3, strategy);
     }
 }
 
 #[test]
-fn promised_kernels_agree_interpreted() {
-    for case in cases("cases").iter().filter(|c| PROMISED.contains(&c.name.as_str())) {
-        check(case, Engine::Interp, 1, Strategy::Structural);
-    }
-}
-
-#[test]
-fn other_kernels_agree_compiled() {
-    for case in cases("cases").iter().filter(|c| !PROMISED.contains(&c.name.as_str())) {
-        check(case, Engine::Jit, 1, Strategy::Auto);
+fn all_kernels_agree_interpreted() {
+    for case in cases("cases") {
+        let strategy = if is_recurrent(&case) { Strategy::Auto } else { Strategy::Structural };
+        check(&case, Engine::Interp, 1, strategy);
     }
 }
 
@@ -120,26 +103,24 @@ fn some_kernels_agree_compressed_and_interpreted() {
 #[test]
 fn medium_cases_agree_compiled() {
     for case in cases("cases_medium") {
-        let recurrent = RECURRENT.contains(&case.name.as_str());
-        check(&case, Engine::Jit, 2, if recurrent { Strategy::Auto } else { Strategy::Structural });
+        check(&case, Engine::Jit, 2, if is_recurrent(&case) { Strategy::Auto } else { Strategy::Structural });
     }
 }
 
 #[test]
-fn promised_kernels_agree_on_the_command_line() {
-    for case in cases("cases").iter().filter(|c| PROMISED.contains(&c.name.as_str())) {
-        for engine in ["jit", "interp"] {
-            for point in case.points() {
-                by_command(case, engine, point);
-            }
+fn all_kernels_agree_on_the_command_line() {
+    for case in cases("cases") {
+        for point in case.points() {
+            by_command(&case, "jit", point);
         }
+        by_command(&case, "interp", "ref");
     }
 }
 
 #[test]
 fn medium_cases_agree_on_the_command_line() {
-    for case in cases("cases_medium").iter().filter(|c| PROMISED.contains(&c.name.as_str())) {
-        by_command(case, "jit", "ref");
+    for case in cases("cases_medium") {
+        by_command(&case, "jit", "ref");
     }
 }
 

@@ -80,6 +80,8 @@ struct MapStage {
     elements: BTreeMap<Vec<i64>, Value>,
     /// The places that read it; `None` where one reads at a trailing subscript that is not literal.
     readers: Option<usize>,
+    /// Whether inner loops run as often as the subscripts say: then the subscripts must be seen to be bounded, for the tapes of recurrences.
+    is_ragged: bool,
 }
 
 /// Intermediate arrays that are on no cycle of the stage graph.
@@ -162,7 +164,18 @@ fn as_map(func: &Func, y: Buffer) -> Option<MapStage> {
         }
     }
     let readers = readers(func, y, nest.len());
-    Some(MapStage { nest, elements, readers })
+    let is_ragged = is_ragged(func, *nest.last()?);
+    Some(MapStage { nest, elements, readers, is_ragged })
+}
+
+fn is_ragged(func: &Func, body: Region) -> bool {
+    let mut found = false;
+    walk::visit_insts(func, body, &mut |_, inst| {
+        if let InstData::Loop { lo, hi, .. } = &func.insts[inst] {
+            found |= [lo, hi].iter().any(|v| crate::analysis::range::as_size(func, **v).is_none());
+        }
+    });
+    found
 }
 
 fn is_size(func: &Func, value: Value, axis: &SizeExpr) -> bool {
@@ -183,6 +196,14 @@ fn readers(func: &Func, y: Buffer, rank: usize) -> Option<usize> {
         }
     });
     literal.then_some(places.len())
+}
+
+/// A subscript that is in range anyway, as a value that is seen to be.
+fn clamped(b: &mut Builder, subscript: Value, dim: &SizeExpr) -> Value {
+    let (zero, size, one) = (b.int(0), b.size(dim), b.int(1));
+    let last = b.op(Op::IntSub, &[size, one]);
+    let low = b.op(Op::IntMax, &[subscript, zero]);
+    b.op(Op::IntMin, &[low, last])
 }
 
 /// An element of a map: array and subscripts.
@@ -230,8 +251,11 @@ impl Inline {
         let Some(value) = value else { return rw.b.float(rw.src.buffers[y].elem, 0.0) };
         // The body reads its own values through the map of the rewriter. Nobody else does: no element of an array is needed for
         // another one of the same array.
-        for (region, &subscript) in nest.iter().zip(index) {
-            rw.map.set(rw.src.regions[*region].params[0], subscript);
+        let is_ragged = stage.is_ragged;
+        for ((region, &subscript), dim) in nest.iter().zip(index).zip(dims) {
+            let seen = !is_ragged || in_range(rw.b.func(), subscript, dim);
+            let image = if seen { subscript } else { clamped(&mut rw.b, subscript, dim) };
+            rw.map.set(rw.src.regions[*region].params[0], image);
         }
         for region in nest {
             for n in 0..rw.src.regions[region].insts.len() {

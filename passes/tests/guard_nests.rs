@@ -206,6 +206,19 @@ fn subscripts_that_only_a_part_of_a_condition_keeps_in_range() {
     );
 }
 
+/// The tape of a recurrence is as long as the array whose element it is, whatever is known of the subscript where it is read.
+#[test]
+fn ragged_elements_read_at_guarded_subscripts() {
+    residual(
+        "let m = map i in 0..N { fold j in 0..i with s = x[i] { sin(s) * x[j] } };
+         map i in 0..N { let q = i + a[i]; if 0 <= q && q < N { m[q] } else { 0.5 } }",
+    );
+    energy(
+        "let m = map i in 0..N { fold j in max(0, i - 1)..min(N, i + 2) with s = w[i] { s * x[j] } };
+         sum i in 0..N { if x[i] > 0.2 { m[min(max(i + b[i], 0), N - 1)]^2 } else { m[N - 1 - i] } }",
+    );
+}
+
 /// How often a loop runs may depend on values where nothing is looked up by its variable; else it is refused.
 #[test]
 fn loops_whose_bounds_depend_on_values() {
