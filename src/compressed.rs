@@ -130,14 +130,17 @@ fn of_jacobian(
     structure: &Uncolored,
     pattern: &Pattern,
     (mode, decompression): (Mode, Decompression),
-    reverses: impl Fn() -> bool,
+    reverses: impl Fn() -> Result<(), Error>,
 ) -> Result<Result<Coloring, ColoringError>, Error> {
     let substitution = substitution(decompression);
     let one_side = substitution == Substitution::Always && matches!(mode, Mode::Forward | Mode::Reverse);
-    if one_side || (substitution == Substitution::Always && !reverses()) {
+    if one_side {
         return Err(Error::usage(
             "substitution needs products of both sides (`--mode mixed`) or a symmetric matrix: otherwise entries are elements of products",
         ));
+    }
+    if substitution == Substitution::Always {
+        reverses()?;
     }
     let both = || choose::both(structure, &ORDERS, Cost::default(), substitution);
     Ok(match mode {
@@ -150,7 +153,7 @@ fn of_jacobian(
                 Ok(coloring)
                     if coloring.n_colors() > FEW
                         && rows_may_help(pattern, coloring.n_colors())
-                        && reverses() =>
+                        && reverses().is_ok() =>
                 {
                     choose::jacobian(structure, &ORDERS, Cost::default())
                 }
@@ -251,9 +254,9 @@ impl Plan {
         }
         let coloring = {
             // Reverse mode may be refused where forward mode is not.
-            let reverses = || {
-                derivative == Derivative::Jacobian
-                    && kernel.program(Goal::Product(Kind::Vjp), request).is_ok()
+            let reverses = || match derivative {
+                Derivative::Jacobian => kernel.program(Goal::Product(Kind::Vjp), request).map(|_| ()),
+                _ => Err(Error::usage("a block of a Hessian has products of one side only")),
             };
             of_jacobian(&structure, &pattern, by, reverses)?
         };

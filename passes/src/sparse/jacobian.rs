@@ -63,12 +63,12 @@ pub fn refusal(func: &Func, obstacle: Obstacle) -> Diagnostic {
         Obstacle::Recurrence(_) => {
             Diagnostic::error("recurrence", "this derivative passes through a recurrence, whose entries cannot be listed term by term")
                 .label(span, "the state of an earlier iteration decides this value")
-                .help("use `--strategy compressed` (detected pattern, colored products) or `--strategy dense`")
+                .help("`auto` forms colored products with a detected pattern here (`--strategy compressed`), or a full matrix (`--strategy dense`)")
         }
         Obstacle::Stage(_) => {
             Diagnostic::error("stage", "this derivative passes through an intermediate array that is not inlined")
                 .label(span, "read here")
-                .help("use `--strategy compressed` (detected pattern, colored products) or `--strategy dense`")
+                .help("`auto` forms colored products with a detected pattern here (`--strategy compressed`), or a full matrix (`--strategy dense`)")
         }
         Obstacle::Projection(_) => project::refuse(func, obstacle),
         Obstacle::InnerLoad(_) | Obstacle::GuardedLoop(_) => Diagnostic::error(

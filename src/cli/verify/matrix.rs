@@ -22,10 +22,13 @@ pub(super) struct Matrix {
     pub(super) values: Vec<f64>,
     /// Of an energy.
     pub(super) gradient: Vec<f64>,
-    /// What differences count relative to.
+    /// What differences count relative to: the largest entry, and not less than [`SMALLEST`].
     pub(super) scale: f64,
     pub(super) tolerance: f64,
 }
+
+/// A matrix that vanishes identically has entries of rounding on one road and zeros on another.
+const SMALLEST: f64 = 1e-6;
 
 impl Matrix {
     pub(super) fn new(
@@ -38,7 +41,7 @@ impl Matrix {
         let mut problem = Problem::prepare(kernel, inputs, &options)?;
         let mut at = problem.evaluation();
         problem.evaluate(&mut at)?;
-        let scale = at.matrix.iter().filter(|x| x.is_finite()).fold(0.0_f64, |m, x| m.max(x.abs()));
+        let scale = at.matrix.iter().filter(|x| x.is_finite()).fold(SMALLEST, |m, x| m.max(x.abs()));
         let single = kernel.func().buffers.values().any(|b| b.elem == Ty::F32);
         let tolerance = if single { 1e-4 } else { 1e-9 };
         Ok(Matrix { strategy, problem, values: at.matrix, gradient: at.gradient, scale, tolerance })
