@@ -22,6 +22,7 @@ use spadina_passes::sparse::stages;
 use spadina_runtime::csr::Pattern;
 use spadina_runtime::gauss_newton::GaussNewton;
 use spadina_runtime::room::Room;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -75,18 +76,10 @@ impl Problem {
         times.compile = started.elapsed();
         let compiled = times.compile;
         let started = Instant::now();
-        let mut sizes = old.map(|problem| problem.sizes.clone()).unwrap_or_default();
-        sizes.extend(inputs.sizes.iter().map(|(name, &size)| (name.clone(), size)));
-        let mut bound = Bound::make(kernel, inputs, &sizes, old.map(|problem| &problem.bound), |_| true)?;
-        if derivative == Derivative::Lagrangian {
-            let kept = old.map(|problem| problem.bound.multipliers(kernel)).unwrap_or_default();
-            bound = bound.with_multipliers(kernel, inputs, &kept)?;
-        }
+        let (sizes, bound) = bind(kernel, inputs, derivative, old)?;
         let results: Vec<Buffer> = primal.buffers_of(Role::Output).collect();
         let results = total(&primal, &bound, &results)?;
-        // Fails here, with a message, and not where memory for results is made.
-        let room = Vec::<f64>::new().try_reserve_exact(results);
-        room.map_err(|_| Error::Data(format!("{results} results do not fit into memory")))?;
+        has_room_for_results(results)?;
         let sides = sides(kernel, &primal, &bound, (options, &effective), results)?;
         // The matrix of a program with stages is filtered after they are eliminated from it.
         let mut filtered = is_structural && wanted.filtered && stages::listed(&main.eval).next().is_none();
@@ -128,11 +121,10 @@ impl Problem {
             let other = Other { kernel, options: &effective, bound: &bound, how: &how, sides: lengths, rows };
             other.road(&mut reasons, &mut times, (plan, work))?
         };
-        let of_road = match &road {
-            Road::Structural if derivative.has_matrix() => Arc::clone(main.pattern()),
-            Road::Structural => empty_pattern(),
-            Road::Compressed(compressed) => Arc::clone(compressed.pattern()),
-            Road::Dense(_, pattern) => Arc::clone(pattern),
+        let of_road = match road.pattern() {
+            Some(pattern) => Arc::clone(pattern),
+            None if derivative.has_matrix() => Arc::clone(main.pattern()),
+            None => empty_pattern(),
         };
         let normal =
             (derivative == Derivative::GaussNewton).then(|| GaussNewton::new(&of_road)).transpose()?;
@@ -146,16 +138,8 @@ impl Problem {
         has_room(&assembled.pattern)?;
         let own = own(options, wanted, (&of_road, before), &assembled, &sides, results);
         times.prepare = started.elapsed().saturating_sub(times.compile.saturating_sub(compiled));
-        let strategy = derivative.has_matrix().then_some(match road {
-            Road::Structural => Strategy::Structural,
-            Road::Compressed(_) => Strategy::Compressed,
-            Road::Dense(..) => Strategy::Dense,
-        });
-        let mut warnings = reasons;
-        warnings.extend(is_structural.then(|| full(kernel, &assembled.pattern)).flatten());
-        if kernel.lowered().allow.iter().any(|lint| lint == "dense") {
-            warnings.retain(|diagnostic| diagnostic.code != "dense-matrix");
-        }
+        let strategy = derivative.has_matrix().then_some(road.strategy());
+        let warnings = warnings(kernel, reasons, is_structural.then_some(&*assembled.pattern));
         let (kernel, options) = (kernel.clone(), options.clone());
         Ok(Problem {
             kernel,
@@ -179,6 +163,39 @@ impl Problem {
             times,
         })
     }
+}
+
+/// The data: what is not given comes from the problem before.
+fn bind(
+    kernel: &Kernel,
+    inputs: &Inputs,
+    derivative: Derivative,
+    old: Option<&Problem>,
+) -> Result<(BTreeMap<String, i64>, Bound), Error> {
+    let mut sizes = old.map(|problem| problem.sizes.clone()).unwrap_or_default();
+    sizes.extend(inputs.sizes.iter().map(|(name, &size)| (name.clone(), size)));
+    let mut bound = Bound::make(kernel, inputs, &sizes, old.map(|problem| &problem.bound), |_| true)?;
+    if derivative == Derivative::Lagrangian {
+        let kept = old.map(|problem| problem.bound.multipliers(kernel)).unwrap_or_default();
+        bound = bound.with_multipliers(kernel, inputs, &kept)?;
+    }
+    Ok((sizes, bound))
+}
+
+/// Fails here, with a message, and not where memory for results is made.
+fn has_room_for_results(results: usize) -> Result<(), Error> {
+    let room = Vec::<f64>::new().try_reserve_exact(results);
+    room.map_err(|_| Error::Data(format!("{results} results do not fit into memory")))
+}
+
+/// Why the road is not the structural one, or that its matrix is full.
+fn warnings(kernel: &Kernel, reasons: Vec<Diagnostic>, structural: Option<&Pattern>) -> Vec<Diagnostic> {
+    let mut warnings = reasons;
+    warnings.extend(structural.and_then(|pattern| full(kernel, pattern)));
+    if kernel.lowered().allow.iter().any(|lint| lint == "dense") {
+        warnings.retain(|diagnostic| diagnostic.code != "dense-matrix");
+    }
+    warnings
 }
 
 /// What the programs must give.

@@ -40,6 +40,24 @@ impl Road {
         })
     }
 
+    /// The name of the road.
+    pub(crate) fn strategy(&self) -> Strategy {
+        match self {
+            Road::Structural => Strategy::Structural,
+            Road::Compressed(_) => Strategy::Compressed,
+            Road::Dense(..) => Strategy::Dense,
+        }
+    }
+
+    /// The pattern of the matrix, where the main program does not give it.
+    pub(crate) fn pattern(&self) -> Option<&Arc<Pattern>> {
+        match self {
+            Road::Structural => None,
+            Road::Compressed(compressed) => Some(compressed.pattern()),
+            Road::Dense(_, pattern) => Some(pattern),
+        }
+    }
+
     /// Overwrites the values of the matrix, where the main program does not give them.
     pub(crate) fn evaluate(&mut self, bound: &Bound, matrix: &mut [f64]) -> Result<(), Error> {
         match self {

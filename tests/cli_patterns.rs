@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-#[path = "common/formula.rs"]
+#[path = "common/formula/mod.rs"]
 mod formula;
 
 use common::root;

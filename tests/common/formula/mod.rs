@@ -2,7 +2,6 @@
 //!
 //! What the language has no name for is written out: arrays element by element, activation functions by their definitions.
 
-#[path = "../../passes/tests/pattern_support/expression.rs"]
 mod expression;
 
 use expression::Expr;
