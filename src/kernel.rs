@@ -3,6 +3,7 @@
 use crate::compiler::check_invariants;
 use crate::error::Error;
 use crate::goal::{self, Goal};
+use crate::multipliers::is_one_unless_bound;
 use crate::options::{Derivative, Options, Project};
 use crate::product::Kind;
 use crate::program::Program;
@@ -337,7 +338,7 @@ impl Kernel {
             return Err(self.refusal(diagnostic));
         }
         let program = self.derive(derivative, wrt)?;
-        let Some(stage) = stages::listed(&program.eval).next() else { return Ok(program) };
+        let Some(stage) = stages::listed(&program.eval).next() else { return self.with_weights(&program) };
         let (start, end) = program.eval.buffers[stage].span;
         let message = "a native object cannot eliminate intermediate arrays from its matrix";
         let help =
@@ -346,6 +347,25 @@ impl Kernel {
             .label(Span { start, end }, "this array is filled by one loop and read by another")
             .help(help);
         Err(self.refusal(diagnostic))
+    }
+
+    /// A program whose multipliers have their defaults: a caller in C starts from them.
+    fn with_weights(&self, program: &Arc<Program>) -> Result<Arc<Program>, Error> {
+        let results = self.lowered().results.iter().filter(|result| is_one_unless_bound(self, result));
+        let names = results.map(|result| self.func().buffers[result.buffer].name.as_str());
+        let mut eval = program.eval.clone();
+        let mut has_weights = false;
+        for result in names.filter_map(|name| eval.buffer_named(name)).collect::<Vec<_>>() {
+            let weights = eval.buffers.values_mut();
+            for data in weights.filter(|d| d.plane == Plane::Adjoint(result) && d.role == Role::Data) {
+                data.default = Some(1.0);
+                has_weights = true;
+            }
+        }
+        if !has_weights {
+            return Ok(Arc::clone(program));
+        }
+        Ok(Arc::new(Program::new(eval, program.index.clone())?))
     }
 
     /// Every step of the derivation. For a matrix this is the walk from its definition, the dense loop nest, to the sparse
@@ -362,19 +382,25 @@ impl Kernel {
             return Ok(pipeline::hessian(&primal, weights).map_err(refuse)?.trace.steps().to_vec());
         }
         primal = project::unmarked(&primal);
-        let trace = match derivative {
-            Derivative::Value => pipeline::value(&primal).map_err(refuse)?,
-            Derivative::Gradient => pipeline::gradient(&primal, Weights::One).map_err(refuse)?,
-            Derivative::Jacobian | Derivative::GaussNewton => {
-                pipeline::walk(&primal, Matrix::Jacobian).map_err(refuse)?.trace
-            }
-            Derivative::Hessian => {
-                pipeline::walk(&primal, Matrix::Hessian(Weights::One)).map_err(refuse)?.trace
-            }
-            Derivative::Lagrangian => {
-                pipeline::walk(&primal, Matrix::Hessian(Weights::Inputs)).map_err(refuse)?.trace
-            }
+        let of_matrix = |matrix: Matrix| {
+            let walked = pipeline::walk(&primal, matrix).map(|walk| walk.trace);
+            // Where intermediate arrays stay, only the direct road goes on.
+            walked.or_else(|refused| {
+                let direct = match matrix {
+                    Matrix::Jacobian => pipeline::jacobian(&primal),
+                    Matrix::Hessian(weights) => pipeline::hessian(&primal, weights),
+                };
+                direct.map(|sparse| sparse.trace).map_err(|_| refused)
+            })
         };
+        let trace = match derivative {
+            Derivative::Value => pipeline::value(&primal),
+            Derivative::Gradient => pipeline::gradient(&primal, Weights::One),
+            Derivative::Jacobian | Derivative::GaussNewton => of_matrix(Matrix::Jacobian),
+            Derivative::Hessian => of_matrix(Matrix::Hessian(Weights::One)),
+            Derivative::Lagrangian => of_matrix(Matrix::Hessian(Weights::Inputs)),
+        };
+        let trace = trace.map_err(refuse)?;
         Ok(trace.steps().to_vec())
     }
 

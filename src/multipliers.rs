@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::kernel::{Kernel, is_input};
 use spadina_io::array::{Array, Shape};
+use spadina_ir::frontend::program::KernelResult;
 use spadina_ir::func::{Buffer, BufferData};
 use std::collections::BTreeMap;
 
@@ -28,6 +29,11 @@ pub(crate) fn result_named(kernel: &Kernel, name: &str) -> Result<Buffer, Error>
     })
 }
 
+/// Whether the multiplier of a result has a default, which is 1.
+pub(crate) fn is_one_unless_bound(kernel: &Kernel, result: &KernelResult) -> bool {
+    kernel.is_energy() || (result.name == "objective" && kernel.func().buffers[result.buffer].dims.is_empty())
+}
+
 impl Bound {
     /// Adds the multipliers of all results, those in `kept` where inputs have none. A result `objective`, or the only result of an energy, has the weight 1 unless bound.
     ///
@@ -46,9 +52,7 @@ impl Bound {
             let name = format!("{MULTIPLIERS}{}", result.name);
             match inputs.arrays.get(&name).or_else(|| kept.get(&name)) {
                 Some(array) => self.weights.extend(self.multiplier(data, array)?),
-                None if kernel.is_energy() || (result.name == "objective" && data.dims.is_empty()) => {
-                    self.weights.push(1.0);
-                }
+                None if is_one_unless_bound(kernel, result) => self.weights.push(1.0),
                 None => missing.push(format!("`{MULTIPLIERS}{}` ({})", result.name, shape_text(data, func))),
             }
         }

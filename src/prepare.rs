@@ -8,7 +8,8 @@ use crate::goal::Goal;
 use crate::inputs::Inputs;
 use crate::kernel::Kernel;
 use crate::options::{
-    Assembly, Decompression, Derivative, Engine, FixedRule, Format, Mode, Options, Strategy, Triangle,
+    Assembly, Decompression, Derivative, Engine, FixedRule, Format, Mode, Options, Project, Strategy,
+    Triangle,
 };
 use crate::outputs::{Take, total};
 use crate::part::{How, Part, Setup};
@@ -323,6 +324,12 @@ fn fits(kernel: &Kernel, options: &Options) -> Result<(), Error> {
                 "{what} cannot keep fixed unknowns as identity: rows and columns are not the same unknowns"
             )));
         }
+    }
+    if matches!(options.project, Project::All(_))
+        && derivative.has_matrix()
+        && derivative.core() != Derivative::Hessian
+    {
+        return Err(Error::Usage(format!("`{name}` is not projected: Hessians are, element by element")));
     }
     let asked = (options.mode, options.decompression) != (Mode::Auto, Decompression::Auto);
     if asked && !(derivative.has_matrix() && options.mode.fits(derivative)) {

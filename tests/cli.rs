@@ -490,3 +490,26 @@ fn empty_matrices_have_the_norm_zero() {
     let (out, _) = sandbox.expect(0, &["run", "springs.ir", "--data", "data"]);
     assert!(out.contains("norm 0.0") && !out.contains("-0.0"), "{out}");
 }
+
+#[test]
+fn integer_defaults_are_exact_or_refused() {
+    let s = Sandbox::new("defaults");
+    s.text("k.ir", "kernel k(x: var f64, n: int = 9007199254740992) -> f64 { x * f64(n % 1000) }");
+    let (text, _) = s.expect(0, &["run", "k.ir", "--data", "x=1.0"]);
+    assert!(text.contains("992"), "{text}");
+    s.text("large.ir", "kernel k(x: var f64, n: int = 9007199254740993) -> f64 { x * f64(n % 1000) }");
+    s.refuses(1, &["run", "large.ir", "--data", "x=1.0"], &["bad-default", "2^53"]);
+}
+
+#[test]
+fn headers_start_multipliers_at_their_defaults() {
+    let s = Sandbox::new("weights");
+    s.text(
+        "k.ir",
+        "kernel k<N>(x: var f64[N]) -> (objective: f64, c: f64) { (sum i in 0..N { x[i]^2 }, sum i in 0..N { x[i]^3 }) }",
+    );
+    s.expect(0, &["compile", "k.ir", "--derive", "lagrangian", "--emit", "header", "-o", "k.h"]);
+    let text = std::fs::read_to_string(s.path("k.h")).unwrap();
+    assert!(text.contains("a->objective_bar = (double)1.0;"), "{text}");
+    assert!(!text.contains("a->c_bar ="), "{text}");
+}

@@ -350,3 +350,40 @@ fn the_usual_triangle_is_drawn_and_empty_files_are_told() {
     let (out, _) = s.expect(0, &["check", "empty.ir"]);
     assert!(out.contains("no kernel"), "{out}");
 }
+
+#[test]
+fn points_without_finite_derivatives_are_no_errors_of_the_sparsifier() {
+    let s = Sandbox::new("degenerate");
+    s.text("norms.ir", "kernel k<N>(x: var vec2[N]) -> f64 { sum i in 0..N - 1 { norm(x[i + 1] - x[i]) } }");
+    s.array("x.npy", &Array::new(vec![3, 2], Data::F64(vec![0.0, 1.0, 0.0, 1.0, 2.0, 3.0])).unwrap());
+    let (text, _) = s.expect(0, &["verify", "norms.ir", "--data", "x=x.npy"]);
+    assert!(text.contains("sound where it is finite"), "{text}");
+}
+
+#[test]
+fn what_a_command_cannot_do_is_refused() {
+    let s = Sandbox::new("products");
+    for command in ["derive", "bench"] {
+        s.refuses(2, &[command, "springs.ir", "--derive", "hvp"], &["asked of `run`"]);
+    }
+    s.refuses(2, &["derive", "springs.ir", "--derive", "gauss-newton"], &["jacobian"]);
+    s.text("residual.ir", "kernel k<N>(x: var f64[N]) -> f64[N] { map i in 0..N { x[i]^2 } }");
+    s.array("x.npy", &Array::new(vec![2], Data::F64(vec![1.0, 2.0])).unwrap());
+    s.refuses(2, &["run", "residual.ir", "--data", "x=x.npy", "--project", "clamp"], &["not projected"]);
+}
+
+/// An array that is filled by one loop and read by another stays: the steps are those of the direct road.
+#[test]
+fn steps_are_shown_where_arrays_stay() {
+    let s = Sandbox::new("steps");
+    s.text(
+        "k.ir",
+        "kernel k<N>(x: var f64[N], t: index<N>[N]) -> f64 {
+            let mut n = zeros[N];
+            for i in 0..N { n[t[i]] += x[i]^2; }
+            sum i in 0..N { n[i]^3 }
+        }",
+    );
+    let (text, _) = s.expect(0, &["derive", "k.ir", "--print-after", "all"]);
+    assert!(text.contains("extract"), "{text}");
+}

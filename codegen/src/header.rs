@@ -170,7 +170,11 @@ impl<'a> Section<'a> {
             }
             .map_err(format_error)?;
             if let (Some(x), true) = (data.default, data.dims.is_empty() && is_input(data)) {
-                writeln!(defaults, "    a->{field} = ({ty}){x:?};").map_err(format_error)?;
+                let number = match data.elem {
+                    Ty::Int | Ty::Bool => format!("{}", x as i64),
+                    Ty::F64 | Ty::F32 => format!("{x:?}"),
+                };
+                writeln!(defaults, "    a->{field} = ({ty}){number};").map_err(format_error)?;
             }
         }
         let defaults = defaults.replace(")inf;", ")(1e308 * 10);").replace(")-inf;", ")(-1e308 * 10);");

@@ -4,6 +4,7 @@ use super::args::DeriveArgs;
 use super::{console, result};
 use spadina::compiler::Module;
 use spadina::error::Error;
+use spadina::options::Derivative;
 use spadina_ir::text::print;
 use std::fmt::Write;
 
@@ -14,6 +15,9 @@ pub(crate) fn derive(args: &DeriveArgs) -> Result<(), Error> {
     }
     let kernel = module.kernel(args.kernel.kernel.as_deref())?;
     let derivative = result::largest(&kernel, args.derive.as_deref())?;
+    if derivative == Derivative::GaussNewton {
+        return Err(Error::usage("J^T J is formed from the program of `jacobian`: derive that"));
+    }
     let wrt = args.wrt.as_deref();
     kernel.columns(wrt)?;
     let Some(wanted) = &args.print_after else {

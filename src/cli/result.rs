@@ -179,6 +179,11 @@ fn derivative_of(what: &BTreeSet<What>) -> Result<Derivative, Error> {
 /// The largest of a `--derive` list, or the kernel's own.
 pub(crate) fn largest(kernel: &Kernel, derive: Option<&[What]>) -> Result<Derivative, Error> {
     let derivative = match derive {
+        Some(list) if list.iter().any(|what| what.product().is_some()) => {
+            return Err(Error::usage(
+                "products with directions, `derivative` and `second-derivative` are asked of `run`; here it is value, grad or a matrix",
+            ));
+        }
         Some(list) => derivative_of(&list.iter().copied().collect())?,
         None => kernel.default_derivative(),
     };

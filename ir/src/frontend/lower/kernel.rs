@@ -12,6 +12,9 @@ use crate::span::Span;
 use crate::types::{SizeExpr, Ty};
 use std::collections::BTreeMap;
 
+/// Up to here a default, which is kept as a float, is exact.
+const LARGEST_DEFAULT: u64 = 1 << 53;
+
 impl<'a> Lowerer<'a> {
     pub(super) fn kernel(&mut self, kernel: &'a Kernel) -> Option<program::Kernel> {
         for size in &kernel.sizes {
@@ -183,6 +186,14 @@ impl<'a> Lowerer<'a> {
             Val::Num(num) => match self.b.func().as_const(num.value) {
                 Some(Const::F64(x)) => Some(x),
                 Some(Const::F32(x)) => Some(f64::from(x)),
+                Some(Const::Int(n)) if n.unsigned_abs() > LARGEST_DEFAULT => {
+                    let diagnostic =
+                        Diagnostic::error("bad-default", "the default of an integer is at most 2^53")
+                            .label(value.span, "larger")
+                            .help("pass it as data, or write it as a `const` where it is used");
+                    self.report(diagnostic);
+                    return None;
+                }
                 Some(Const::Int(n)) => Some(n as f64),
                 Some(Const::Bool(c)) => Some(f64::from(u8::from(c))),
                 None => None,
