@@ -53,6 +53,8 @@ struct Scope {
     region: Region,
     table: FxHashMap<Key, Value>,
     open: Open,
+    /// Where what opens it stands in the source.
+    span: (u32, u32),
 }
 
 #[derive(Clone)]
@@ -75,7 +77,7 @@ pub struct Builder {
 impl Builder {
     /// Continues at the end of the body of `func`. Instructions already there are not hash-consed with.
     pub fn new(func: Func) -> Builder {
-        let scope = Scope { region: func.body, table: FxHashMap::default(), open: Open::Body };
+        let scope = Scope { region: func.body, table: FxHashMap::default(), open: Open::Body, span: (0, 0) };
         Builder { func, scopes: vec![scope], resets: FxHashMap::default(), span: (0, 0) }
     }
 
@@ -355,7 +357,7 @@ impl Builder {
             }
         }
         let open = Open::Loop { lo, hi, step, carries: carries.to_vec() };
-        self.scopes.push(Scope { region, table: FxHashMap::default(), open });
+        self.scopes.push(Scope { region, table: FxHashMap::default(), open, span: self.span });
         (iv, states)
     }
 
@@ -363,6 +365,7 @@ impl Builder {
     /// literal zero.
     pub fn end_loop(&mut self, yields: &[Value]) -> Values {
         let scope = self.scopes.pop().expect("a loop is open");
+        self.span = scope.span;
         let Open::Loop { lo, hi, step, carries } = scope.open else {
             unreachable!("the innermost open region is a loop");
         };
@@ -385,24 +388,27 @@ impl Builder {
     /// Opens the first branch of an `if`.
     pub fn begin_if(&mut self, cond: Value) {
         let region = self.func.regions.push(RegionData::default());
-        self.scopes.push(Scope { region, table: FxHashMap::default(), open: Open::Then { cond } });
+        let (table, open) = (FxHashMap::default(), Open::Then { cond });
+        self.scopes.push(Scope { region, table, open, span: self.span });
     }
 
     /// Closes the first branch with its yields and opens the second.
     pub fn begin_else(&mut self, yields: &[Value]) {
         let scope = self.scopes.pop().expect("an if is open");
+        self.span = scope.span;
         let Open::Then { cond } = scope.open else {
             unreachable!("the innermost open region is the first branch of an if");
         };
         self.func.regions[scope.region].yields = yields.to_vec();
         let region = self.func.regions.push(RegionData::default());
         let open = Open::Else { cond, then: scope.region };
-        self.scopes.push(Scope { region, table: FxHashMap::default(), open });
+        self.scopes.push(Scope { region, table: FxHashMap::default(), open, span: self.span });
     }
 
     /// Closes the second branch with its yields; returns the results.
     pub fn end_if(&mut self, yields: &[Value]) -> Values {
         let scope = self.scopes.pop().expect("an if is open");
+        self.span = scope.span;
         let Open::Else { cond, then } = scope.open else {
             unreachable!("the innermost open region is the second branch of an if");
         };
