@@ -85,7 +85,12 @@ impl Bound {
             }
         }
         if !missing.is_empty() {
-            return Err(Error::Data(format!("`{}` needs data for {}", kernel.name(), missing.join(", "))));
+            return Err(Error::Data(format!(
+                "`{}` needs data for {}: give arrays with `--data DIR` or `--data NAME=FILE.npy`, a mesh with `--mesh FILE`, or a \
+                 generated input with `#[example(..)]` in front of the kernel",
+                kernel.name(),
+                missing.join(", ")
+            )));
         }
         let sizes = sizes_of(func, &shapes, given_sizes, inputs)?;
         let mut bound = Bound { sizes, arrays: vec![None; func.buffers.len()], weights: Vec::new() };
@@ -128,7 +133,7 @@ impl Bound {
         }
         let dims: Option<Vec<usize>> =
             data.dims.iter().map(|d| usize::try_from(self.eval(d)?).ok()).collect();
-        let fits = dims.as_deref() == Some(array.shape()) || (data.dims.is_empty() && array.len() == 1);
+        let fits = dims.as_deref() == Some(given_shape(data, array));
         if !fits {
             return Err(Error::Data(format!(
                 "`{name}` has shape {}, but an array of shape {} was given",
@@ -388,20 +393,35 @@ fn first_outside(entries: &[i64], limits: &[i64]) -> Option<usize> {
     }
 }
 
-/// The shape that the parameter wants: numbers may come as arrays of one element.
+/// The shape of an array as the parameter sees it: a number, real or complex, may come as an array of one element.
+fn given_shape<'a>(data: &BufferData, array: &'a Array) -> &'a [usize] {
+    let shape = array.shape();
+    match &data.dims[..] {
+        [] if array.len() == 1 => &[],
+        [two]
+            if array.is_complex() && array.len() == 2 && *two == SizeExpr { constant: 2, terms: vec![] } =>
+        {
+            &shape[shape.len() - 1..]
+        }
+        _ => shape,
+    }
+}
+
+/// The shape of an array that has as many axes as the parameter.
 fn fit<'a>(data: &BufferData, array: &'a Array, func: &Func) -> Result<&'a [usize], Error> {
-    if data.dims.is_empty() && array.len() == 1 {
-        return Ok(&[]);
+    let shape = given_shape(data, array);
+    if data.dims.len() == shape.len() {
+        return Ok(shape);
     }
-    if data.dims.len() != array.shape().len() {
-        return Err(Error::Data(format!(
-            "`{}` is declared as {}, but an array of shape {} was given",
-            data.name,
-            shape_text(data, func),
-            Shape(array.shape())
-        )));
-    }
-    Ok(array.shape())
+    let given = match shape {
+        [numbers @ .., _] if array.is_complex() => format!("complex numbers of shape {}", Shape(numbers)),
+        _ => format!("shape {}", Shape(shape)),
+    };
+    Err(Error::Data(format!(
+        "`{}` is declared as {}, but an array of {given} was given",
+        data.name,
+        shape_text(data, func)
+    )))
 }
 
 /// `f64[V, 3]`.

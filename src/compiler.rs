@@ -80,7 +80,7 @@ impl Module {
             None => match &kernels[..] {
                 [kernel] => Ok(kernel),
                 [] => Err(format!("{file} has no kernels")),
-                _ => Err(format!("{file} has several kernels ({names}): name one")),
+                _ => Err(format!("{file} has several kernels ({names}): name one (`--kernel NAME`)")),
             },
         };
         Ok(Kernel::new(&self.source, found.map_err(Error::Usage)?.clone()))
@@ -94,10 +94,12 @@ impl Module {
 pub fn read_source(path: &Path) -> Result<String, Error> {
     let bytes =
         std::fs::read(path).map_err(|e| Error::Data(format!("cannot read `{}`: {e}", path.display())))?;
-    String::from_utf8(bytes).map_err(|e| {
+    let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         Error::Data(format!("`{}` is not UTF-8 text (byte {at})", path.display()))
-    })
+    })?;
+    // Some editors mark UTF-8 with a byte order mark, which is no part of the text.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// Turns violated invariants into an error.

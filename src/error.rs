@@ -133,7 +133,7 @@ impl From<RuntimeError> for Error {
             | RuntimeError::Trip { .. }
             | RuntimeError::TooLarge { .. }
             | RuntimeError::Large { .. } => Error::Data(error.to_string()),
-            RuntimeError::Options(what) => Error::Usage(what.to_owned()),
+            RuntimeError::Options(_) | RuntimeError::Blocks { .. } => Error::Usage(error.to_string()),
             RuntimeError::Unexpected { .. }
             | RuntimeError::SlotLayout { .. }
             | RuntimeError::Mismatch(_)

@@ -222,7 +222,8 @@ fn wrong_data_are_refused() {
         &["[1, 0]", "int64"],
     );
     // Missing.
-    s.refuses(4, &["run", "springs.ir", "--data", "x=data/x.npy"], &["edges", "rest"]);
+    let partly = ["run", "springs.ir", "--data", "x=data/x.npy"];
+    s.refuses(4, &partly, &["edges", "rest", "--data NAME=FILE", "--mesh"]);
     s.refuses(4, &["run", "springs.ir"], &["x", "edges", "rest"]);
 }
 
@@ -242,6 +243,7 @@ fn unreadable_files_are_refused() {
     refuses(&good[..20], &["x.npy"]);
     refuses(b"", &["x.npy"]);
     refuses(b"PK\x03\x04 something else", &["x.npy"]);
+    refuses(b"1 2 3\n", &["x.npy", "not a .npy file"]);
     fs::remove_file(s.path("x.npy")).unwrap();
     s.refuses(4, &["run", "springs.ir", "--data", "data", "--data", "x=missing.npy"], &["missing.npy"]);
     s.refuses(4, &["run", "springs.ir", "--data", "nowhere"], &["nowhere"]);
@@ -268,6 +270,30 @@ fn several_outputs_appear_together_or_not_at_all() {
         &["dir.npz"],
     );
     assert_eq!(fs::read_to_string(s.path("g.npy")).unwrap(), "old");
+}
+
+#[test]
+fn complex_numbers_are_bound() {
+    let s = Sandbox::new("complex");
+    // A byte order mark is no part of the text.
+    s.text("k.ir", "\u{feff}kernel k(z: complex, n: int, x: var f64) -> f64 { sqnorm(z) * x^2 * f64(n) }");
+    // Two numbers, as NumPy writes them: one, of an array with one axis.
+    let header = "{'descr': '<c16', 'fortran_order': False, 'shape': (1,), }";
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend([3.0_f64, 4.0].iter().flat_map(|part| part.to_le_bytes()));
+    fs::write(s.path("z.npy"), bytes).unwrap();
+    let with = |data: &'static str| ["run", "k.ir", "--data", "x=1.0", "--data", data, "--data", "z=z.npy"];
+    let (out, _) = s.expect(0, &with("n=1"));
+    assert!(out.contains("25"), "{out}");
+    let (_, err) = s.expect(4, &with("n=99999999999999999999"));
+    assert!(err.contains("whole numbers of 64 bits") && !err.contains("NumPy"), "{err}");
+    s.refuses(
+        4,
+        &["run", "k.ir", "--data", "n=1", "--data", "z=1.0", "--data", "x=z.npy"],
+        &["complex numbers", "[1]"],
+    );
 }
 
 #[test]
@@ -298,6 +324,9 @@ fn usage_errors() {
     let s = Sandbox::new("usage");
     s.refuses(2, &[], &["Usage"]);
     s.refuses(2, &["walk"], &["walk"]);
+    s.refuses(2, &["rn"], &["'run'"]);
+    s.refuses(2, &["explain", "out-of-rang"], &["`out-of-range`"]);
+    s.refuses(2, &["verify", "springs.ir", "--derive", "grad"], &["lagrangian", "gauss-newton"]);
     s.refuses(2, &["run"], &["K.ir"]);
     let run = |args: &[&'static str]| {
         let mut all = vec!["run", "springs.ir", "--data", "data"];
@@ -307,7 +336,9 @@ fn usage_errors() {
     s.refuses(2, &run(&["--derive", "hesian"]), &["hesian"]);
     s.refuses(2, &run(&["--engine", "gpu"]), &["gpu"]);
     s.refuses(2, &run(&["--strategy", "magic"]), &["magic"]);
-    s.refuses(2, &run(&["--threads", "0"]), &["0"]);
+    s.refuses(2, &run(&["--threads", "0"]), &["1..=255"]);
+    s.refuses(2, &run(&["--threads", "256"]), &["1..=255"]);
+    s.refuses(2, &run(&["--assemble", "bsr:4x4"]), &["4 x 4", "6 x 6"]);
     s.refuses(2, &run(&["--kernel", "sprngs"]), &["sprngs", "`springs`"]);
     s.refuses(2, &run(&["--wrt", "y"]), &["`y`", "rest"]);
     s.refuses(2, &run(&["--wrt", "edges"]), &["edges"]);

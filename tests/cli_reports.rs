@@ -49,6 +49,12 @@ fn patterns_are_drawn() {
     s.expect(0, &["run", "springs.ir", "--data", "data", "-o", "hessian=h.mtx"]);
     let (same, _) = s.expect(0, &["spy", "h.mtx"]);
     assert_eq!(out, same);
+    s.array("dense.npy", &Array::rows(&[[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]]));
+    assert!(s.expect(0, &["spy", "dense.npy"]).0.contains("2 × 3 · 2 entries"));
+    s.refuses(4, &["spy", "data/rest.npy"], &["two axes", "[2]"]);
+    let compressed = ["spy", "springs.ir", "--data", "data", "--colors", "--compressed", "--svg", "c.svg"];
+    s.expect(0, &compressed);
+    assert!(fs::read_to_string(s.path("c.svg")).unwrap().contains("hessian of springs, compressed"));
     s.refuses(2, &["spy", "springs.ir", "--data", "data", "--svg", "p.PNG"], &["--svg p.PNG", "`--png`"]);
     s.refuses(2, &["spy", "springs.ir", "--data", "data", "--png", "p.svg"], &["--png p.svg", "`--svg`"]);
     let (out, _) = s.expect(0, &["spy", "springs.ir", "--data", "data", "--svg", "p.svg", "--png", "p.png"]);

@@ -48,6 +48,8 @@ pub enum Data {
 pub struct Array {
     shape: Vec<usize>,
     data: Data,
+    /// Whether the last axis holds real and imaginary parts.
+    complex: bool,
 }
 
 impl NamedArray {
@@ -105,35 +107,49 @@ impl Array {
     /// When the product of the shape overflows or is not the number of values.
     pub fn new(shape: Vec<usize>, data: Data) -> Result<Self, Error> {
         match element_count(&shape) {
-            Some(n) if n == data.len() => Ok(Self { shape, data }),
+            Some(n) if n == data.len() => Ok(Self { shape, data, complex: false }),
             _ => Err(Error::Invalid(format!("shape {} does not hold {} values", Shape(&shape), data.len()))),
         }
     }
 
+    /// Complex numbers: an array with a last axis of 2 beyond the shape, real and imaginary part.
+    ///
+    /// # Errors
+    /// As [`Array::new`].
+    pub fn complex(mut shape: Vec<usize>, numbers: Vec<[f64; 2]>) -> Result<Self, Error> {
+        shape.push(2);
+        Ok(Self { complex: true, ..Self::new(shape, Data::F64(numbers.into_flattened()))? })
+    }
+
+    /// Whether these are complex numbers, whose parts are the last axis.
+    pub fn is_complex(&self) -> bool {
+        self.complex
+    }
+
     /// A one-dimensional array.
     pub fn vector(data: Data) -> Self {
-        Self { shape: vec![data.len()], data }
+        Self { shape: vec![data.len()], data, complex: false }
     }
 
     /// A zero-dimensional array.
     pub fn scalar(value: f64) -> Self {
-        Self { shape: Vec::new(), data: Data::F64(vec![value]) }
+        Self { shape: Vec::new(), data: Data::F64(vec![value]), complex: false }
     }
 
     /// Rows of fixed width as an array of shape `[rows, W]`.
     pub fn rows<const W: usize>(rows: &[[f64; W]]) -> Self {
-        Self { shape: vec![rows.len(), W], data: Data::F64(rows.as_flattened().to_vec()) }
+        Self { shape: vec![rows.len(), W], data: Data::F64(rows.as_flattened().to_vec()), complex: false }
     }
 
     /// Rows of indices of fixed width as an array of shape `[rows, W]`.
     pub fn index_rows<const W: usize>(rows: &[[i64; W]]) -> Self {
-        Self { shape: vec![rows.len(), W], data: Data::I64(rows.as_flattened().to_vec()) }
+        Self { shape: vec![rows.len(), W], data: Data::I64(rows.as_flattened().to_vec()), complex: false }
     }
 
     /// Row-major 2 x 2 or 3 x 3 matrices as an array of shape `[matrices, R, C]`.
     pub fn matrices<const R: usize, const C: usize>(mats: &[[[f64; C]; R]]) -> Self {
         let data = mats.as_flattened().as_flattened().to_vec();
-        Self { shape: vec![mats.len(), R, C], data: Data::F64(data) }
+        Self { shape: vec![mats.len(), R, C], data: Data::F64(data), complex: false }
     }
 
     /// Extents, slowest first.
@@ -163,7 +179,7 @@ impl Array {
 
     /// The only value, as an array without dimensions; `None` unless there is exactly one value.
     pub fn into_scalar(self) -> Option<Self> {
-        (self.len() == 1).then_some(Self { shape: Vec::new(), data: self.data })
+        (self.len() == 1).then_some(Self { shape: Vec::new(), data: self.data, complex: false })
     }
 
     /// The values in double precision, borrowed when they are stored so.

@@ -166,6 +166,31 @@ fn meshes_are_drawn_or_refused() {
 }
 
 #[test]
+fn reduced_pictures_keep_colors_apart() {
+    // A diagonal of 9,600 entries, of which ten share a pixel: seven of color 3, three of color 1.
+    let n = 9_600;
+    let (row_ptr, col_idx): (Vec<u64>, Vec<u32>) = ((0..=n).collect(), (0..n as u32).collect());
+    let pattern = Pattern { nrows: 9_600, ncols: 9_600, row_ptr: &row_ptr, col_idx: &col_idx };
+    let colors: Vec<u32> = (0..n).map(|k| if k % 10 < 7 { 3 } else { 1 }).collect();
+    let inks = |colors: &[u32]| {
+        let svg = pattern_svg(&pattern, &Paint::Columns(colors), &Style::default()).unwrap();
+        svg.lines().filter(|line| line.starts_with("<path fill")).map(|line| line[..20].to_owned()).collect()
+    };
+    let (mixed, pure): (Vec<String>, Vec<String>) = (inks(&colors), inks(&vec![3; 9_600]));
+    assert_eq!(mixed, pure);
+    let many: Vec<u32> = (0..n as u32).map(|k| k % 15).collect();
+    let svg = pattern_svg(&pattern, &Paint::Columns(&many), &Style::default()).unwrap();
+    assert!(svg.contains("15 colors, a pixel has") && svg.contains(">..</text>"));
+}
+
+#[test]
+fn vectors_fill_their_panel() {
+    let row = Pattern { nrows: 1, ncols: 200, row_ptr: &[0_usize, 1], col_idx: &[7_usize] };
+    let svg = pattern_svg(&row, &Paint::Plain, &Style::default()).unwrap();
+    assert!(svg.contains("scale(4 24)") && svg.contains(r#"width="800" height="24""#), "{svg}");
+}
+
+#[test]
 fn narrow_pictures_are_as_wide_as_their_text() {
     // 450 x 9 with nine colors: the caption and the legend are wider than the panel.
     let (row_ptr, col_idx): (Vec<u64>, Vec<u32>) = ((0..=450).collect(), (0..450).map(|r| r % 9).collect());

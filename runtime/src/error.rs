@@ -107,6 +107,14 @@ pub enum RuntimeError {
         /// What they exceed.
         limit: String,
     },
+    /// Blocks that a matrix cannot be cut into.
+    #[error("blocks of {} x {} do not divide a matrix of {} x {}", block.0, block.1, shape.0, shape.1)]
+    Blocks {
+        /// Rows and columns of a block.
+        block: (usize, usize),
+        /// Rows and columns of the matrix.
+        shape: (usize, usize),
+    },
     /// Options that contradict each other or the program.
     #[error("{0}")]
     Options(&'static str),

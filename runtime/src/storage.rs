@@ -151,8 +151,12 @@ impl Storage {
                 source = Some(view.source);
             }
             Format::Bsr(rows, cols) => {
+                let divides = shape.0.checked_rem(rows) == Some(0) && shape.1.checked_rem(cols) == Some(0);
+                if !divides {
+                    return Err(RuntimeError::Blocks { block: (rows, cols), shape });
+                }
                 let view = BsrView::new(pattern, (rows, cols)).ok_or(RuntimeError::Options(
-                    "the blocks of a matrix must divide its rows and columns, and hold fewer than 2^32 values",
+                    "the blocks of a matrix must hold fewer than 2^32 values",
                 ))?;
                 len = view.source.len();
                 made = Some((view.row_ptr, view.col_idx));

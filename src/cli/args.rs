@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use spadina::options::{Decompression, Engine, Format, Mode, Options, Project, Strategy};
+use spadina_runtime::partition::MOST;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -73,8 +74,8 @@ pub(crate) struct MethodArgs {
     /// Parameters to differentiate by: variables or float data.
     #[arg(long, value_name = "x,..", value_delimiter = ',')]
     pub(crate) wrt: Option<Vec<String>>,
-    /// Threads of an evaluation; results have the same bits for any number.
-    #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    /// Threads of an evaluation, 1 to 255; results have the same bits for any number.
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST as i64))]
     pub(crate) threads: u32,
     /// jit or interp.
     #[arg(long, default_value = "jit")]
@@ -200,6 +201,9 @@ pub(crate) enum Rule {
     Identity,
 }
 
+/// The matrices, for messages.
+pub(crate) const MATRICES: &str = "jacobian, hessian, lagrangian or gauss-newton";
+
 /// A result by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum What {
@@ -282,8 +286,8 @@ pub(crate) struct CompileArgs {
     /// What to write; obj and header if nothing is named.
     #[arg(long, value_name = "KIND,..", value_delimiter = ',')]
     pub(crate) emit: Vec<Emit>,
-    /// What to compute: value, grad, jacobian, hessian (the largest counts).
-    #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
+    /// What to compute: value, grad, jacobian, hessian, lagrangian (the largest counts).
+    #[arg(long, value_name = "WHAT,..", value_delimiter = ',', hide_possible_values = true)]
     pub(crate) derive: Option<Vec<What>>,
     /// Parameters to differentiate by.
     #[arg(long, value_name = "x,..", value_delimiter = ',')]
@@ -328,14 +332,14 @@ pub(crate) struct DeriveArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SpyArgs {
-    /// Kernel (.ir) or matrix (.mtx, .npz).
+    /// Kernel (.ir) or matrix (.mtx, .npz, or dense .npy).
     #[arg(value_name = "K.ir|M.mtx")]
     pub(crate) file: PathBuf,
     /// Name of the kernel, where the file has several.
     #[arg(long, value_name = "NAME")]
     pub(crate) kernel: Option<String>,
-    /// jacobian or hessian.
-    #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
+    /// The matrix: jacobian, hessian, lagrangian or gauss-newton.
+    #[arg(long, value_name = "WHAT,..", value_delimiter = ',', hide_possible_values = true)]
     pub(crate) derive: Option<Vec<What>>,
     #[command(flatten)]
     pub(crate) method: MethodArgs,
@@ -383,7 +387,7 @@ pub(crate) struct SparsityArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ColorArgs {
-    /// Pattern (.mtx, .npz), or kernel (.ir) whose pattern is detected.
+    /// Pattern (.mtx, .npz, or dense .npy), or kernel (.ir) whose pattern is detected.
     #[arg(value_name = "PATTERN.mtx|K.ir")]
     pub(crate) file: PathBuf,
     /// Name of the kernel, where the file has several.
@@ -450,8 +454,8 @@ pub(crate) enum Decompress {
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) kernel: KernelArgs,
-    /// jacobian or hessian.
-    #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
+    /// The matrix: jacobian, hessian, lagrangian or gauss-newton.
+    #[arg(long, value_name = "WHAT,..", value_delimiter = ',', hide_possible_values = true)]
     pub(crate) derive: Option<Vec<What>>,
     /// Parameters to differentiate by.
     #[arg(long, value_name = "x,..", value_delimiter = ',')]
@@ -485,8 +489,8 @@ pub(crate) struct ExplainArgs {
     /// Name of the kernel, where the file has several.
     #[arg(long, value_name = "NAME")]
     pub(crate) kernel: Option<String>,
-    /// value, grad, jacobian, hessian; without it all that the kernel has.
-    #[arg(long, value_name = "WHAT,..", value_delimiter = ',')]
+    /// value, grad, jacobian, hessian, lagrangian or gauss-newton; without it all that the kernel has.
+    #[arg(long, value_name = "WHAT,..", value_delimiter = ',', hide_possible_values = true)]
     pub(crate) derive: Option<Vec<What>>,
     /// Parameters to differentiate by.
     #[arg(long, value_name = "x,..", value_delimiter = ',')]

@@ -198,6 +198,11 @@ fn figures(
         "peak_bytes": counts.peak,
     });
     let seconds = evaluate.as_secs_f64().max(1e-9);
+    // Without loops there is nothing to count.
+    let each = match elements {
+        0 => String::new(),
+        _ => format!("{:.1} ns an iteration, ", seconds * 1e9 / elements as f64),
+    };
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(
@@ -218,10 +223,9 @@ fn figures(
     );
     let _ = writeln!(
         text,
-        "  evaluate {:.3} ms (shortest {:.3}): {:.1} ns an iteration, {:.2} GB/s of data and results",
+        "  evaluate {:.3} ms (shortest {:.3}): {each}{:.2} GB/s of data and results",
         ms(evaluate),
         ms(shortest),
-        seconds * 1e9 / elements.max(1) as f64,
         counts.moved as f64 / seconds / 1e9,
     );
     let _ = writeln!(
@@ -230,7 +234,7 @@ fn figures(
         counts.ops,
         problem.code_bytes(),
         problem.slot_bytes(),
-        counts.peak.map(|bytes| format!(", memory grows by {bytes}")).unwrap_or_default(),
+        counts.peak.map(|bytes| format!(", memory grows by {bytes} bytes")).unwrap_or_default(),
     );
     let json = if let Value::Object(map) = json { map } else { Map::new() };
     Figures { name, json, text }

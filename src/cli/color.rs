@@ -24,9 +24,8 @@ pub(crate) fn color(args: &ColorArgs) -> Result<(), Error> {
     let orders = args.order.iter().map(|name| name.parse::<Order>());
     let orders =
         orders.collect::<Result<Vec<_>, _>>().map_err(|e| Error::Usage(format!("`--order`: {e}")))?;
-    let ending = args.file.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let mut times = Map::new();
-    let (found, symmetric) = if matches!(ending.as_str(), "mtx" | "npz") {
+    let (found, symmetric) = if pattern::is_matrix(&args.file) {
         (pattern::of_file(&args.file)?, false)
     } else {
         let kernel = pattern::kernel(&args.file, args.kernel.as_deref())?;
@@ -59,7 +58,12 @@ pub(crate) fn color(args: &ColorArgs) -> Result<(), Error> {
     if let Some(path) = &args.output {
         write(path, &coloring)?;
     }
-    let text = if args.json { as_json(&found, &coloring, times) } else { as_text(&found, &coloring, time) };
+    let mut text =
+        if args.json { as_json(&found, &coloring, times) } else { as_text(&found, &coloring, time) };
+    if let Some(path) = args.given.as_ref().filter(|_| !args.json) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}: the coloring is valid", path.display());
+    }
     console::print(&text)
 }
 

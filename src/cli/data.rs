@@ -10,6 +10,7 @@ use spadina::inputs::Inputs;
 use spadina::kernel::Kernel;
 use spadina_io::array::{Array, Data};
 use spadina_io::npy::read::read_npy;
+use spadina_ir::types::Ty;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 enum Binding<'a> {
     Directory(&'a Path),
     File(&'a str, &'a Path),
-    Number(&'a str, Array),
+    Number(&'a str, &'a str, Array),
 }
 
 /// Everything the arguments bind.
@@ -53,8 +54,9 @@ pub(crate) fn inputs(kernel: &Kernel, args: &DataArgs) -> Result<Inputs, Error> 
                 }
                 inputs.set_from(name, &read_npy(path)?, path.display().to_string());
             }
-            Binding::Number(name, array) => {
+            Binding::Number(name, text, array) => {
                 known_name(kernel, &known, name)?;
+                check_whole(kernel, name, text, &array)?;
                 inputs.set(name, &array);
             }
         }
@@ -116,7 +118,7 @@ fn binding(arg: &str) -> Result<Binding<'_>, Error> {
     match arg.split_once('=') {
         Some((name, value)) if is_name(name) => match number(value) {
             _ if value.is_empty() => Err(Error::Usage(format!("`--data {arg}`: nothing after `=`"))),
-            Some(array) => Ok(Binding::Number(name, array)),
+            Some(array) => Ok(Binding::Number(name, value, array)),
             None => Ok(Binding::File(name, Path::new(value))),
         },
         Some(("", _)) => Err(Error::Usage(format!("`--data {arg}`: nothing before `=`"))),
@@ -135,6 +137,18 @@ fn number(text: &str) -> Option<Array> {
         },
     };
     Array::new(Vec::new(), data).ok()
+}
+
+/// Whether a number suits a parameter that holds no floats.
+fn check_whole(kernel: &Kernel, name: &str, text: &str, array: &Array) -> Result<(), Error> {
+    let func = kernel.func();
+    let elem = func.buffer_named(name).map(|buffer| func.buffers[buffer].elem);
+    let wanted = match (elem, array.data()) {
+        (Some(Ty::Int), Data::F64(_)) => "whole numbers of 64 bits",
+        (Some(Ty::Bool), Data::F64(_)) => "`true` or `false`",
+        _ => return Ok(()),
+    };
+    Err(Error::Data(format!("`--data {name}={text}`: `{name}` takes {wanted}")))
 }
 
 /// `N=64`. What is no number is a mistake in usage; a number that does not fit is bad data.

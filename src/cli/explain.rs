@@ -12,13 +12,15 @@ use spadina::explain::{Explanation, Phase};
 use spadina::kernel::Kernel;
 use spadina::options::{Derivative, Options};
 use spadina::problem::Problem;
+use spadina_ir::frontend::suggest::nearest;
 use std::fmt::Write;
 use std::path::Path;
 
 pub(crate) fn explain(args: &ExplainArgs) -> Result<(), Error> {
     let Some(subject) = &args.subject else {
         let list: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
-        return console::print(&format!("{}\n", list.join("\n")));
+        let text = if args.json { json!({ "codes": list }).to_string() } else { list.join("\n") };
+        return console::print(&format!("{text}\n"));
     };
     if Path::new(subject).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ir")) {
         return kernel(Path::new(subject), args);
@@ -27,10 +29,15 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<(), Error> {
     let code =
         ["error[", "warning[", "note["].iter().fold(code, |code, start| code.trim_start_matches(start));
     match CODES.binary_search_by_key(&code, |(known, _)| known) {
+        Ok(at) if args.json => console::print(&format!("{}\n", json!({ "code": code, "page": CODES[at].1 }))),
         Ok(at) => console::print(CODES[at].1),
-        Err(_) => Err(Error::Usage(format!(
-            "no message has the code `{code}` (`spadina explain` lists all; a kernel ends in .ir)"
-        ))),
+        Err(_) => {
+            let near = nearest(code, CODES.iter().map(|(known, _)| *known));
+            let near = near.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+            Err(Error::Usage(format!(
+                "no message has the code `{code}`{near} (`spadina explain` lists all; a kernel ends in .ir)"
+            )))
+        }
     }
 }
 
@@ -101,7 +108,13 @@ fn terms(kernel: &Kernel, entry: &str, args: &ExplainArgs) -> Result<(), Error> 
     }
     let stored =
         value.map_or_else(|| "not stored: zero for all values".to_owned(), |value| format!("{value:?}"));
-    let mut text = format!("{} ({row}, {column}) = d {of} / d {by}: {stored}\n", derivative.name());
+    let meaning = match derivative {
+        Derivative::Hessian => format!("d2 {} / d {of} d {by}", kernel.name()),
+        Derivative::Lagrangian => format!("d2 L / d {of} d {by}"),
+        Derivative::GaussNewton => format!("(J^T J) of {of} and {by}"),
+        Derivative::Value | Derivative::Gradient | Derivative::Jacobian => format!("d {of} / d {by}"),
+    };
+    let mut text = format!("{} ({row}, {column}) = {meaning}: {stored}\n", derivative.name());
     for (line, at, term, name) in places {
         let name = name.map(|name| format!("\"{name}\": ")).unwrap_or_default();
         let _ = writeln!(text, "  {}:{line}:{at}: {name}{term}", source.name);

@@ -26,13 +26,16 @@ mod staged;
 mod verify;
 
 use args::{Cli, Command};
-use clap::Parser;
+use clap::error::{ContextKind, ContextValue, Error as Misuse};
+use clap::{CommandFactory, Parser};
+use spadina_ir::frontend::suggest::nearest;
 use std::process::ExitCode;
 
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            suggest(&mut error);
             // Help and version go to stdout and are no errors.
             let code = if error.use_stderr() { 2 } else { 0 };
             let _ = error.print();
@@ -58,5 +61,16 @@ pub(crate) fn main() -> ExitCode {
             console::error(&error);
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Names the command nearest to an unknown one.
+fn suggest(error: &mut Misuse) {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidSubcommand) else { return };
+    let command = Cli::command();
+    let near = nearest(given, command.get_subcommands().map(clap::Command::get_name)).map(str::to_owned);
+    error.remove(ContextKind::SuggestedSubcommand);
+    if let Some(near) = near {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![near]));
     }
 }

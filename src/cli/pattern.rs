@@ -15,6 +15,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Whether the name is that of a matrix file, not of a kernel.
+pub(crate) fn is_matrix(path: &Path) -> bool {
+    let ends = |known: &&str| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(known));
+    ["mtx", "npz", "npy"].iter().any(ends)
+}
+
 /// The pattern of a matrix in a file.
 pub(crate) fn of_file(path: &Path) -> Result<Arc<Pattern>, Error> {
     let matrix = read_sparse(path)?;

@@ -1,6 +1,6 @@
 //! `spadina spy`: the sparsity pattern of a kernel or of a matrix file.
 
-use super::args::SpyArgs;
+use super::args::{MATRICES, SpyArgs};
 use super::staged::Staged;
 use super::{color, console, data, pattern, result, run};
 use spadina::compiler::Module;
@@ -27,14 +27,19 @@ pub(crate) fn spy(args: &SpyArgs) -> Result<(), Error> {
             )));
         }
     }
-    let ending = args.file.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    let (found, title) = match ending.as_str() {
-        "mtx" | "npz" => (pattern::of_file(&args.file)?, args.file.display().to_string()),
-        _ => of_kernel(args)?,
+    let (found, mut title) = if pattern::is_matrix(&args.file) {
+        (pattern::of_file(&args.file)?, args.file.display().to_string())
+    } else {
+        of_kernel(args)?
     };
     let (found, colors) = if args.colors {
         let coloring = color::shown(&found, args.partition)?;
-        if args.compressed { compressed(&coloring)? } else { (found, color::of_entries(&coloring)?) }
+        if args.compressed {
+            title.push_str(", compressed");
+            compressed(&coloring)?
+        } else {
+            (found, color::of_entries(&coloring)?)
+        }
     } else {
         (found, Vec::new())
     };
@@ -108,7 +113,7 @@ fn of_kernel(args: &SpyArgs) -> Result<(Arc<Pattern>, String), Error> {
     let mut derivative = result::largest(&kernel, args.derive.as_deref())?;
     if !derivative.has_matrix() {
         if args.derive.is_some() {
-            return Err(Error::usage("only `jacobian` and `hessian` have a pattern"));
+            return Err(Error::usage(format!("a matrix has a pattern: {MATRICES}")));
         }
         derivative = if kernel.is_energy() { Derivative::Hessian } else { Derivative::Jacobian };
     }

@@ -15,7 +15,7 @@ mod matrix;
 mod probe;
 mod products;
 
-use super::args::VerifyArgs;
+use super::args::{MATRICES, VerifyArgs};
 use super::{console, data, pattern, result};
 use differences::differences;
 use matrix::Matrix;
@@ -34,7 +34,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
     let mut derivative = result::largest(&kernel, args.derive.as_deref())?;
     if !derivative.has_matrix() {
         if args.derive.is_some() {
-            return Err(Error::usage("only `jacobian` and `hessian` are matrices to verify"));
+            return Err(Error::usage(format!("a matrix is verified: {MATRICES}")));
         }
         derivative = if kernel.is_energy() { Derivative::Hessian } else { Derivative::Jacobian };
     }

@@ -96,12 +96,14 @@ impl Header {
 /// # Errors
 /// Anything that is not a `.npy` header of version 1 to 3.
 pub fn read_header(input: &mut impl Read, file: &str) -> Result<Header, Error> {
-    let mut start = [0_u8; 8];
-    fill(input, &mut start, file)?;
-    if &start[..6] != MAGIC {
+    let mut start = Vec::with_capacity(8);
+    input.take(8).read_to_end(&mut start).map_err(|e| Error::io(std::path::Path::new(file), "read", e))?;
+    // A short text is no .npy file, rather than one that ends too soon.
+    if !start.iter().zip(MAGIC).all(|(found, known)| found == known) {
         return Err(Error::format(file, "not a .npy file (its first bytes are not \\x93NUMPY)"));
     }
-    let (length, prefix) = match start[6] {
+    let &[_, _, _, _, _, _, version, minor] = &start[..] else { return Err(too_short(file)) };
+    let (length, prefix) = match version {
         1 => {
             let mut b = [0_u8; 2];
             fill(input, &mut b, file)?;
@@ -113,8 +115,7 @@ pub fn read_header(input: &mut impl Read, file: &str) -> Result<Header, Error> {
             (u32::from_le_bytes(b) as usize, 12)
         }
         v => {
-            let message =
-                format!(".npy format version {v}.{} is not supported (versions 1 to 3 are)", start[7]);
+            let message = format!(".npy format version {v}.{minor} is not supported (versions 1 to 3 are)");
             return Err(Error::format(file, message));
         }
     };
@@ -131,9 +132,13 @@ pub fn read_header(input: &mut impl Read, file: &str) -> Result<Header, Error> {
     Ok(header)
 }
 
+fn too_short(file: &str) -> Error {
+    Error::format(file, "the file ends inside the .npy header")
+}
+
 fn fill(input: &mut impl Read, buffer: &mut [u8], file: &str) -> Result<(), Error> {
     input.read_exact(buffer).map_err(|e| match e.kind() {
-        std::io::ErrorKind::UnexpectedEof => Error::format(file, "the file ends inside the .npy header"),
+        std::io::ErrorKind::UnexpectedEof => too_short(file),
         _ => Error::io(std::path::Path::new(file), "read", e),
     })
 }

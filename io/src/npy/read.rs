@@ -39,7 +39,7 @@ pub(crate) fn read_from(input: &mut impl Read, size: Option<u64>, file: &str) ->
     let (big_endian, element) = header.element(file)?;
     let count = checked_payload(&header, element.bytes(), size, file)?;
     let payload = Payload { count, size_known: size.is_some(), file };
-    let mut shape = header.shape;
+    let shape = header.shape;
     let data = match element {
         Element::F8 => {
             Data::F64(payload.decode(input, order(big_endian, f64::from_le_bytes, f64::from_be_bytes))?)
@@ -68,8 +68,7 @@ pub(crate) fn read_from(input: &mut impl Read, size: Option<u64>, file: &str) ->
                 [half(re), half(im)]
             })?;
             let pairs = if header.fortran_order { to_c_order(&pairs, &shape) } else { pairs };
-            shape.push(2);
-            return Array::new(shape, Data::F64(pairs.into_flattened()));
+            return Array::complex(shape, pairs);
         }
     };
     let data = if header.fortran_order { reorder(data, &shape) } else { data };

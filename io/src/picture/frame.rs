@@ -13,8 +13,14 @@ const LETTER: usize = 9;
 pub(crate) const SAMPLES: usize = 12;
 pub(crate) const SAMPLE: usize = 20;
 
+/// What follows the samples where there are more colors.
+pub(crate) const MORE: &str = "..";
+
 /// What stands between the caption and the largest magnitude.
 pub(crate) const MAGNITUDES: &str = " · magnitudes to ";
+
+/// Least pixels of a side of the panel.
+const THINNEST: usize = 24;
 
 /// Least pixels between ticks: the widest number with its spacing fits.
 const TICK_DISTANCE: f64 = 100.0;
@@ -36,8 +42,8 @@ pub(crate) struct Frame {
     pub(crate) panel: (usize, usize),
     /// Bins of the raster, rows and columns.
     pub(crate) bins: (usize, usize),
-    /// Pixels of a bin.
-    pub(crate) cell: usize,
+    /// Pixels of a bin: width and height.
+    pub(crate) cell: (usize, usize),
     pub(crate) x_ticks: Vec<Tick>,
     pub(crate) y_ticks: Vec<Tick>,
     pub(crate) caption: String,
@@ -54,21 +60,26 @@ impl Frame {
         let size = style.size.clamp(32, 4096);
         let (nrows, ncols) = (pattern.nrows, pattern.ncols);
         let longer = nrows.max(ncols).max(1);
-        let cell = (size / longer).clamp(1, 32);
+        let square = (size / longer).clamp(1, 32);
         // Bins are square, but no side gets thinner than can be seen.
         let bins = |n: usize| {
             let square =
                 if longer > size { (n as f64 * size as f64 / longer as f64).round() as usize } else { n };
-            square.clamp(n.min(24), n.min(size))
+            square.clamp(n.min(THINNEST), n.min(size))
         };
         let bins = (bins(nrows), bins(ncols));
-        let panel = ((bins.1 * cell).max(24), (bins.0 * cell).max(24));
-        let x_ticks = ticks(ncols, (bins.1 * cell) as f64, TICK_DISTANCE);
-        let y_ticks = ticks(nrows, (bins.0 * cell) as f64, TICK_DISTANCE);
+        // Cells are square, too, but for those of vectors and their like, which fill a panel that can be seen.
+        let side = |bins: usize| square.max(THINNEST.div_ceil(bins.max(1)));
+        let cell = (side(bins.1), side(bins.0));
+        let extent = |bins: usize, cell: usize| (bins * cell).max(THINNEST);
+        let panel = (extent(bins.1, cell.0), extent(bins.0, cell.1));
+        let x_ticks = ticks(ncols, (bins.1 * cell.0) as f64, TICK_DISTANCE);
+        let y_ticks = ticks(nrows, (bins.0 * cell.1) as f64, TICK_DISTANCE);
         let caption = pattern.caption();
+        let reduced = if bins == (nrows, ncols) { "" } else { ", a pixel has that of most of its entries" };
         let legend = paint
             .class_count()
-            .map(|n| format!("{} {}", grouped(n), if n == 1 { "color" } else { "colors" }));
+            .map(|n| format!("{} {}{reduced}", grouped(n), if n == 1 { "color" } else { "colors" }));
 
         let chars = |s: &str| s.chars().count() * GLYPH.0;
         let numbers = y_ticks.iter().map(|t| chars(&t.label)).max().unwrap_or(0);
@@ -76,7 +87,8 @@ impl Frame {
         let beside = margin + numbers + 12;
         let text = chars(&caption).max(chars(style.title.as_deref().unwrap_or_default()));
         // The text, a space, and the samples of the colors.
-        let legend_width = legend.as_deref().map_or(0, |l| chars(l) + GLYPH.0 + SAMPLES * SAMPLE);
+        let legend_width =
+            legend.as_deref().map_or(0, |l| chars(l) + GLYPH.0 + SAMPLES * SAMPLE + chars(MORE));
         // SVG pictures have one line of narrower letters for caption and legend, or caption and magnitudes.
         let further = match paint {
             Paint::Values(_) => MAGNITUDES.len() + 12,
@@ -118,7 +130,7 @@ impl Frame {
 
     /// Whether entries are large enough to leave a gap between them.
     pub(crate) fn gap(&self) -> usize {
-        match self.cell {
+        match self.cell.0.min(self.cell.1) {
             0..=4 => 0,
             5..=11 => 1,
             _ => 2,

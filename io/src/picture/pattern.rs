@@ -107,6 +107,11 @@ impl Paint<'_> {
         }
     }
 
+    /// Whether color numbers are painted.
+    pub(crate) fn is_classes(&self) -> bool {
+        matches!(self, Self::Columns(_) | Self::Rows(_) | Self::Entries(_))
+    }
+
     /// The distinct color numbers, ascending, when color numbers are painted.
     pub(crate) fn classes(&self) -> Option<Vec<u32>> {
         let classes: &[u32] = match self {

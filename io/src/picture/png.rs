@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::index::Index;
 use crate::picture::canvas::Canvas;
-use crate::picture::frame::{Frame, GLYPH, SAMPLE, SAMPLES};
+use crate::picture::frame::{Frame, GLYPH, MORE, SAMPLE, SAMPLES};
 use crate::picture::mesh::short;
 use crate::picture::palette;
 use crate::picture::pattern::{Paint, Pattern, Style};
@@ -11,7 +11,8 @@ use crate::picture::raster::Raster;
 
 /// Draws a pattern with ticks, light grid lines, its size and number of entries; the bytes are a PNG file.
 ///
-/// Matrices larger than `style.size` are binned: shades tell how many entries share a pixel, colors are mixed.
+/// Matrices larger than `style.size` are binned: shades tell how many entries share a pixel, and
+/// colors are those of most of them.
 ///
 /// # Errors
 /// A pattern or paint that does not fit together.
@@ -27,12 +28,12 @@ pub fn pattern_png<P: Index, I: Index>(
     draw_frame(&mut canvas, &frame);
     let (cell, gap) = (frame.cell, frame.gap());
     for (row, col, length, color) in raster.runs() {
-        let y = frame.top + row * cell;
+        let y = frame.top + row * cell.1;
         if gap == 0 {
-            canvas.fill((frame.left + col * cell, y), (length * cell, cell), color);
+            canvas.fill((frame.left + col * cell.0, y), (length * cell.0, cell.1), color);
         } else {
             for c in col..col + length {
-                rounded(&mut canvas, (frame.left + c * cell, y), cell, gap, color);
+                rounded(&mut canvas, (frame.left + c * cell.0, y), cell, gap, color);
             }
         }
     }
@@ -40,12 +41,18 @@ pub fn pattern_png<P: Index, I: Index>(
     encode(&canvas)
 }
 
-/// An entry as a square that leaves a gap on two sides and loses its corner points.
-fn rounded(canvas: &mut Canvas, (x, y): (usize, usize), cell: usize, gap: usize, color: palette::Rgb) {
-    let (x, y, side) = (x + gap / 2, y + gap / 2, cell - gap);
-    let cut = usize::from(side > 5);
-    canvas.fill((x + cut, y), (side - 2 * cut, side), color);
-    canvas.fill((x, y + cut), (side, side - 2 * cut), color);
+/// An entry as a rectangle that leaves a gap on two sides and loses its corner points.
+fn rounded(
+    canvas: &mut Canvas,
+    (x, y): (usize, usize),
+    (width, height): (usize, usize),
+    gap: usize,
+    color: palette::Rgb,
+) {
+    let (x, y, width, height) = (x + gap / 2, y + gap / 2, width - gap, height - gap);
+    let cut = usize::from(width.min(height) > 5);
+    canvas.fill((x + cut, y), (width - 2 * cut, height), color);
+    canvas.fill((x, y + cut), (width, height - 2 * cut), color);
 }
 
 fn draw_frame(canvas: &mut Canvas, f: &Frame) {
@@ -55,7 +62,7 @@ fn draw_frame(canvas: &mut Canvas, f: &Frame) {
         // Every cell is seen: an empty one is a faint square.
         for row in 0..f.bins.0 {
             for col in 0..f.bins.1 {
-                let at = (f.left + col * f.cell, f.top + row * f.cell);
+                let at = (f.left + col * f.cell.0, f.top + row * f.cell.1);
                 rounded(canvas, at, f.cell, f.gap(), [238, 240, 246]);
             }
         }
@@ -93,8 +100,12 @@ fn draw_legend(canvas: &mut Canvas, f: &Frame, raster: &Raster, paint: &Paint<'_
         let y = f.caption_top() + GLYPH.1 + 10;
         canvas.text((f.text_left, y), legend, palette::LABEL);
         let start = f.text_left + (legend.chars().count() + 1) * GLYPH.0;
-        for (k, class) in paint.classes().unwrap_or_default().into_iter().take(SAMPLES).enumerate() {
-            rounded(canvas, (start + SAMPLE * k, y), 16, 2, palette::class(class));
+        let classes = paint.classes().unwrap_or_default();
+        if classes.len() > SAMPLES {
+            canvas.text((start + SAMPLE * SAMPLES, y), MORE, palette::LABEL);
+        }
+        for (k, class) in classes.into_iter().take(SAMPLES).enumerate() {
+            rounded(canvas, (start + SAMPLE * k, y), (16, 16), 2, palette::class(class));
         }
         return;
     }

@@ -18,13 +18,6 @@ pub(crate) struct Raster {
     pub(crate) max_value: f64,
 }
 
-/// What is summed up for the color of a bin.
-#[derive(Clone, Copy)]
-struct Sum {
-    rgb: [f32; 3],
-    value: f64,
-}
-
 impl Raster {
     /// Bins a pattern that fits its paint; `rows` and `cols` are at most those of the pattern.
     pub(crate) fn new<P: Index, I: Index>(
@@ -34,50 +27,50 @@ impl Raster {
         scale: Scale,
     ) -> Self {
         let mut counts = vec![0_u32; rows * cols];
-        let mut sums = match paint {
-            Paint::Plain => Vec::new(),
-            _ => vec![Sum { rgb: [0.0; 3], value: 0.0 }; rows * cols],
+        let mut values = match paint {
+            Paint::Values(_) => vec![0.0_f64; rows * cols],
+            _ => Vec::new(),
         };
-        // Classes repeat: each color is computed once.
-        let mut classes: Vec<Option<[f32; 3]>> = Vec::new();
+        let mut classes = Classes::new(if paint.is_classes() { rows * cols } else { 0 });
         for r in 0..pattern.nrows {
             let at = bin(r, rows, pattern.nrows) * cols;
+            classes.start_row(at);
             for k in pattern.row_ptr[r].get()..pattern.row_ptr[r + 1].get() {
                 let c = pattern.col_idx[k].get();
                 let at = at + bin(c, cols, pattern.ncols);
                 counts[at] = counts[at].saturating_add(1);
                 if let Paint::Values(v) = paint {
-                    if v[k].abs() > sums[at].value.abs() || v[k].is_nan() {
-                        sums[at].value = v[k];
+                    if v[k].abs() > values[at].abs() || v[k].is_nan() {
+                        values[at] = v[k];
                     }
                 } else if let Some(class) = paint.class(r, c, k) {
-                    let rgb = class_rgb(&mut classes, class);
-                    for (sum, part) in sums[at].rgb.iter_mut().zip(rgb) {
-                        *sum += part;
-                    }
+                    classes.seen.push((at, class));
                 }
             }
         }
+        let classes = classes.finish();
         let max_count = counts.iter().copied().max().unwrap_or(0);
         let finite = |v: f64| if v.is_finite() { v.abs() } else { 0.0 };
-        let max_value = sums.iter().map(|s| finite(s.value)).fold(0.0, f64::max);
-        let min_value = sums.iter().map(|s| finite(s.value)).filter(|v| *v > 0.0).fold(max_value, f64::min);
+        let max_value = values.iter().map(|&v| finite(v)).fold(0.0, f64::max);
+        let min_value = values.iter().map(|&v| finite(v)).filter(|v| *v > 0.0).fold(max_value, f64::min);
         let shade = |count: u32| match scale {
             // One entry where no bin has more is full ink.
             _ if max_count <= 1 => 1.0,
             Scale::Linear => f64::from(count) / f64::from(max_count),
             Scale::Log => f64::from(count).ln_1p() / f64::from(max_count).ln_1p(),
         };
+        // Classes repeat: each color is computed once.
+        let mut known: Vec<Option<Rgb>> = Vec::new();
         let color = |(at, &count): (usize, &u32)| match paint {
             _ if count == 0 => palette::GROUND,
             Paint::Plain => palette::density(shade(count)),
-            Paint::Values(_) => palette::diverging(signed(sums[at].value, (min_value, max_value), scale)),
+            Paint::Values(_) => palette::diverging(signed(values[at], (min_value, max_value), scale)),
             _ => {
                 let opacity = 0.35 + 0.65 * shade(count) as f32;
-                let mean = |k: usize| sums[at].rgb[k] / count as f32;
+                let rgb = class_rgb(&mut known, classes[at]);
                 [0, 1, 2].map(|k| {
                     let ground = f32::from(palette::GROUND[k]);
-                    (ground + opacity * (mean(k) - ground)).round().clamp(0.0, 255.0) as u8
+                    (ground + opacity * (f32::from(rgb[k]) - ground)).round().clamp(0.0, 255.0) as u8
                 })
             }
         };
@@ -130,9 +123,54 @@ fn signed(value: f64, (min, max): (f64, f64), scale: Scale) -> f64 {
     t.copysign(value)
 }
 
-fn class_rgb(known: &mut Vec<Option<[f32; 3]>>, class: u32) -> [f32; 3] {
+/// The class that most entries of a bin have: colors that are mixed become grey, and grey is no class. Of equally frequent ones the
+/// first counts.
+struct Classes {
+    most: Vec<u32>,
+    /// First bin of the row of bins that is being filled.
+    row: usize,
+    /// Its entries: bin and class.
+    seen: Vec<(usize, u32)>,
+}
+
+impl Classes {
+    fn new(bins: usize) -> Self {
+        Self { most: vec![0; bins], row: 0, seen: Vec::new() }
+    }
+
+    /// Entries from now on are of this row of bins; rows come in order.
+    fn start_row(&mut self, row: usize) {
+        if row != self.row {
+            self.count();
+            self.row = row;
+        }
+    }
+
+    fn count(&mut self) {
+        self.seen.sort_unstable();
+        for bin in self.seen.chunk_by(|a, b| a.0 == b.0) {
+            let mut longest: &[(usize, u32)] = &[];
+            for run in bin.chunk_by(|a, b| a == b) {
+                if run.len() > longest.len() {
+                    longest = run;
+                }
+            }
+            if let Some(&(at, class)) = longest.first() {
+                self.most[at] = class;
+            }
+        }
+        self.seen.clear();
+    }
+
+    fn finish(mut self) -> Vec<u32> {
+        self.count();
+        self.most
+    }
+}
+
+fn class_rgb(known: &mut Vec<Option<Rgb>>, class: u32) -> Rgb {
     const KEPT: usize = 1 << 16;
-    let fresh = || palette::class(class).map(f32::from);
+    let fresh = || palette::class(class);
     let at = class as usize;
     if at >= KEPT {
         return fresh();

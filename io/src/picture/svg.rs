@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::error::Error;
 use crate::index::Index;
-use crate::picture::frame::{Frame, GLYPH, MAGNITUDES, SAMPLE, SAMPLES};
+use crate::picture::frame::{Frame, GLYPH, MAGNITUDES, MORE, SAMPLE, SAMPLES};
 use crate::picture::mesh::short;
 use crate::picture::palette::{self, Rgb, hex};
 use crate::picture::pattern::{Paint, Pattern, Style};
@@ -65,7 +65,11 @@ fn draw(out: &mut String, f: &Frame, raster: &Raster, paint: &Paint<'_>) -> std:
             write!(path, "M{col} {row}h{length}v1h-{length}z")?;
         }
     }
-    writeln!(out, r#"<g transform="translate({l} {t}) scale({})" shape-rendering="crispEdges">"#, f.cell)?;
+    writeln!(
+        out,
+        r#"<g transform="translate({l} {t}) scale({} {})" shape-rendering="crispEdges">"#,
+        f.cell.0, f.cell.1
+    )?;
     for (color, path) in paths {
         writeln!(out, r#"<path fill="{}" d="{path}"/>"#, hex(color))?;
     }
@@ -100,8 +104,14 @@ fn draw(out: &mut String, f: &Frame, raster: &Raster, paint: &Paint<'_>) -> std:
             r#"<text x="{l}" y="{y}" {FONT} font-size="18" font-weight="600" fill="{ink}">{title}</text>"#
         )?;
     }
-    for (k, class) in paint.classes().unwrap_or_default().into_iter().take(SAMPLES).enumerate() {
-        let (x, y) = (f.text_left + SAMPLE * k, f.caption_top() + GLYPH.1 + 10);
+    let classes = paint.classes().unwrap_or_default();
+    let y = f.caption_top() + GLYPH.1 + 10;
+    if classes.len() > SAMPLES {
+        let (x, y, ink) = (f.text_left + SAMPLE * SAMPLES, y + 12, hex(palette::LABEL));
+        writeln!(out, r#"<text x="{x}" y="{y}" {FONT} font-size="15" fill="{ink}">{MORE}</text>"#)?;
+    }
+    for (k, class) in classes.into_iter().take(SAMPLES).enumerate() {
+        let x = f.text_left + SAMPLE * k;
         let fill = hex(palette::class(class));
         writeln!(out, r#"<rect x="{x}" y="{y}" width="14" height="14" rx="3" fill="{fill}"/>"#)?;
     }

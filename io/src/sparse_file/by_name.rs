@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::index::Index;
 use crate::sparse_file::csr::{Csr, CsrRef};
-use crate::sparse_file::dense::write_dense;
+use crate::sparse_file::dense::{read_dense, write_dense};
 use crate::sparse_file::mtx::{read_mtx, write_mtx};
 use crate::sparse_file::npz::{Compression, read_npz, write_npz};
 
@@ -22,7 +22,7 @@ pub fn write_sparse<P: Index, I: Index>(path: &Path, matrix: CsrRef<'_, P, I>) -
     }
 }
 
-/// Reads a sparse matrix from `.npz` or `.mtx`.
+/// Reads a sparse matrix from `.npz`, `.mtx`, or `.npy` (dense, of which entries other than zero are kept).
 ///
 /// # Errors
 /// Another ending, and whatever is wrong with the file.
@@ -30,7 +30,8 @@ pub fn read_sparse(path: &Path) -> Result<Csr, Error> {
     match extension(path).as_str() {
         "npz" => read_npz(path),
         "mtx" => read_mtx(path),
-        _ => Err(unknown(path, ".npz or .mtx")),
+        "npy" => read_dense(path),
+        _ => Err(unknown(path, ".npz, .mtx or .npy (dense)")),
     }
 }
 

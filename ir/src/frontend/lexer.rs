@@ -42,6 +42,23 @@ const RESERVED: [&str; 25] = [
     "prod", "map", "min", "max", "fold", "scan", "zeros", "true", "false", "while", "return",
 ];
 
+/// Characters of typeset texts, and the operators they stand for: hyphens, dashes and minus signs; times signs; and so on.
+const LOOK_ALIKES: [(&str, &str); 7] = [
+    ("\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2212}\u{fe63}\u{ff0d}", "-"),
+    ("\u{d7}\u{b7}\u{2217}\u{22c5}\u{2022}", "*"),
+    ("\u{f7}\u{2044}\u{2215}", "/"),
+    ("\u{2264}", "<="),
+    ("\u{2265}", ">="),
+    ("\u{2260}", "!="),
+    ("\u{2026}", ".."),
+];
+
+/// Marks and spaces without a shape: they are shown by their number.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// May this word not be used as a name?
 pub fn is_reserved(word: &str) -> bool {
     RESERVED.contains(&word)
@@ -100,15 +117,36 @@ impl Lexer<'_> {
             self.push(Tok::Punct(punct), start);
         } else {
             self.at += first.len_utf8();
-            self.diagnostics.push(
-                Diagnostic::error(
-                    "bad-character",
-                    format!("`{}` has no meaning here", first.escape_default()),
-                )
-                .label(Span::new(start, self.at), "unknown character")
-                .help("names are letters, digits and `_`; the text is UTF-8 and operators are plain ASCII"),
-            );
+            self.bad(first, start);
         }
+    }
+
+    /// Reports a character that no token starts with; one that looks like an operator counts as that, so that one mistake is one error.
+    fn bad(&mut self, character: char, start: usize) {
+        let span = Span::new(start, self.at);
+        let shown = if character.is_ascii_graphic() || !character.is_ascii() && !is_hidden(character) {
+            character.to_string()
+        } else {
+            character.escape_default().to_string()
+        };
+        let code =
+            if character.is_ascii() { String::new() } else { format!(" (U+{:04X})", character as u32) };
+        let mut diagnostic =
+            Diagnostic::error("bad-character", format!("`{shown}`{code} has no meaning here"))
+                .label(span, "unknown character");
+        match LOOK_ALIKES.iter().find(|(look, _)| look.contains(character)) {
+            Some(&(_, meant)) => {
+                diagnostic =
+                    diagnostic.help(format!("write `{meant}`: operators are plain ASCII")).patch(span, meant);
+                self.push(Tok::Punct(meant), start);
+            }
+            None => {
+                diagnostic = diagnostic.help(
+                    "names are letters, digits and `_`; the text is UTF-8 and operators are plain ASCII",
+                );
+            }
+        }
+        self.diagnostics.push(diagnostic);
     }
 
     fn comment(&mut self, start: usize) {
@@ -204,6 +242,18 @@ mod tests {
             toks("/// rest length\n// note\nx"),
             [Tok::Doc("rest length".into()), Tok::Ident("x".into()), Tok::Eof]
         );
+    }
+
+    #[test]
+    fn typeset_operators_are_reported_and_meant() {
+        let (tokens, diagnostics) = lex("a \u{2212} b \u{d7} c");
+        let toks: Vec<Tok> = tokens.into_iter().map(|token| token.tok).collect();
+        assert_eq!((&toks[1], &toks[3]), (&Tok::Punct("-"), &Tok::Punct("*")));
+        let found: Vec<_> = diagnostics.iter().map(|d| (d.code, d.patch.as_ref().unwrap())).collect();
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].0, &found[0].1.replacement[..]), ("bad-character", "-"));
+        assert_eq!(found[0].1.span, Span::new(2, 5));
+        assert!(diagnostics[0].message.contains("U+2212"));
     }
 
     #[test]

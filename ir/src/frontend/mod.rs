@@ -9,4 +9,4 @@ mod lower;
 pub mod parser;
 pub mod pretty;
 pub mod program;
-mod suggest;
+pub mod suggest;

@@ -32,7 +32,7 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// The candidate that other languages give this name, else the one with the smallest edit distance, if it is near enough to be meant.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let candidates: Vec<&str> = candidates.into_iter().collect();
     if let Some((_, meant)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
         return candidates.into_iter().find(|candidate| candidate == meant);
