@@ -241,15 +241,19 @@ struct Programs<'a> {
 }
 
 impl Programs<'_> {
-    fn compiled(&self, goal: Goal, with_results: bool) -> Result<Arc<Program>, Error> {
+    fn program(&self, goal: Goal, with_results: bool) -> Result<Arc<Program>, Error> {
         let mut request = Request::of(self.options);
         request.without = self.wanted.without();
         if with_results {
             request.without.results = false;
         }
-        let program = self.kernel.program(goal, request)?;
+        self.kernel.program(goal, request)
+    }
+
+    /// Machine code is made here, so that its time counts as compilation.
+    fn compiled(&self, goal: Goal, with_results: bool) -> Result<Arc<Program>, Error> {
+        let program = self.program(goal, with_results)?;
         if self.how.engine == Engine::Jit {
-            // Machine code is made here, so that its time counts as compilation.
             program.native_index(self.how.threads > 1)?;
         }
         Ok(program)
@@ -257,11 +261,8 @@ impl Programs<'_> {
 
     /// The structural program in machine code, unless that would take longer to make than it is worth.
     fn of_reasonable_size(&self, goal: Goal) -> Result<Arc<Program>, Error> {
-        let mut request = Request::of(self.options);
-        request.without = self.wanted.without();
-        let program = self.kernel.program(goal, request)?;
         if self.how.engine == Engine::Jit && choice::is_open(self.kernel, self.options.derivative.core()) {
-            choice::check_size(self.kernel, &program.eval)?;
+            choice::check_size(self.kernel, &self.program(goal, false)?.eval)?;
         }
         self.compiled(goal, false)
     }

@@ -469,3 +469,33 @@ fn a_dense_row_is_found_by_a_transposed_product() {
     let (forward, reverse) = problem.products().unwrap();
     assert!(reverse >= 1 && forward + reverse <= 4, "{forward} + {reverse}");
 }
+
+/// A structural program that would take many seconds of compilation is not compiled without being asked for, and that is said.
+#[test]
+fn large_structural_programs_are_left_to_products() {
+    let kernel = kernel(
+        "kernel k<N>(x: var f64[N], next: index<N>[N]) -> f64 {
+            let m = fold _k in 0..3 with s = x {
+                map i in 0..N { if i > 0 && i < N - 1 { s[i] + 0.2 * (s[i - 1] - 2.0 * s[i] + s[i + 1]) * sin(s[i]) } else { s[i] } }
+            };
+            sum i in 0..N { (m[next[i]] - m[i])^2 }
+        }",
+    );
+    for n in [1_usize, 2, 80] {
+        let mut inputs = Inputs::new();
+        let next: Vec<i64> = (0..n).map(|i| ((i + 1) % n) as i64).collect();
+        inputs.set("x", &points(n)).set("next", &next);
+        let (problem, found) = evaluate(&kernel, &inputs, &Options::new(Derivative::Hessian));
+        let said = problem.warnings().unwrap().diagnostics;
+        let codes: Vec<&str> = said.iter().map(|d| d.code).collect();
+        assert_ne!(problem.strategy(), Some(Strategy::Structural));
+        assert!(codes.iter().all(|code| ["compressed-matrix", "dense-matrix"].contains(code)), "{codes:?}");
+        assert!(said.iter().any(|d| d.message.contains("instructions")), "N = {n}");
+        if n == 80 {
+            assert_eq!(problem.strategy(), Some(Strategy::Compressed));
+        }
+        let options = Options { strategy: Strategy::Dense, ..Options::new(Derivative::Hessian) };
+        let (full, wanted) = evaluate(&kernel, &inputs, &options);
+        close(&dense(&problem, &found), &dense(&full, &wanted), &format!("N = {n}"));
+    }
+}

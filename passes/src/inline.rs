@@ -32,7 +32,7 @@
 
 use crate::analysis::affine::Affine;
 use crate::analysis::facts::Facts;
-use crate::analysis::range::in_range;
+use crate::analysis::range::{as_size, in_range};
 use crate::analysis::structural::Structural;
 use crate::dce;
 use crate::pass::Pass;
@@ -172,14 +172,14 @@ fn is_ragged(func: &Func, body: Region) -> bool {
     let mut found = false;
     walk::visit_insts(func, body, &mut |_, inst| {
         if let InstData::Loop { lo, hi, .. } = &func.insts[inst] {
-            found |= [lo, hi].iter().any(|v| crate::analysis::range::as_size(func, **v).is_none());
+            found |= [lo, hi].iter().any(|v| as_size(func, **v).is_none());
         }
     });
     found
 }
 
 fn is_size(func: &Func, value: Value, axis: &SizeExpr) -> bool {
-    crate::analysis::range::as_size(func, value).as_ref() == Some(axis)
+    as_size(func, value).as_ref() == Some(axis)
 }
 
 /// How many places read an array, different trailing subscripts being one; `None` where one of those is not literal.

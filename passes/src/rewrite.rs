@@ -143,17 +143,25 @@ impl<'a> Rewriter<'a> {
                     }
                     return;
                 }
-                self.b.begin_if(cond);
-                self.region(*then, visitor);
-                let yields = self.map.all(&src.regions[*then].yields);
-                self.b.begin_else(&yields);
-                self.region(*els, visitor);
-                let yields = self.map.all(&src.regions[*els].yields);
-                let images = self.b.end_if(&yields);
-                for (&result, &image) in results.iter().zip(&images) {
-                    self.map.set(result, image);
-                }
+                self.copy_if(inst, |rw, region| {
+                    rw.region(region, visitor);
+                    rw.map.all(&src.regions[region].yields)
+                });
             }
+        }
+    }
+
+    /// Copies an `if` whose condition is no literal; `branch` builds each branch and gives what it yields.
+    pub fn copy_if(&mut self, inst: Inst, mut branch: impl FnMut(&mut Self, Region) -> Values) {
+        let src = self.src;
+        let InstData::If { cond, then, els } = src.insts[inst] else { unreachable!("called on ifs") };
+        self.b.begin_if(self.map.get(cond));
+        let yields = branch(self, then);
+        self.b.begin_else(&yields);
+        let yields = branch(self, els);
+        let images = self.b.end_if(&yields);
+        for (&result, &image) in src.results[inst].iter().zip(&images) {
+            self.map.set(result, image);
         }
     }
 

@@ -225,6 +225,10 @@ fn loops_whose_bounds_depend_on_values() {
     for (body, wanted) in [
         ("sum i in 0..N, j in 0..(if w[i] > 0.1 { i } else { 1 }) { x[j]^2 }", Some("value-index")),
         ("sum i in 0..N, _j in 0..(if w[i] > 0.1 { i } else { 1 }) { x[i]^2 }", None),
+        (
+            "let m = map i in 0..N { x[i]^2 }; sum i in 0..N, j in 0..(if w[i] > 0.1 { i } else { 1 }) { m[j] }",
+            Some("value-index"),
+        ),
     ] {
         let text = format!("kernel t<N>(x: var f64[N], w: f64[N]) -> f64 {{ {body} }}");
         let program = compile(&text);

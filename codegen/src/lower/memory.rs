@@ -266,15 +266,19 @@ impl Lower<'_, '_> {
         self.corner.iter().find(|(sum, _)| *sum == wanted).map(|&(_, variable)| variable)
     }
 
-    /// `buffer[index] = value`, where nothing else writes this element.
-    pub(crate) fn store_element(&mut self, buffer: Buffer, index: &[Value], value: Value) -> Result<()> {
-        let elem = self.func.buffers[buffer].elem;
+    /// Where an element is written by its owner, and what others write goes.
+    fn own_place(&mut self, buffer: Buffer, index: &[Value]) -> Result<(Clif, i32)> {
         let base = self.base(buffer)?;
         let linear = self.flatten(buffer, index)?;
-        let (address, offset) = self.element(base, linear, Self::shift(elem));
-        let (address, offset) = self.mine(buffer, index, address, offset)?;
+        let (address, offset) = self.element(base, linear, Self::shift(self.func.buffers[buffer].elem));
+        self.mine(buffer, index, address, offset)
+    }
+
+    /// `buffer[index] = value`, where nothing else writes this element.
+    pub(crate) fn store_element(&mut self, buffer: Buffer, index: &[Value], value: Value) -> Result<()> {
+        let (address, offset) = self.own_place(buffer, index)?;
         let value = self.get(value)?;
-        let value = self.convert(value, clif_type(elem));
+        let value = self.convert(value, clif_type(self.func.buffers[buffer].elem));
         self.b.ins().store(shared_flags(), value, address, offset);
         Ok(())
     }
@@ -294,10 +298,7 @@ impl Lower<'_, '_> {
             return Ok(());
         }
         let elem = self.func.buffers[buffer].elem;
-        let base = self.base(buffer)?;
-        let linear = self.flatten(buffer, index)?;
-        let (address, offset) = self.element(base, linear, Self::shift(elem));
-        let (address, offset) = self.mine(buffer, index, address, offset)?;
+        let (address, offset) = self.own_place(buffer, index)?;
         let value = self.get(value)?;
         let value = self.convert(value, clif_type(elem));
         let sum = match elem {

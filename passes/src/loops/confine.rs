@@ -29,7 +29,7 @@ use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
 use cranelift_entity::SecondaryMap;
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Func, Inst, InstData, Region, Value};
+use spadina_ir::func::{Func, Inst, InstData, Region, Value, Values};
 use spadina_ir::op::{Op, Smoothness};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +39,9 @@ pub const PASS: Pass =
 
 /// Computes confined values in the branches that use them.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
+    if !func.insts.values().any(|data| matches!(data, InstData::If { .. })) {
+        return Ok(func.clone());
+    }
     let places = Places::of(func);
     if places.confined.is_empty() {
         return Ok(func.clone());
@@ -214,7 +217,7 @@ impl Confine {
     }
 
     /// A branch, with the confined values that it uses computed inside.
-    fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region) -> Vec<Value> {
+    fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region) -> Values {
         let src = rw.src;
         let needed = self.needed(src, region);
         let outside: Vec<(Value, Value)> = needed.iter().map(|&v| (v, rw.map.get(v))).collect();
@@ -239,7 +242,7 @@ impl Confine {
             self.places.confined.remove(value);
         }
         rw.region(region, self);
-        let yields = rw.map.all(&src.regions[region].yields).to_vec();
+        let yields = rw.map.all(&src.regions[region].yields);
         for (value, image) in outside {
             self.places.confined.insert(value);
             rw.map.set(value, image);
@@ -262,23 +265,11 @@ fn own_operands(func: &Func, region: Region, found: &mut Vec<Value>) {
 
 impl Visitor for Confine {
     fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
-        let src = rw.src;
-        let InstData::If { cond, then, els } = &src.insts[inst] else {
-            rw.copy(inst, self);
-            return;
-        };
-        let cond = rw.map.get(*cond);
-        if rw.b.func().as_const(cond).is_some() {
-            rw.copy(inst, self);
-            return;
-        }
-        rw.b.begin_if(cond);
-        let yields = self.branch(rw, *then);
-        rw.b.begin_else(&yields);
-        let yields = self.branch(rw, *els);
-        let images = rw.b.end_if(&yields);
-        for (&result, &image) in src.results[inst].iter().zip(&images) {
-            rw.map.set(result, image);
+        match &rw.src.insts[inst] {
+            InstData::If { cond, .. } if rw.b.func().as_const(rw.map.get(*cond)).is_none() => {
+                rw.copy_if(inst, |rw, region| self.branch(rw, region));
+            }
+            _ => rw.copy(inst, self),
         }
     }
 }

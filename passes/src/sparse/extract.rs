@@ -26,7 +26,7 @@ use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
 use spadina_ir::builder::Builder;
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Const, EmitData, Func, Inst, InstData, Region, Value};
+use spadina_ir::func::{EmitData, Func, Inst, InstData, Region, Value, Values};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The pass.
@@ -93,11 +93,11 @@ impl Extract {
         b.emit(block(b.func(), site, &level.entries));
     }
 
-    fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region) -> Vec<Value> {
+    fn branch(&mut self, rw: &mut Rewriter<'_>, region: Region) -> Values {
         self.levels.push(Level::default());
         rw.region(region, self);
         self.flush(&mut rw.b);
-        rw.map.all(&rw.src.regions[region].yields).to_vec()
+        rw.map.all(&rw.src.regions[region].yields)
     }
 
     fn loop_(&mut self, rw: &mut Rewriter<'_>, inst: Inst, body: Region) {
@@ -144,20 +144,8 @@ impl Visitor for Extract {
             }
             InstData::Emit(emit) => self.emit(rw, emit),
             InstData::Loop { body, .. } => self.loop_(rw, inst, *body),
-            InstData::If { cond, then, els } => {
-                let cond = rw.map.get(*cond);
-                if let Some(Const::Bool(_)) = rw.b.func().as_const(cond) {
-                    rw.copy(inst, self);
-                    return;
-                }
-                rw.b.begin_if(cond);
-                let yields = self.branch(rw, *then);
-                rw.b.begin_else(&yields);
-                let yields = self.branch(rw, *els);
-                let images = rw.b.end_if(&yields);
-                for (&result, &image) in src.results[inst].iter().zip(&images) {
-                    rw.map.set(result, image);
-                }
+            InstData::If { cond, .. } if rw.b.func().as_const(rw.map.get(*cond)).is_none() => {
+                rw.copy_if(inst, |rw, region| self.branch(rw, region));
             }
             _ => rw.copy(inst, self),
         }

@@ -171,7 +171,10 @@ impl Visitor for Index {
         }
         let src = rw.src;
         match &src.insts[inst] {
-            InstData::Const(_) | InstData::Size(_) | InstData::Check(..) => rw.copy(inst, self),
+            InstData::Const(_) | InstData::Size(_) => rw.copy(inst, self),
+            InstData::Check(buffer, index) => {
+                self.check(rw, inst, *buffer, index);
+            }
             InstData::Op(..) | InstData::Position(..) => {
                 if src.insts[inst].operands().iter().all(|&v| self.structural.holds(v)) {
                     rw.copy(inst, self);

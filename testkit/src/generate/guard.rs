@@ -4,11 +4,11 @@
 use super::Generator;
 use super::expr::Pool;
 use super::world::{Declare, Stage};
-use crate::inputs::VAR_RANGE;
+use crate::inputs::{LARGEST_SIZE, VAR_RANGE};
 use crate::range::{Range, binary};
 use spadina_ir::func::{Buffer, Carry, Role, Value};
 use spadina_ir::op::Op;
-use spadina_ir::types::{SizeExpr, Ty};
+use spadina_ir::types::SizeExpr;
 
 /// A subscript, with the condition under which it is in range where it may not be.
 #[derive(Clone, Copy)]
@@ -266,7 +266,7 @@ impl Generator<'_> {
         let term = if conditional {
             let at = self.b.op(Op::IntAdd, &[i, q]);
             let inside = self.inside(at, n, true, true);
-            self.b.begin_if(inside.unwrap_or(q));
+            self.b.begin_if(inside.expect("both sides are asked for"));
             inner.cells.push(at);
             let term = self.guarded(&inner, 1);
             let range = self.range(term);
@@ -356,7 +356,7 @@ impl Generator<'_> {
                 let place = self.near(&pool, i, hi);
                 self.add_at(buffer, place, value);
                 self.b.accum(buffer, &[i], value);
-                most = super::super::inputs::LARGEST_SIZE as f64 + 1.0;
+                most = LARGEST_SIZE as f64 + 1.0;
             }
             _ => self.b.accum(buffer, &[i], value),
         }
@@ -417,7 +417,6 @@ impl Generator<'_> {
         if let Some(energy) = self.world.value {
             return self.b.accum(energy, &[], value);
         }
-        debug_assert!(self.b.func().ty(i) == Ty::Int);
         let Some(rows) = self.world.on_grid else { return };
         let n = self.b.size(&self.world.n);
         for _ in 0..self.rng.int(1, 3) {
