@@ -1,6 +1,7 @@
 //! Multipliers of a Lagrangian: data named after results, shaped like them.
 
-use crate::bind::{Bound, shape_text};
+use crate::bind::Bound;
+use crate::bind::shape::shape_text;
 use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::kernel::{Kernel, is_input};

@@ -3,6 +3,8 @@
 //! Where both branches of an `if` count, both are run one after the other: sets only grow by accumulation, so what results is the
 //! union. A buffer that only one of them would empty keeps its sets.
 
+mod dependence;
+
 use super::bind::Array;
 use super::code::{Branch, CarryCode, Code, Loop, Place, Program, Target};
 use super::csr::Pattern;
@@ -10,6 +12,7 @@ use super::detect::{Order, Scope};
 use super::error::DetectError;
 use super::pairs::{NONE, Pairs};
 use super::sets::{EMPTY, Sets};
+use dependence::{Dependence, NOTHING};
 use spadina_ir::func::Carry;
 use spadina_ir::interp::InterpError;
 use spadina_ir::math::{floor_div, floor_mod};
@@ -54,15 +57,6 @@ pub(super) enum WatchedRow {
     /// It must be added to this element of this buffer.
     Element(u32, usize),
 }
-
-/// What a float depends on: index set and pairs.
-#[derive(Clone, Copy)]
-struct Dependence {
-    set: u32,
-    pairs: u32,
-}
-
-const NOTHING: Dependence = Dependence { set: EMPTY, pairs: NONE };
 
 /// All parts of one value.
 #[derive(Clone, Copy)]
@@ -500,53 +494,6 @@ impl<'a> Machine<'a> {
             self.put(result, Parts { set, ..then });
         }
         Ok(())
-    }
-
-    // ---- classes of operations --------------------------------------------------------------------------------
-
-    fn join(&mut self, a: Dependence, b: Dependence) -> Dependence {
-        Dependence { set: self.store.union(a.set, b.set), pairs: self.pairs.join(a.pairs, b.pairs) }
-    }
-
-    /// `a * b`: what the other factor, where it is known to be zero, does not drop, and the cross term.
-    fn product(&mut self, a: Dependence, b: Dependence, numbers: Option<(f64, f64)>) -> Dependence {
-        let (x, y) = numbers.unwrap_or((1.0, 1.0));
-        let (left, right) = (if y == 0.0 { NOTHING } else { a }, if x == 0.0 { NOTHING } else { b });
-        let set = self.store.union(left.set, right.set);
-        if self.order == Order::First {
-            return Dependence { set, pairs: NONE };
-        }
-        Dependence { set, pairs: self.pairs.product(left.pairs, right.pairs, a.set, b.set) }
-    }
-
-    /// `a / b`: the cross term, and the divisor with itself unless the numerator is known to be zero.
-    fn quotient(&mut self, a: Dependence, b: Dependence, number: Option<f64>) -> Dependence {
-        let right = if number == Some(0.0) { NOTHING } else { b };
-        let set = self.store.union(a.set, right.set);
-        if self.order == Order::First {
-            return Dependence { set, pairs: NONE };
-        }
-        Dependence { set, pairs: self.pairs.product(a.pairs, right.pairs, set, b.set) }
-    }
-
-    /// A nonlinear function of something that depends linearly on `a`.
-    fn curve(&mut self, a: Dependence) -> Dependence {
-        if self.order == Order::First {
-            return a;
-        }
-        // Without zeros found at a point, the pairs of a value lie between the columns it depends on.
-        let inherited = if self.scope == Scope::Global { NONE } else { a.pairs };
-        Dependence { set: a.set, pairs: self.pairs.product(inherited, NONE, a.set, a.set) }
-    }
-
-    fn extremum(&mut self, (a, x): (Dependence, f64), (b, y): (Dependence, f64), least: bool) -> Dependence {
-        if x < y {
-            if least { a } else { b }
-        } else if y < x {
-            if least { b } else { a }
-        } else {
-            self.join(a, b)
-        }
     }
 }
 
