@@ -8,6 +8,7 @@ use std::str::FromStr;
 pub use spadina_layout::filter::Triangle;
 pub use spadina_runtime::options::FixedRule;
 pub use spadina_runtime::storage::{Format, IndexWidth};
+pub use spadina_runtime::team::Pool;
 
 /// What is computed. Each includes the value; a Hessian includes the gradient.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -308,6 +309,9 @@ pub struct Options {
     pub project: Project,
     /// Threads of an evaluation (compiled code only). Results have the same bits for any number.
     pub threads: usize,
+    /// Where the threads beyond the caller's come from: a rayon pool of the program, or one that several problems share. `None` starts
+    /// some for this problem.
+    pub pool: Option<Pool>,
 }
 
 impl Options {
@@ -326,6 +330,7 @@ impl Options {
             decompression: Decompression::default(),
             project: Project::default(),
             threads: 1,
+            pool: None,
         }
     }
 

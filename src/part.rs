@@ -8,7 +8,6 @@ use crate::options::Engine;
 use crate::outputs::{Output, Seed, Slices, Take, destinations, element, outputs, seeds, total};
 use crate::product::Kind;
 use crate::program::Program;
-use rayon::ThreadPool;
 use spadina_codegen::batch::{Batched, batched};
 use spadina_codegen::options::Batch;
 use spadina_ir::func::{Buffer, Func, Plane, Role};
@@ -26,7 +25,7 @@ use spadina_runtime::options::PrepareOptions;
 use spadina_runtime::plan::Plan;
 use spadina_runtime::prepare::{Inputs, prepare, rebind};
 use spadina_runtime::stages::Elimination;
-use spadina_runtime::team::Team;
+use spadina_runtime::team::{Pool, Team};
 use spadina_runtime::workspace::Workspace;
 use std::sync::Arc;
 
@@ -38,7 +37,7 @@ const USUAL_BUFFERS: usize = 48;
 pub(crate) struct How {
     pub(crate) engine: Engine,
     pub(crate) threads: usize,
-    pub(crate) pool: Option<Arc<ThreadPool>>,
+    pub(crate) pool: Option<Pool>,
 }
 
 /// What a program is prepared for.
@@ -200,7 +199,7 @@ impl Part {
         let matrix_of_all = &mut stages.emitted[..];
         let mut emitting = Slices { results, gradient, matrix: matrix_of_all, product, direction, weights };
         let outcome = self.emit(bound, &mut emitting);
-        let pool = self.how.pool.as_deref();
+        let pool = self.how.pool.as_ref();
         let outcome =
             outcome.and_then(|()| Ok(stages.elimination.evaluate(&stages.emitted, matrix, pool)?));
         self.stages = Some(stages);
@@ -232,7 +231,7 @@ impl Part {
                     let values = if self.pattern.nnz() > 0 { &mut **matrix } else { &mut [][..] };
                     let places = destinations(&mut self.outputs, results, gradient, product);
                     let outputs = collect(places, count, &mut out, &mut out_spill);
-                    let pool = self.how.pool.as_deref();
+                    let pool = self.how.pool.as_ref();
                     evaluate(plan, &**eval, workspace, Call { data, outputs, scalars, values, pool })?;
                 }
                 for output in &self.outputs {
@@ -349,7 +348,7 @@ fn jit(
         Backend::Jit { plan, .. } => Some(plan),
         Backend::Interp { .. } => None,
     });
-    let team = Team::new(how.threads, how.pool.as_deref());
+    let team = Team::new(how.threads, how.pool.as_ref());
     let plan = match old {
         Some(old) => rebind(old, &*index, inputs, &options, team),
         None => prepare(&*index, inputs, &options, team).map(Arc::new),

@@ -23,6 +23,7 @@ use spadina_passes::sparse::stages;
 use spadina_runtime::csr::Pattern;
 use spadina_runtime::gauss_newton::GaussNewton;
 use spadina_runtime::room::Room;
+use spadina_runtime::team::Pool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,13 +38,10 @@ impl Problem {
         if options.threads == 0 {
             return Err(Error::usage("an evaluation needs at least one thread"));
         }
-        let pool = if options.threads > 1 && options.engine == Engine::Jit {
-            let built = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
-            Some(Arc::new(
-                built.map_err(|e| Error::Data(format!("cannot start {} threads: {e}", options.threads)))?,
-            ))
-        } else {
-            None
+        let pool = match &options.pool {
+            _ if options.threads == 1 || options.engine != Engine::Jit => None,
+            Some(pool) => Some(pool.clone()),
+            None => Some(Pool::start(options.threads).map_err(Error::Data)?),
         };
         let threads = if options.engine == Engine::Jit { options.threads } else { 1 };
         let how = How { engine: options.engine, threads, pool };

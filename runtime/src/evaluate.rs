@@ -14,10 +14,8 @@ use crate::partition::{Partition, Segment, Share};
 use crate::plan::Plan;
 use crate::program::EvalProgram;
 use crate::sums::{in_order, pairwise};
+use crate::team::{Pool, spread};
 use crate::workspace::{OwnerState, Workspace};
-use rayon::ThreadPool;
-use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
-use rayon::slice::ParallelSliceMut;
 use spadina_layout::abi::COUNTED;
 use spadina_layout::env::Env;
 use spadina_layout::program::{PhaseInfo, SUM_BLOCK};
@@ -35,7 +33,7 @@ pub struct Call<'a> {
     /// One element per matrix entry: overwritten.
     pub values: &'a mut [f64],
     /// The pool that threads come from; the global one if there is none.
-    pub pool: Option<&'a ThreadPool>,
+    pub pool: Option<&'a Pool>,
 }
 
 /// Evaluates. Allocates nothing (on one thread; a thread pool may, to hand over work).
@@ -162,7 +160,7 @@ struct Run<'a, 'v> {
     plan: &'a Plan,
     program: &'a dyn EvalProgram,
     values: Fresh<'v>,
-    pool: Option<&'a ThreadPool>,
+    pool: Option<&'a Pool>,
 }
 
 impl Run<'_, '_> {
@@ -179,7 +177,7 @@ impl Run<'_, '_> {
         } else if threads > 1 {
             let rest = &mut fresh.values[fresh.done..];
             let size = rest.len().div_ceil(threads).max(1 << 12);
-            within(self.pool, || rest.par_chunks_mut(size).for_each(|chunk| chunk.fill(0.0)));
+            spread(self.pool, rest.chunks_mut(size), |chunk| chunk.fill(0.0));
         } else {
             fresh.finish();
         }
@@ -237,12 +235,18 @@ impl Run<'_, '_> {
             element_start,
             phases: phases.clone(),
         };
-        let values = &mut *self.values.values;
-        within(self.pool, || match ranges {
-            Some(ranges) => region.run_zeroing(owners, values, 0, ranges),
-            None => owners.par_iter_mut().with_max_len(1).for_each(|owner| {
-                region.run(owner, &mut Fresh { values: &mut [], start: 0, done: 0 });
-            }),
+        let (mut rest, mut start) = (&mut *self.values.values, 0);
+        let row_ptr = self.plan.pattern.row_ptr();
+        let owned = owners.iter_mut().map(|owner| {
+            let end = ranges.map_or(start, |ranges| row_ptr[ranges[owner.me + 1]] as usize);
+            let (values, others) = std::mem::take(&mut rest).split_at_mut(end - start);
+            let fresh = Fresh { values, start, done: 0 };
+            (rest, start) = (others, end);
+            (owner, fresh)
+        });
+        spread(self.pool, owned, |(owner, mut fresh)| {
+            region.run(owner, &mut fresh);
+            fresh.finish();
         });
         self.values.done = self.values.values.len();
         for phase in phases {
@@ -290,14 +294,6 @@ fn block_range(block: usize, trip: i64) -> Range<i64> {
     start..(start + SUM_BLOCK as i64).min(trip)
 }
 
-/// Runs something in the caller's pool or the global one.
-fn within(pool: Option<&ThreadPool>, work: impl FnOnce() + Send) {
-    match pool {
-        Some(pool) => pool.install(work),
-        None => work(),
-    }
-}
-
 /// Consecutive phases that owners run side by side.
 struct Region<'a> {
     plan: &'a Plan,
@@ -309,28 +305,7 @@ struct Region<'a> {
 }
 
 impl Region<'_> {
-    /// Runs all owners, each after zeroing its values, which start at entry `start` of the matrix.
-    fn run_zeroing(&self, owners: &mut [OwnerState], values: &mut [f64], start: usize, ranges: &[usize]) {
-        match owners {
-            [] => {}
-            [owner] => {
-                let mut fresh = Fresh { values, start, done: 0 };
-                self.run(owner, &mut fresh);
-                fresh.finish();
-            }
-            _ => {
-                let half = owners.len() / 2;
-                let middle = self.plan.pattern.row_ptr()[ranges[half]] as usize;
-                let (left, right) = owners.split_at_mut(half);
-                let (low, high) = values.split_at_mut(middle - start);
-                rayon::join(
-                    || self.run_zeroing(left, low, start, &ranges[..=half]),
-                    || self.run_zeroing(right, high, middle, &ranges[half..]),
-                );
-            }
-        }
-    }
-
+    /// One owner, which zeroes its values just before it adds to them.
     fn run(&self, owner: &mut OwnerState, values: &mut Fresh<'_>) {
         let OwnerState { me, env, sums } = owner;
         for phase in self.phases.clone() {

@@ -22,7 +22,7 @@
 use crate::csr::Pattern;
 use crate::error::RuntimeError;
 use crate::room::Room;
-use rayon::ThreadPool;
+use crate::team::{Pool, spread};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -50,6 +50,9 @@ pub struct Elimination {
     /// One dense row a thread.
     rows: Vec<Vec<f64>>,
 }
+
+/// Fewer rows are not worth a thread.
+const LEAST_ROWS: usize = 32;
 
 /// A stage element that nothing depends on.
 const UNUSED: u32 = u32::MAX;
@@ -143,7 +146,7 @@ impl Elimination {
         &mut self,
         source: &[f64],
         result: &mut [f64],
-        pool: Option<&ThreadPool>,
+        pool: Option<&Pool>,
     ) -> Result<(), RuntimeError> {
         for (name, expected, found) in
             [("source", self.source.nnz(), source.len()), ("values", self.pattern.nnz(), result.len())]
@@ -167,7 +170,7 @@ impl Elimination {
     }
 
     /// Rows `range` of a target into `out`, split among as many threads as there are rows of workspace.
-    #[allow(clippy::too_many_arguments, reason = "one recursion over shared state")]
+    #[allow(clippy::too_many_arguments, reason = "the parts of the state that are borrowed apart")]
     fn fill(
         &self,
         source: &[f64],
@@ -176,29 +179,19 @@ impl Elimination {
         range: Range<usize>,
         out: &mut [f64],
         rows: &mut [Vec<f64>],
-        pool: Option<&ThreadPool>,
+        pool: Option<&Pool>,
     ) {
-        if rows.len() < 2 || range.len() < 64 {
-            if let Some(row) = rows.first_mut() {
-                self.rows_of(source, total, target, range, out, row);
-            }
-            return;
-        }
-        let middle = range.start + range.len() / 2;
-        let cut = target.start[middle] - target.start[range.start];
-        let (low, high) = out.split_at_mut(cut);
-        let half = rows.len() / 2;
-        let (left, right) = rows.split_at_mut(half);
-        let mut work = || {
-            rayon::join(
-                || self.fill(source, total, target, range.start..middle, low, left, None),
-                || self.fill(source, total, target, middle..range.end, high, right, None),
-            )
-        };
-        match pool {
-            Some(pool) => pool.install(work),
-            None => work(),
-        };
+        let pieces = (range.len() / LEAST_ROWS).clamp(1, rows.len());
+        let edge = |piece: usize| range.start + range.len() * piece / pieces;
+        let mut rest = out;
+        let work = rows.iter_mut().take(pieces).enumerate().map(|(piece, row)| {
+            let range = edge(piece)..edge(piece + 1);
+            let (out, others) =
+                std::mem::take(&mut rest).split_at_mut(target.start[range.end] - target.start[range.start]);
+            rest = others;
+            (range, out, row)
+        });
+        spread(pool, work, |(range, out, row)| self.rows_of(source, total, target, range, out, row));
     }
 
     fn rows_of(
