@@ -9,7 +9,7 @@
 //!            jacobian; else: gradient, jacobian
 //! products:  primal, forward, and its compositions with reverse
 //! walk:      primal or gradient, seed, dce, simplify, solve, simplify
-//! sparse:    dce, hoist, extract, dce, materialize;   index program
+//! sparse:    dce, hoist, extract, hoist, dce, materialize;   index program
 //! affine:    sparse without its last pass, rows, dce, hoist, dce, materialize;   index program
 //! ```
 //! `given` comes after the last derivative, in programs with partials that the author gives.
@@ -117,7 +117,8 @@ const ARRAYS: &[Pass] =
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.
-const SPARSE: &[Pass] = &[dce::PASS, hoist::PASS, extract::PASS, dce::PASS, materialize::PASS];
+const SPARSE: &[Pass] =
+    &[dce::PASS, hoist::PASS, extract::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 
 /// The last passes: no derivative is taken any more.
 fn finish(trace: &mut Trace, passes: &[Pass]) -> Result<(), Diagnostic> {

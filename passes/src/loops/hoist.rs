@@ -1,16 +1,18 @@
-//! Loop-invariant computations move before the loop.
+//! Loop-invariant computations move before the loop; sums of what does not change need no loop.
 //!
 //! # Problem
 //! ```text
 //! for e in 0..E { h = k * 0.5; .. }      ==>   h = k * 0.5; for e in 0..E { .. }
+//! for e in 0..E with sum { .. yield 2 }  ==>   for e in 0..E { .. };  2 * E
 //! ```
 //! # Method
 //! Before a loop is opened, the instructions of its body (and of the loops inside) whose operands are all defined outside are built;
-//! inside, hash-consing finds them again. Outer loops first, so an invariant goes as far out as it can.
+//! inside, hash-consing finds them again. Outer loops first, so an invariant goes as far out as it can. Constant second derivatives
+//! (of a least squares fit by its linear parameters, say) are sums of what does not change.
 //!
 //! # Why it keeps the meaning
 //! Scalar operations are pure and never trap. Loads are moved only when they have no subscript: a subscript may be out of range
-//! when the loop does not run.
+//! when the loop does not run. A sum of no terms is zero, whatever the term is.
 //!
 //! # Limits
 //! Nothing moves out of the branches of an `if`.
@@ -18,7 +20,9 @@
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Func, Inst, InstData, Region, Role, Value};
+use spadina_ir::func::{Carry, Const, Func, Inst, InstData, Region, Role, Value};
+use spadina_ir::op::Op;
+use spadina_ir::types::Ty;
 use std::collections::BTreeSet;
 
 /// The pass.
@@ -63,9 +67,39 @@ impl Hoist {
 
 impl Visitor for Hoist {
     fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
-        if let InstData::Loop { body, .. } = &rw.src.insts[inst] {
-            self.invariants(rw, *body, &mut BTreeSet::new());
-        }
+        let src = rw.src;
+        let InstData::Loop { lo, hi, step: 1, carries, body } = &src.insts[inst] else {
+            if let InstData::Loop { body, .. } = &src.insts[inst] {
+                self.invariants(rw, *body, &mut BTreeSet::new());
+            }
+            rw.copy(inst, self);
+            return;
+        };
+        let mut inside = BTreeSet::new();
+        self.invariants(rw, *body, &mut inside);
         rw.copy(inst, self);
+        for (n, &term) in src.regions[*body].yields.iter().enumerate() {
+            let result = src.results[inst][n];
+            if carries[n] == Carry::Sum && src.ty(result) == Ty::F64 && !inside.contains(&term) {
+                let sum = multiple(rw, rw.map.get(term), rw.map.get(*lo), rw.map.get(*hi));
+                rw.map.set(result, sum);
+            }
+        }
     }
+}
+
+/// The sum of `term` over `lo..hi`.
+fn multiple(rw: &mut Rewriter<'_>, term: Value, lo: Value, hi: Value) -> Value {
+    let b = &mut rw.b;
+    let count = b.op(Op::IntSub, &[hi, lo]);
+    let zero = b.int(0);
+    let count = b.op(Op::IntMax, &[count, zero]);
+    let factor = b.op(Op::IntToFloat, &[count]);
+    let sum = b.op(Op::Mul, &[factor, term]);
+    if matches!(b.func().as_const(term), Some(Const::F64(term)) if term.is_finite()) {
+        return sum;
+    }
+    let runs = b.op(Op::IntLt, &[zero, count]);
+    let nothing = b.f64(0.0);
+    b.op(Op::Select, &[runs, sum, nothing])
 }
