@@ -305,4 +305,8 @@ impl EvalProgram for NativeEval {
     fn eval_owned(&self, phase: usize, env: &Env, elements: &[u32]) {
         self.jit.eval_owned_in(phase, env, elements);
     }
+
+    fn eval_listed(&self, phase: usize, env: &Env, elements: &[u32]) {
+        self.jit.eval_listed_in(phase, env, elements);
+    }
 }

@@ -20,7 +20,7 @@ use std::ops::Range;
 
 type TripsFn = unsafe extern "C" fn(*const u64, *mut i64) -> i64;
 type EvalFn = unsafe extern "C" fn(*const u64, i64, i64, *mut f64);
-type OwnedFn = unsafe extern "C" fn(*const u64, *const u32, i64);
+type ListFn = unsafe extern "C" fn(*const u64, *const u32, i64);
 type CountFn = unsafe extern "C" fn(*const u64, i64, i64, *mut u32) -> i64;
 type IndexFn = unsafe extern "C" fn(*const u64, i64, i64) -> i64;
 
@@ -65,7 +65,8 @@ pub struct JitEval {
     pub slots: SlotLayout,
     trips: TripsFn,
     eval: Vec<EvalFn>,
-    eval_owned: Vec<Option<OwnedFn>>,
+    eval_owned: Vec<Option<ListFn>>,
+    eval_listed: Vec<Option<ListFn>>,
     _code: Code,
 }
 
@@ -123,12 +124,14 @@ pub fn compile_eval_as(
     // SAFETY: as above, for `eval_P`.
     let eval = |&id: &FuncId| unsafe { std::mem::transmute::<*const u8, EvalFn>(address(id)) };
     let eval = functions.eval.iter().map(eval).collect();
-    // SAFETY: as above, for `eval_owned_P`.
-    let eval_owned = |&id: &FuncId| unsafe { std::mem::transmute::<*const u8, OwnedFn>(address(id)) };
-    let eval_owned = functions.eval_owned.iter().map(|id| id.as_ref().map(eval_owned)).collect();
+    // SAFETY: as above, for `eval_owned_P` and `eval_listed_P`.
+    let list = |&id: &FuncId| unsafe { std::mem::transmute::<*const u8, ListFn>(address(id)) };
+    let lists = |ids: &[Option<FuncId>]| ids.iter().map(|id| id.as_ref().map(list)).collect();
+    let (eval_owned, eval_listed) = (lists(&functions.eval_owned), lists(&functions.eval_listed));
     let env = env_layout(func, &info);
     let summary = Summary { info, env, code_bytes, texts };
-    Ok(JitEval { summary, slots, trips, eval, eval_owned, _code: Code { module: ManuallyDrop::new(module) } })
+    let code = Code { module: ManuallyDrop::new(module) };
+    Ok(JitEval { summary, slots, trips, eval, eval_owned, eval_listed, _code: code })
 }
 
 /// Compiles an index program.
@@ -196,6 +199,23 @@ impl JitEval {
     /// run the same phase at the same time for other owners, if no iteration is counted twice.
     pub unsafe fn eval_owned(&self, phase: usize, env: *const u64, elements: *const u32, count: i64) -> bool {
         let Some(Some(eval)) = self.eval_owned.get(phase) else { return false };
+        // SAFETY: the caller vouches for the arguments.
+        unsafe { eval(env, elements, count) };
+        true
+    }
+
+    /// The same, and every row of the iterations is written.
+    ///
+    /// # Safety
+    /// As [`JitEval::eval_owned`], and no other thread runs an iteration that writes one of these rows at the same time.
+    pub unsafe fn eval_listed(
+        &self,
+        phase: usize,
+        env: *const u64,
+        elements: *const u32,
+        count: i64,
+    ) -> bool {
+        let Some(Some(eval)) = self.eval_listed.get(phase) else { return false };
         // SAFETY: the caller vouches for the arguments.
         unsafe { eval(env, elements, count) };
         true
@@ -279,6 +299,12 @@ impl JitEval {
     pub fn eval_owned_in(&self, phase: usize, env: &Env, elements: &[u32]) -> bool {
         // SAFETY: the environment is complete for this call, owners are set, and no two calls at a time have the same owner.
         unsafe { self.eval_owned(phase, env.words().as_ptr(), elements.as_ptr(), elements.len() as i64) }
+    }
+
+    /// [`JitEval::eval_listed`] on an environment.
+    pub fn eval_listed_in(&self, phase: usize, env: &Env, elements: &[u32]) -> bool {
+        // SAFETY: as above; the rows of these iterations have one owner.
+        unsafe { self.eval_listed(phase, env.words().as_ptr(), elements.as_ptr(), elements.len() as i64) }
     }
 }
 

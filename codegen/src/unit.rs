@@ -42,6 +42,7 @@ pub(crate) struct EvalFunctions {
     pub(crate) eval: Vec<Defined>,
     /// None for phases that store complete rows: their iterations belong to one owner each.
     pub(crate) eval_owned: Vec<Option<Defined>>,
+    pub(crate) eval_listed: Vec<Option<Defined>>,
 }
 
 /// The functions of an index program.
@@ -67,7 +68,7 @@ impl<'m, M: Module> Unit<'m, M> {
         }
     }
 
-    /// `trips`, `eval_P` and, if wanted, `eval_owned_P`.
+    /// `trips`, `eval_P` and, if wanted, `eval_owned_P` and `eval_listed_P`.
     pub(crate) fn eval_program(
         &mut self,
         func: &Func,
@@ -78,21 +79,25 @@ impl<'m, M: Module> Unit<'m, M> {
         let phases = matching_phases(func, info)?;
         let trips =
             self.define(func, info, "trips", 2, true, |program, b| entry::trips(program, &phases, false, b))?;
-        let mut functions = EvalFunctions { trips, eval: Vec::new(), eval_owned: Vec::new() };
+        let mut functions =
+            EvalFunctions { trips, eval: Vec::new(), eval_owned: Vec::new(), eval_listed: Vec::new() };
         for (n, (phase, shape)) in phases.iter().zip(&info.phases).enumerate() {
             let name = format!("eval_{n}");
             functions.eval.push(self.define(func, info, &name, 4, false, |program, b| {
                 entry::eval(program, phase, shape, slots, b)
             })?);
-            let filtered = owned && !shape.stores_rows();
-            functions.eval_owned.push(if filtered {
-                let name = format!("eval_owned_{n}");
-                Some(self.define(func, info, &name, 3, false, |program, b| {
-                    entry::eval_owned(program, phase, shape, slots, b)
-                })?)
-            } else {
-                None
-            });
+            let shared = owned && !shape.stores_rows();
+            let lists =
+                [("owned", true, &mut functions.eval_owned), ("listed", false, &mut functions.eval_listed)];
+            for (kind, filtered, list) in lists {
+                let name = format!("eval_{kind}_{n}");
+                let define = || {
+                    self.define(func, info, &name, 3, false, |program, b| {
+                        entry::eval_listed(program, phase, shape, slots, filtered, b)
+                    })
+                };
+                list.push(shared.then(define).transpose()?);
+            }
         }
         Ok(functions)
     }

@@ -21,6 +21,7 @@
 //! - `eval_owned_P(env, elements: *const u32, count: i64)`: the listed iterations, ascending; only rows with `owner[row] == me` are
 //!   written. The top bit of an element says that its sums are stored to `element_sums`. A phase whose iterations store complete rows and do
 //!   nothing else but sums has no such function: its iterations are shared as they are.
+//! - `eval_listed_P(env, elements, count)`: the same, every row written: for iterations that nobody else runs.
 //! - `count_P(env, begin, end, counts: *mut u32)`: emissions of each site in each iteration (`counts[s * (end - begin) + i - begin]`,
 //!   s over matrix sites then row sites of the phase), for phases with a site of unknown count. Returns 0, or 1 after writing the error record.
 //! - `index_P(env, begin, end)`: writes the streams of iterations `begin..end` and checks every subscript. Returns like `count_P`.

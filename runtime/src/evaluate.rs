@@ -270,7 +270,7 @@ fn collect_sums(plan: &Plan, workspace: &mut Workspace, phase: usize) {
             let (range, place, count) = match segment {
                 Segment::Blocks(range) => (range, &mut target[..], blocks),
                 Segment::Part(range) => (range, &mut workspace.element_sums[start..], trip),
-                Segment::List(_) => continue,
+                Segment::List(_) | Segment::Border(_) => continue,
             };
             for (n, sums) in range.clone().zip(&mut sums) {
                 for (k, &sum) in sums.iter().enumerate() {
@@ -333,11 +333,15 @@ impl Region<'_> {
         let trip = self.plan.trips[phase];
         for segment in &share.segments {
             match segment {
-                Segment::List(range) => {
+                Segment::List(range) | Segment::Border(range) => {
                     let elements = &share.elements[range.clone()];
                     let last = elements.last().map_or(0, |&element| (element & (COUNTED - 1)) as usize);
                     reach(last / SUM_BLOCK);
-                    self.program.eval_owned(phase, env, elements);
+                    if matches!(segment, Segment::List(_)) {
+                        self.program.eval_listed(phase, env, elements);
+                    } else {
+                        self.program.eval_owned(phase, env, elements);
+                    }
                 }
                 Segment::Part(range) if width == 0 => {
                     self.program.eval(phase, env, i64::from(range.start)..i64::from(range.end), &mut []);

@@ -8,7 +8,8 @@
 //! 1. Rows are weighed by the entries written to them and cut into contiguous ranges of equal weight.
 //! 2. If that makes owners repeat more than [`TOLERATED`] of the work, rows are ordered by a breadth-first walk over
 //!    iterations that share rows, cut again, and the better of the two is kept.
-//! 3. Blocks of [`SUM_BLOCK`] iterations that one owner runs alone become ranges; the rest become lists.
+//! 3. Blocks of [`SUM_BLOCK`] iterations that one owner runs alone become ranges; the rest become lists, of iterations that nobody else
+//!    runs and of those on the border, where every write asks for its owner.
 //! 4. Phases whose iterations store complete rows have no rows in common with anything: their iterations are cut evenly, whoever owns
 //!    the rows.
 //!
@@ -28,6 +29,9 @@ use std::ops::Range;
 /// Runs of iterations per iteration beyond which rows are reordered.
 pub const TOLERATED: f64 = 1.3;
 
+/// The fewest iterations that are worth a list between two borders.
+const LEAST_LIST: usize = 8;
+
 /// The most owners there can be.
 pub const MOST: usize = 255;
 
@@ -36,8 +40,10 @@ pub const MOST: usize = 255;
 pub enum Segment {
     /// Whole blocks of [`SUM_BLOCK`] iterations that nobody else runs.
     Blocks(Range<u32>),
-    /// A stretch of the share's element list.
+    /// A stretch of the share's element list: iterations that nobody else runs.
     List(Range<usize>),
+    /// A stretch of the share's element list with iterations that others run too.
+    Border(Range<usize>),
     /// Iterations that nobody else runs, of blocks that others run the rest of.
     Part(Range<u32>),
 }
@@ -175,10 +181,14 @@ impl Partition {
                 let lowest = set.iter().min().copied().unwrap_or(0);
                 for &owner in set {
                     let mark = if owner == lowest { COUNTED } else { 0 };
-                    self.shares[owner as usize][phase].push_element(iteration as u32 | mark);
+                    let share = &mut self.shares[owner as usize][phase];
+                    share.push_element(iteration as u32 | mark, set.len() == 1);
                 }
                 start = end;
             }
+        }
+        for shares in &mut self.shares {
+            shares[phase].join_borders();
         }
     }
 }
@@ -189,7 +199,7 @@ impl Share {
     pub(crate) fn own_sums(&self) -> usize {
         let len = |segment: &Segment| match segment {
             Segment::Blocks(range) | Segment::Part(range) => range.len(),
-            Segment::List(_) => 0,
+            Segment::List(_) | Segment::Border(_) => 0,
         };
         self.segments.iter().map(len).sum()
     }
@@ -201,13 +211,29 @@ impl Share {
         }
     }
 
-    fn push_element(&mut self, element: u32) {
+    fn push_element(&mut self, element: u32, alone: bool) {
         let end = self.elements.len();
         self.elements.push(element);
-        match self.segments.last_mut() {
-            Some(Segment::List(range)) => range.end = end + 1,
-            _ => self.segments.push(Segment::List(end..end + 1)),
+        match (self.segments.last_mut(), alone) {
+            (Some(Segment::List(range)), true) | (Some(Segment::Border(range)), false) => range.end = end + 1,
+            (_, true) => self.segments.push(Segment::List(end..end + 1)),
+            (_, false) => self.segments.push(Segment::Border(end..end + 1)),
         }
+    }
+
+    /// Lists that are too short for a call of their own join the border beside them.
+    fn join_borders(&mut self) {
+        let mut joined: Vec<Segment> = Vec::with_capacity(self.segments.len());
+        for segment in self.segments.drain(..) {
+            match (joined.last_mut(), segment) {
+                (Some(Segment::Border(before)), Segment::List(range)) if range.len() < LEAST_LIST => {
+                    before.end = range.end;
+                }
+                (Some(Segment::Border(before)), Segment::Border(range)) => before.end = range.end,
+                (_, segment) => joined.push(segment),
+            }
+        }
+        self.segments = joined;
     }
 }
 

@@ -44,4 +44,9 @@ pub trait EvalProgram: Sync {
     /// Runs the listed iterations in order and writes only rows whose owner is `me`; the sums of iterations marked with
     /// [`spadina_layout::abi::COUNTED`] go to `element_sums`.
     fn eval_owned(&self, phase: usize, env: &Env, elements: &[u32]);
+
+    /// The same for iterations all of whose rows are `me`'s: they need not be asked.
+    fn eval_listed(&self, phase: usize, env: &Env, elements: &[u32]) {
+        self.eval_owned(phase, env, elements);
+    }
 }

@@ -1,4 +1,4 @@
-//! The functions of a program: `trips`, `eval`, `eval_owned`, `count`, `index`. Their arguments are in [`spadina_layout::abi`].
+//! The functions of a program: `trips`, `eval`, `eval_owned`, `eval_listed`, `count`, `index`. Their arguments are in [`spadina_layout::abi`].
 
 use crate::error::{CodegenError, Result};
 use crate::filled::filled;
@@ -332,16 +332,17 @@ pub(crate) fn eval(
     Ok(())
 }
 
-/// `eval_owned_P(env, elements, count)`
-pub(crate) fn eval_owned(
+/// `eval_owned_P(env, elements, count)`, or `eval_listed_P`, which writes all rows.
+pub(crate) fn eval_listed(
     program: Program<'_>,
     phase: &Phase,
     info: &PhaseInfo,
     slots: SlotLayout,
+    owned: bool,
     b: FunctionBuilder<'_>,
 ) -> Result<()> {
     let (mut lower, params) = start_eval(program, info, b);
-    lower.mode = lower.eval_mode(slots, true)?;
+    lower.mode = lower.eval_mode(slots, owned)?;
     lower.read_environment(&Lower::insts_of(phase))?;
     lower.prologue(&phase.prologue)?;
     lower.declare_sums();
