@@ -56,8 +56,19 @@ pub(crate) struct Eval {
     pub(crate) values: Clif,
     pub(crate) row_start: Clif,
     pub(crate) filter: Option<Filter>,
-    /// A word on the stack that sums nobody wants go to.
-    pub(crate) junk: Clif,
+    pub(crate) junk: Junk,
+}
+
+/// Places on the stack that sums nobody wants go to, taken in turns: each sum in one place would wait for the one before.
+#[derive(Clone, Copy)]
+pub(crate) struct Junk {
+    first: Clif,
+    /// Bytes of a place.
+    size: i64,
+}
+
+impl Junk {
+    const PLACES: i64 = 16;
 }
 
 /// Writes only rows of one owner.
@@ -137,6 +148,8 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) filled: BTreeSet<Inst>,
     /// Accesses that move by a known number of elements with each row, while several rows are lowered side by side.
     pub(crate) strides: BTreeMap<Inst, Stride>,
+    /// The place for junk that was used last.
+    junk_turn: i64,
     values: SecondaryMap<Value, Option<Lanes>>,
     positions: SecondaryMap<Value, Vec<Linear>>,
     sizes: Vec<Clif>,
@@ -191,6 +204,7 @@ impl<'a, 'b> Lower<'a, 'b> {
             stored: BTreeSet::new(),
             filled: BTreeSet::new(),
             strides: BTreeMap::new(),
+            junk_turn: 0,
             values: SecondaryMap::new(),
             positions: SecondaryMap::new(),
             sizes: Vec::new(),
@@ -298,11 +312,21 @@ impl<'a, 'b> Lower<'a, 'b> {
         Ok(())
     }
 
-    /// Room on the stack that unwanted sums go to, two at a time, or those of all directions.
-    pub(crate) fn junk(&mut self) -> Clif {
-        let bytes = 8 * self.lanes.max(2) as u32;
+    /// Room on the stack for unwanted sums: in each place the columns of a block, those of all directions, or two.
+    pub(crate) fn junk(&mut self) -> Junk {
+        let blocks = self.info.iter().flat_map(|info| &info.sites).flat_map(|site| &site.shape.col_blocks);
+        let widest = blocks.map(|block| block.width as usize).max().unwrap_or(0);
+        let size = 8 * widest.max(self.lanes).max(2) as i64;
+        let bytes = u32::try_from(Junk::PLACES * size).unwrap_or(u32::MAX);
         let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 4));
-        self.b.ins().stack_addr(types::I64, slot, 0)
+        Junk { first: self.b.ins().stack_addr(types::I64, slot, 0), size }
+    }
+
+    /// The address where it is wanted, else a place for junk.
+    pub(crate) fn or_junk(&mut self, wanted: Clif, address: Clif, junk: Junk) -> Clif {
+        self.junk_turn = (self.junk_turn + 1) % Junk::PLACES;
+        let place = self.offset(junk.first, self.junk_turn * junk.size);
+        self.b.ins().select(wanted, address, place)
     }
 
     // ---- maps -------------------------------------------------------------------------------------------------

@@ -184,6 +184,8 @@ impl Lower<'_, '_> {
         let mut rows: BTreeMap<u32, Clif> = BTreeMap::new();
         let mut owners: BTreeMap<u32, Clif> = BTreeMap::new();
         let mut offsets: BTreeMap<usize, Clif> = BTreeMap::new();
+        // Where the entries of a row in a block start: theirs, or junk. Of a common row each entry has an owner of its own.
+        let mut targets: BTreeMap<(u32, usize), Clif> = BTreeMap::new();
         let all = shape.expanded();
         let mut n = 0;
         while let Some(&(a, b, k)) = all.get(n) {
@@ -231,12 +233,18 @@ impl Lower<'_, '_> {
                 offsets.insert(number, loaded);
                 loaded
             };
-            let linear = Linear { dynamic: Some(offset), constant: i64::from(inside) };
-            let (mut address, mut bytes) = self.element(start, linear, 3);
-            if let Some(wanted) = self.wanted(owned, offset, slots) {
-                let target = self.offset(address, i64::from(bytes));
-                (address, bytes) = (self.b.ins().select(wanted, target, junk), 0);
-            }
+            let known = targets.get(&(a, number)).copied().filter(|_| !common);
+            let block = known.unwrap_or_else(|| {
+                let linear = Linear { dynamic: Some(offset), constant: 0 };
+                let (address, _) = self.element(start, linear, 3);
+                match self.wanted(owned, offset, slots) {
+                    Some(wanted) => self.or_junk(wanted, address, junk),
+                    None => address,
+                }
+            });
+            targets.insert((a, number), block);
+            let inside_block = Linear { dynamic: None, constant: i64::from(inside) };
+            let (address, bytes) = self.element(block, inside_block, 3);
             n += 1;
             if let Some(block) = projected {
                 if slots.stores {
@@ -334,7 +342,7 @@ impl Lower<'_, '_> {
                         None => (start, i32::try_from(8 * stored).unwrap_or(i32::MAX)),
                         Some(owned) => {
                             let target = self.offset(start, 8 * stored);
-                            (self.b.ins().select(owned, target, junk), 0)
+                            (self.or_junk(owned, target, junk), 0)
                         }
                     };
                     stored += pair.len() as i64;

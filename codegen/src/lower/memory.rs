@@ -325,7 +325,7 @@ impl Lower<'_, '_> {
             let position = self.position_of(rows, &index[..rank.min(index.len())])?;
             let owned = self.owned(filter, position);
             let target = self.offset(address, i64::from(offset));
-            return Ok((self.b.ins().select(owned, target, junk), 0));
+            return Ok((self.or_junk(owned, target, junk), 0));
         }
         Ok((address, offset))
     }
