@@ -228,7 +228,9 @@ impl Work {
                     }
                 }
                 InstData::If { cond, then, els } => {
-                    if varying.contains(*cond) && !is_cheap(func, *then, *els) {
+                    let shared =
+                        is_cheap(func, *then, *els) || (is_total(func, *then) && is_total(func, *els));
+                    if varying.contains(*cond) && !shared {
                         self.scalar += work_of(func, inst);
                     } else {
                         self.region(func, varying, *then);
@@ -262,7 +264,7 @@ pub(crate) fn vector_cost(op: Op) -> Option<u32> {
     match op {
         Op::Div | Op::Sqrt => Some(6),
         Op::Exp | Op::Log | Op::Sin | Op::Cos => Some(30),
-        Op::Add | Op::Sub | Op::Mul | Op::Min | Op::Max | Op::Select => Some(1),
+        Op::Add | Op::Sub | Op::Mul | Op::Fma | Op::Min | Op::Max | Op::Select => Some(1),
         Op::Neg
         | Op::Abs
         | Op::StopGradient
@@ -337,4 +339,13 @@ pub(crate) fn is_cheap(func: &Func, then: Region, els: Region) -> bool {
         own.is_some()
     });
     pure && cost <= CHEAP
+}
+
+/// True for a branch that may be computed where it is not taken, for nothing: pure and free of reads and loops.
+pub(crate) fn is_total(func: &Func, region: Region) -> bool {
+    func.regions[region].insts.iter().all(|&inst| match &func.insts[inst] {
+        InstData::Const(_) | InstData::Size(_) | InstData::Op(..) => true,
+        InstData::If { then, els, .. } => is_total(func, *then) && is_total(func, *els),
+        _ => false,
+    })
 }

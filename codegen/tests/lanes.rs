@@ -160,6 +160,37 @@ fn short_branches_are_computed_in_every_lane_without_leaks() {
     kernel.close(&[results[0], second]);
 }
 
+/// Branches that every lane takes, none, or one of two; with calls, branches inside, results of every type and a value from outside.
+#[test]
+fn branches_without_reads_are_shared() {
+    for bound in [-1, 0, 2, 3, 5, 6, 9] {
+        let mut kernel = open();
+        let (b, x) = (&mut kernel.b, kernel.at);
+        let bound = b.int(bound);
+        let large = b.op(Op::IntLt, &[bound, kernel.count]);
+        b.begin_if(large);
+        let tan = b.op(Op::Tan, &[x]);
+        let narrow = b.op(Op::Narrow, &[tan]);
+        let zero = b.f64(0.0);
+        let positive = b.op(Op::FloatLt, &[zero, x]);
+        b.begin_if(positive);
+        let log = b.op(Op::Log1p, &[x]);
+        b.begin_else(&[log]);
+        let exp = b.op(Op::Expm1, &[x]);
+        let inner = b.end_if(&[exp]);
+        let both = b.add(inner[0], tan);
+        b.begin_else(&[both, x, narrow, kernel.i, positive]);
+        let sine = b.op(Op::Sinh, &[x]);
+        let half = b.float(Ty::F32, 0.5);
+        let not = b.op(Op::Not, &[large]);
+        let results = b.end_if(&[sine, sine, half, kernel.count, not]);
+        let wide = b.op(Op::Widen, &[results[2]]);
+        let index = b.op(Op::IntToFloat, &[results[3]]);
+        let truth = b.op(Op::BoolToFloat, &[results[4]]);
+        kernel.close(&[results[0], results[1], wide, index, truth]);
+    }
+}
+
 #[test]
 fn branches_with_reads_and_calls_run_lane_by_lane() {
     let mut kernel = open();

@@ -10,7 +10,7 @@ use spadina_ir::func::{Carry, Inst, InstData, Region, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
 
-fn block_args(values: &[Clif]) -> Vec<BlockArg> {
+pub(crate) fn block_args(values: &[Clif]) -> Vec<BlockArg> {
     values.iter().map(|&v| v.into()).collect()
 }
 

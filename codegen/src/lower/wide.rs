@@ -2,15 +2,16 @@
 //!
 //! # Why it keeps the meaning
 //! Vector arithmetic rounds each lane as scalar arithmetic does. A lane whose branch is not taken may compute anything in it: results
-//! are chosen bit by bit, and nothing with effects, reads or calls is computed for it. A loop or branch that cannot be shared runs for
-//! one lane after the other.
+//! are chosen bit by bit, and nothing with effects or reads is computed for it. A branch that no lane takes is jumped over. A loop or
+//! branch that cannot be shared runs for one lane after the other.
 
 use crate::error::Result;
-use crate::lower::context::Lower;
+use crate::lower::context::{Lower, clif_type};
 use crate::lower::lanes::Lanes;
-use crate::varying::is_cheap;
+use crate::lower::region::block_args;
+use crate::varying::{is_cheap, is_total};
 use cranelift_codegen::ir::condcodes::FloatCC;
-use cranelift_codegen::ir::{InstBuilder, Value as Clif, types};
+use cranelift_codegen::ir::{Block, InstBuilder, Value as Clif, types};
 use spadina_ir::func::{Inst, InstData, Region, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
@@ -85,6 +86,9 @@ impl Lower<'_, '_> {
             InstData::If { cond, then, els } if is_cheap(func, *then, *els) => {
                 self.choose(inst, *cond, *then, *els)?;
             }
+            InstData::If { cond, then, els } if is_total(func, *then) && is_total(func, *els) => {
+                self.masked(inst, *cond, *then, *els)?;
+            }
             InstData::Loop { .. } | InstData::If { .. } => self.lane_by_lane(inst)?,
             _ => self.scalar_inst(inst)?,
         }
@@ -124,6 +128,92 @@ impl Lower<'_, '_> {
         Ok(())
     }
 
+    /// Each branch in all lanes, if one of them takes it.
+    fn masked(&mut self, inst: Inst, cond: Value, then: Region, els: Region) -> Result<()> {
+        let func = self.func;
+        let results = &func.results[inst];
+        let cond = self.lanes_of(cond)?;
+        let (mut some, mut all) = (Vec::new(), Vec::new());
+        for mask in self.packed(&cond) {
+            some.push(self.b.ins().vany_true(mask));
+            all.push(self.b.ins().vall_true(mask));
+        }
+        let some = self.reduce(some, |lower, a, b| lower.b.ins().bor(a, b));
+        let all = self.reduce(all, |lower, a, b| lower.b.ins().band(a, b));
+        let [first, middle, second, join] = [(); 4].map(|()| self.b.create_block());
+        let taken: Vec<Lanes> = results.iter().map(|&result| self.params(middle, result)).collect();
+        let mut nothing = Vec::new();
+        for &result in results {
+            let zero = self.zero(func.ty(result));
+            nothing.extend(self.args(&Lanes::Uniform(zero), result));
+        }
+        self.b.ins().brif(some, first, &[], middle, &block_args(&nothing));
+        self.conditional += 1;
+        self.enter(first);
+        self.region(then)?;
+        let mut yields = Vec::new();
+        for (&value, &result) in func.regions[then].yields.iter().zip(results) {
+            let lanes = self.lanes_of(value)?;
+            yields.extend(self.args(&lanes, result));
+        }
+        self.b.ins().jump(middle, &block_args(&yields));
+        self.enter(middle);
+        let joined: Vec<Lanes> = results.iter().map(|&result| self.params(join, result)).collect();
+        let mut kept = Vec::new();
+        for (lanes, &result) in taken.iter().zip(results) {
+            kept.extend(self.args(lanes, result));
+        }
+        self.b.ins().brif(all, join, &block_args(&kept), second, &[]);
+        self.enter(second);
+        self.region(els)?;
+        let mut chosen = Vec::new();
+        for ((&value, &result), taken) in func.regions[els].yields.iter().zip(results).zip(&taken) {
+            let other = self.lanes_of(value)?;
+            let lanes = self.pick(&cond, taken, &other, func.ty(result));
+            chosen.extend(self.args(&lanes, result));
+        }
+        self.b.ins().jump(join, &block_args(&chosen));
+        self.conditional -= 1;
+        self.enter(join);
+        for (&result, lanes) in results.iter().zip(joined) {
+            self.set_lanes(result, lanes);
+        }
+        Ok(())
+    }
+
+    /// Goes on in a block that all its predecessors have named.
+    fn enter(&mut self, block: Block) {
+        self.b.seal_block(block);
+        self.b.switch_to_block(block);
+    }
+
+    fn reduce(&mut self, values: Vec<Clif>, mut with: impl FnMut(&mut Self, Clif, Clif) -> Clif) -> Clif {
+        let mut values = values.into_iter();
+        let first = values.next();
+        let first = first.unwrap_or_else(|| self.b.ins().iconst(types::I8, 0));
+        values.fold(first, |a, b| with(self, a, b))
+    }
+
+    fn zero(&mut self, ty: Ty) -> Clif {
+        match ty {
+            Ty::F64 => self.b.ins().f64const(0.0),
+            Ty::F32 => self.b.ins().f32const(0.0),
+            Ty::Int | Ty::Bool => self.b.ins().iconst(clif_type(ty), 0),
+        }
+    }
+
+    /// In each lane the first where its condition holds, else the second.
+    fn pick(&mut self, cond: &Lanes, a: &Lanes, b: &Lanes, ty: Ty) -> Lanes {
+        if ty == Ty::F64 {
+            let (masks, a, b) = (self.packed(cond), self.packed(a), self.packed(b));
+            let lanes = masks.into_iter().zip(a).zip(b);
+            return Lanes::Packed(lanes.map(|((mask, a), b)| self.select_bits(mask, a, b)).collect());
+        }
+        let (conds, a, b) = (self.scalars(cond), self.scalars(a), self.scalars(b));
+        let lanes = conds.into_iter().zip(a).zip(b);
+        Lanes::Each(lanes.map(|((cond, a), b)| self.b.ins().select(cond, a, b)).collect())
+    }
+
     /// An operation of which an operand varies.
     pub(crate) fn wide_op(&mut self, op: Op, operands: &[Value], ty: Ty) -> Result<Lanes> {
         let (op, operands) = self.signed_sum(op, operands);
@@ -160,6 +250,7 @@ impl Lower<'_, '_> {
             Op::Sub => self.b.ins().fsub(a, b),
             Op::Mul => self.b.ins().fmul(a, b),
             Op::Div => self.b.ins().fdiv(a, b),
+            Op::Fma => self.b.ins().fma(a, b, args[2]),
             Op::Neg => self.b.ins().fneg(a),
             Op::Abs => self.b.ins().fabs(a),
             Op::Sqrt => self.b.ins().sqrt(a),
@@ -205,6 +296,7 @@ fn is_vector_op(op: Op) -> bool {
         Op::Add
             | Op::Sub
             | Op::Mul
+            | Op::Fma
             | Op::Div
             | Op::Neg
             | Op::Abs
