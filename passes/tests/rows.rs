@@ -213,6 +213,24 @@ fn residuals() {
     );
 }
 
+#[test]
+fn columns_that_data_name() {
+    // One subscript an array: the columns of a row have a fixed order, whatever the data are.
+    check(
+        "kernel k<C, O>(w: var f64[O], a: var f64[C, 3], at: index<C>[O]) -> f64[O, 2] {
+            map o in 0..O { let c = a[at[o]]; [w[o] * c[0] * c[1], sin(c[2]) * c[0]] }
+        }",
+        5,
+    );
+    // Two subscripts in one array have none, and may be equal.
+    refused(
+        "kernel k<C, O>(a: var f64[C], at: index<C>[O, 2]) -> f64[O] { map o: [i, j] in at { a[i] * a[j] } }",
+    );
+    refused(
+        "kernel k<C, O>(a: var f64[C], at: index<C>[O]) -> f64[O] { map o in 0..O { a[at[o]] * a[at[o] + 1] * a[2] } }",
+    );
+}
+
 /// Springs along both axes of a grid.
 const GRID_SPRINGS: &str = "kernel k<N, M>(x: var vec2[N, M], l: f64) -> f64 {
             (sum i in 0..N - 1, j in 0..M { (norm(x[i + 1, j] - x[i, j]) - l)^2 })

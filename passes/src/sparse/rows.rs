@@ -16,7 +16,8 @@
 //!    where `iv -> (iv + base) % N` is a bijection of `0..N` (so `N` = 1, 2, 3 need no care). Distinct solutions are *shifts*; the row
 //!    receives, of each shift, what the iteration behind it gives to this row, under the guard that this iteration exists.
 //! 2. On a box of rows far from all borders the guards hold, nothing wraps, and conditions on indices are known (`rows/interior.rs`):
-//!    there the entries of all shifts are added up by column, sorted, and stored by one *direct* emission for each buffer.
+//!    there the entries of all shifts are added up by column, sorted, and stored by one *direct* emission for each buffer. A column
+//!    may be named by data (`cam[k[o], 2]`) as long as no other subscript of its array could be before or behind it.
 //! 3. The frame around the box, two strips for each axis, is computed by the same copy with its guards and ordinary emissions: the
 //!    general road. Each row comes wholly from one of the two.
 //! 4. A sum into a scalar (the energy) is counted by one shift that meets every iteration once.

@@ -275,7 +275,7 @@ fn order(func: &Func, list: &[Buffer], interior: &mut Interior, a: Value, b: Val
     if x != y {
         return Some(rank(list, x).cmp(&rank(list, y)));
     }
-    for (&p, &q) in i.iter().zip(&j) {
+    for (&p, &q) in i.iter().zip(&j).filter(|(p, q)| p != q) {
         let difference = Affine::of(func, p)?.minus(&Affine::of(func, q)?)?;
         if difference == Affine::default() {
             continue;
