@@ -74,6 +74,7 @@ pub fn symbol(op: Op) -> Option<Symbol> {
         Op::Add
         | Op::Sub
         | Op::Mul
+        | Op::Fma
         | Op::Div
         | Op::Neg
         | Op::Rem

@@ -4,6 +4,7 @@
 
 pub mod ad;
 pub mod analysis;
+pub mod contract;
 pub mod dce;
 pub mod factor;
 pub mod inline;

@@ -62,7 +62,7 @@ impl Builder {
             [v, a, p] if op == Op::Attach => {
                 (self.func.as_const(a).is_some() || self.is_float(p, 0.0)).then_some(v)
             }
-            [c, a, b] => match self.func.as_const(c) {
+            [c, a, b] if op == Op::Select => match self.func.as_const(c) {
                 _ if a == b => Some(a),
                 Some(Const::Bool(true)) => Some(a),
                 Some(Const::Bool(false)) => Some(b),

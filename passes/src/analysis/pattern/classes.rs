@@ -44,7 +44,8 @@ pub(super) fn class(op: Op) -> Class {
         Op::Div => Class::Quotient,
         Op::Pow => Class::Power,
         Op::Attach => Class::Given,
-        Op::Sqrt
+        Op::Fma
+        | Op::Sqrt
         | Op::Cbrt
         | Op::Exp
         | Op::Expm1
