@@ -1,6 +1,6 @@
 //! The compressed road where others take it: iterated differences, the Brusselator, a convolution; and what structure makes of them.
 //!
-//! `cargo bench --bench compressed`: microseconds, medians. *Evaluate* is a prepared evaluation; *copy* is how long copying as many values
+//! `cargo bench --bench compressed`: microseconds, medians. *Evaluate* is a prepared evaluation of the matrix alone; *copy* is how long copying as many values
 //! takes, and how many times that an evaluation is; *prepare* is all of it, checks, detection, coloring and buffers, with derivatives and
 //! machine code made before; *unprepared* is both together; *from text* also reads the kernel, derives and compiles. *Scaled* is what the
 //! evaluation and the unprepared one would take where the hand-written symmetric Dirichlet kernel, which says how fast the machine is,
@@ -135,7 +135,7 @@ fn main() {
         let fresh = || Module::from_text("bench.ir", *text).unwrap().kernel(None).unwrap();
         let (kernel, inputs) = (fresh(), inputs());
         for strategy in [Strategy::Auto, Strategy::Structural, Strategy::Compressed] {
-            let options = Options { strategy, ..Options::new(Derivative::Jacobian) };
+            let options = Options { strategy, value: false, ..Options::new(Derivative::Jacobian) };
             let Ok(mut problem) = Problem::prepare(&kernel, &inputs, &options) else {
                 println!("{name:<46} {:<10} {:>8}", strategy.to_string(), "refused");
                 continue;
