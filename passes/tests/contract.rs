@@ -26,7 +26,7 @@ fn count(func: &Func, wanted: Op) -> usize {
 /// A program of four numbers that accumulates what `make` gives; products and fused ones after contraction.
 fn fused(make: impl FnOnce(&mut Builder, [Value; 4]) -> Vec<Value>) -> [usize; 2] {
     let mut b = Builder::new(Func::new("sums"));
-    let mut buffer = |b: &mut Builder, name: &str, role| {
+    let buffer = |b: &mut Builder, name: &str, role| {
         b.buffer(BufferData {
             name: name.to_owned(),
             elem: Ty::F64,

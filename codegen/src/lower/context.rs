@@ -148,6 +148,12 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) filled: BTreeSet<Inst>,
     /// Accesses that move by a known number of elements with each row, while several rows are lowered side by side.
     pub(crate) strides: BTreeMap<Inst, Stride>,
+    /// Values that are read from their arrays where they are used.
+    pub(crate) rereads: EntitySet<Value>,
+    /// How deep the vector arithmetic behind a value is.
+    pub(crate) depth: SecondaryMap<Clif, u32>,
+    /// Zero, computed from the iteration in which those stand.
+    pub(crate) nothing: Option<Clif>,
     /// The place for junk that was used last.
     junk_turn: i64,
     values: SecondaryMap<Value, Option<Lanes>>,
@@ -204,6 +210,9 @@ impl<'a, 'b> Lower<'a, 'b> {
             stored: BTreeSet::new(),
             filled: BTreeSet::new(),
             strides: BTreeMap::new(),
+            rereads: EntitySet::new(),
+            depth: SecondaryMap::new(),
+            nothing: None,
             junk_turn: 0,
             values: SecondaryMap::new(),
             positions: SecondaryMap::new(),
@@ -341,7 +350,10 @@ impl<'a, 'b> Lower<'a, 'b> {
     }
 
     /// The value in all lanes.
-    pub(crate) fn lanes_of(&self, value: Value) -> Result<Lanes> {
+    pub(crate) fn lanes_of(&mut self, value: Value) -> Result<Lanes> {
+        if let Some(here) = self.reread(value)? {
+            return Ok(Lanes::Uniform(here));
+        }
         let found = self.values[value].clone();
         found.ok_or_else(|| CodegenError::malformed(format!("{value} is used where it is not visible")))
     }

@@ -87,6 +87,7 @@ impl Lower<'_, '_> {
         self.clear_sums();
         self.start_cursors(i);
         let Some(split) = phase.split else { return self.inst(phase.root) };
+        self.choose_rereads(split.body, i);
         let value = self.induction(split, i)?;
         let iv = self.induction_variable(split)?;
         self.set(iv, value);
@@ -156,6 +157,7 @@ impl Lower<'_, '_> {
         mut finish: impl FnMut(&mut Self, usize),
     ) -> Result<()> {
         let Some(split) = phase.split else { return Err(CodegenError::malformed("lanes without a loop")) };
+        self.choose_rereads(split.body, numbers[0].0);
         let mut inductions = Vec::new();
         for &(number, _) in numbers {
             inductions.push(self.induction(split, number)?);

@@ -106,7 +106,7 @@ impl Lower<'_, '_> {
     pub(crate) fn load(&mut self, inst: Inst, buffer: Buffer, index: &[Value]) -> Result<Clif> {
         let data = &self.func.buffers[buffer];
         let (address, offset) = self.lane_address(inst, buffer, index)?;
-        let flags = self.read_flags(buffer, index, shared_flags());
+        let flags = self.read_flags(inst, buffer, index, shared_flags());
         let value = self.b.ins().load(clif_type(data.elem), flags, address, offset);
         Ok(match data.elem {
             Ty::Bool => self.b.ins().icmp_imm_s(IntCC::NotEqual, value, 0),
@@ -125,7 +125,7 @@ impl Lower<'_, '_> {
         for lane in 0..self.lanes {
             self.lane = lane;
             let (address, offset) = self.lane_address(inst, buffer, index)?;
-            let flags = self.read_flags(buffer, index, unaligned_flags());
+            let flags = self.read_flags(inst, buffer, index, unaligned_flags());
             pairs.push(self.b.ins().load(types::F64X2, flags, address, offset));
         }
         self.lane = 0;
@@ -168,13 +168,14 @@ impl Lower<'_, '_> {
     /// [`Self::is_stream`] in all lanes: one read.
     pub(crate) fn load_stream(&mut self, inst: Inst, buffer: Buffer, index: &[Value]) -> Result<Lanes> {
         let (address, offset) = self.lane_address(inst, buffer, index)?;
-        let flags = self.read_flags(buffer, index, unaligned_flags());
+        let flags = self.read_flags(inst, buffer, index, unaligned_flags());
         let pair = self.b.ins().load(types::F64X2, flags, address, offset);
         Ok(Lanes::Packed(vec![pair]))
     }
 
-    /// Flags of a read of a buffer: out of a construct that may not run moves only what is there in any case.
-    fn read_flags(&self, buffer: Buffer, index: &[Value], plain: MemFlagsData) -> MemFlagsData {
+    /// Flags of a read of a buffer. Out of a construct that may not run moves only what is there in any case; what moves along with
+    /// the rows does not leave their loop.
+    fn read_flags(&self, inst: Inst, buffer: Buffer, index: &[Value], plain: MemFlagsData) -> MemFlagsData {
         let data = &self.func.buffers[buffer];
         match data.role {
             Role::Var | Role::Data | Role::Structural => {
@@ -182,7 +183,8 @@ impl Lower<'_, '_> {
                     let bounds = dim.as_constant().zip(self.func.as_int(subscript));
                     bounds.is_some_and(|(dim, at)| 0 <= at && at < dim)
                 });
-                let still = (self.conditional > 0 && !exists) || self.checks.is_some();
+                let stays = exists || self.strides.contains_key(&inst);
+                let still = (self.conditional > 0 && !stays) || self.checks.is_some();
                 let flags = plain.with_readonly();
                 if still { flags } else { flags.with_can_move() }
             }

@@ -9,6 +9,7 @@ pub(crate) mod lanes;
 pub(crate) mod live;
 pub(crate) mod memory;
 pub(crate) mod region;
+pub(crate) mod reread;
 pub(crate) mod rows;
 pub(crate) mod scalar;
 pub(crate) mod wide;

@@ -35,7 +35,8 @@ impl Lower<'_, '_> {
             return Ok(());
         }
         let data = &func.insts[inst];
-        if self.pure && data.is_effect() {
+        let reread = func.result(inst).is_some_and(|result| self.rereads.contains(result));
+        if reread || (self.pure && data.is_effect()) {
             return Ok(());
         }
         if self.wide && (data.is_effect() || func.results[inst].iter().any(|&v| self.varies(v))) {

@@ -72,6 +72,7 @@ impl Lower<'_, '_> {
         let row = self.b.append_block_param(header, types::I64);
         self.b.ins().jump(header, &[first.into()]);
         self.b.switch_to_block(header);
+        self.choose_rereads(body, row);
         self.strides = strides.into_iter().map(|(inst, known)| (inst, Stride { row, ..known })).collect();
         self.pair(iv, row, &params, body, rows, &running)?;
         self.strides = BTreeMap::new();
@@ -286,30 +287,34 @@ impl Lower<'_, '_> {
 
     /// Stores these values of the first row, and behind them those of the second.
     fn store_both(&mut self, address: Clif, offset: i32, values: &[Value]) -> Result<()> {
-        let lanes: Vec<Lanes> = values.iter().map(|&v| self.lanes_of(v)).collect::<Result<_>>()?;
-        let count = lanes.len();
+        let count = values.len();
         for n in (0..ROWS * count).step_by(2) {
-            let [a, b] = [n, n + 1].map(|n| (&lanes[n % count], n / count > 0));
-            let pair = match (a.0, b.0) {
-                (Lanes::Packed(_), _) | (_, Lanes::Packed(_)) => {
-                    let (x, y) = (self.packed(a.0)[0], self.packed(b.0)[0]);
-                    self.mix((x, a.1), (y, b.1))
-                }
-                _ => {
-                    let mut scalars = Vec::new();
-                    for (lanes, second) in [a, b] {
-                        self.lane = usize::from(second);
-                        scalars.push(self.lane_value(lanes));
-                    }
-                    self.lane = 0;
-                    self.join(&scalars)
-                }
+            let [a, b] = [n, n + 1].map(|n| (values[n % count], n / count > 0));
+            let pair = match self.reread_both(a.0, b.0)? {
+                Some(pair) => pair,
+                None => self.pair_of(a, b)?,
             };
             let at = i32::try_from(8 * n).ok().and_then(|n| offset.checked_add(n));
             let at = at.ok_or_else(|| CodegenError::Unsupported("a row beyond all bounds".into()))?;
             self.b.ins().store(unaligned_flags(), pair, address, at);
         }
         Ok(())
+    }
+
+    /// Two doubles side by side, each that of the first row or of the second.
+    fn pair_of(&mut self, a: (Value, bool), b: (Value, bool)) -> Result<Clif> {
+        let (first, second) = (self.lanes_of(a.0)?, self.lanes_of(b.0)?);
+        if matches!((&first, &second), (Lanes::Packed(_), _) | (_, Lanes::Packed(_))) {
+            let (x, y) = (self.packed(&first)[0], self.packed(&second)[0]);
+            return Ok(self.mix((x, a.1), (y, b.1)));
+        }
+        let mut scalars = Vec::new();
+        for (lanes, later) in [(first, a.1), (second, b.1)] {
+            self.lane = usize::from(later);
+            scalars.push(self.lane_value(&lanes));
+        }
+        self.lane = 0;
+        Ok(self.join(&scalars))
     }
 
     /// Adds a value in both rows to the even and odd sums.
@@ -371,6 +376,7 @@ impl Lower<'_, '_> {
         self.b.seal_block(tail);
         self.b.switch_to_block(tail);
         self.set(iv, end);
+        self.nothing = None;
         self.region(body)?;
         for (&last, &yielded) in results.iter().zip(&func.regions[body].yields) {
             let yielded = self.get(yielded)?;

@@ -242,8 +242,21 @@ impl Lower<'_, '_> {
         Ok(Lanes::Packed(made))
     }
 
-    /// An operation on vectors; truth values are masks.
+    /// An operation on vectors; truth values are masks. Cranelift computes operands where they are first used, from left to right: the
+    /// deeper one stands first, so that the other need not be held in a register meanwhile.
     pub(crate) fn vector_op(&mut self, op: Op, args: &[Clif]) -> Clif {
+        let depth = 1 + args.iter().map(|&a| self.depth[a]).max().unwrap_or(0);
+        let made = match *args {
+            [a, b] if matches!(op, Op::Add | Op::Mul) && self.depth[b] > self.depth[a] => {
+                self.vector_instruction(op, &[b, a])
+            }
+            _ => self.vector_instruction(op, args),
+        };
+        self.depth[made] = depth;
+        made
+    }
+
+    fn vector_instruction(&mut self, op: Op, args: &[Clif]) -> Clif {
         let a = args[0];
         let b = args.get(1).copied().unwrap_or(a);
         match op {
