@@ -56,7 +56,7 @@ impl Program {
             return Ok(self.eval.clone());
         }
         let func = contract::run(&self.eval).map_err(|d| Error::Internal(d.message))?;
-        check_invariants(&func.name, &verify(&func))?;
+        debug_assert!(verify(&func).is_empty(), "{func}");
         Ok(func)
     }
 

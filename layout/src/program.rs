@@ -19,8 +19,8 @@
 use crate::site::SiteShape;
 use alloc::vec::Vec;
 
-/// Outer iterations per partial sum.
-pub const SUM_BLOCK: usize = 1024;
+/// Outer iterations per partial sum; matrix values are zeroed just ahead of those of one block, so that zeroing and adding overlap.
+pub const SUM_BLOCK: usize = 64;
 
 /// One emission site of a phase.
 #[derive(Clone, PartialEq, Debug)]

@@ -20,7 +20,6 @@
 //! # Limits
 //! Products under another region (a loop, a branch) than their sum stay: they may be shared between iterations.
 
-use crate::dce;
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
 use cranelift_entity::{EntitySet, SecondaryMap};
@@ -38,8 +37,8 @@ pub const PASS: Pass =
 /// # Errors
 /// None: what cannot be fused stays.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
-    let taken = Fusion::of(func).taken;
-    Ok(dce::eliminate(&Rewriter::new(func, func.name.clone()).run(&mut Contract { taken })))
+    let Fusion { taken, free, .. } = Fusion::of(func);
+    Ok(Rewriter::new(func, func.name.clone()).run(&mut Contract { taken, gone: free }))
 }
 
 /// A product among the operands of a sum.
@@ -149,12 +148,22 @@ fn product(func: &Func, operand: Value) -> Option<Product> {
 
 struct Contract {
     taken: SecondaryMap<Inst, Option<u8>>,
+    /// Products that sums have taken.
+    gone: EntitySet<Value>,
 }
 
 impl Visitor for Contract {
     fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
         let src = rw.src;
-        let (Some(n), InstData::Op(op, operands)) = (self.taken[inst], &src.insts[inst]) else {
+        let InstData::Op(op, operands) = &src.insts[inst] else {
+            rw.copy(inst, self);
+            return;
+        };
+        let made = if *op == Op::Neg { operands[0] } else { src.results[inst][0] };
+        if self.gone.contains(made) {
+            return;
+        }
+        let Some(n) = self.taken[inst] else {
             rw.copy(inst, self);
             return;
         };

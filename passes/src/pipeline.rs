@@ -117,7 +117,7 @@ const ARRAYS: &[Pass] =
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.
-const SPARSE: &[Pass] = &[dce::PASS, hoist::PASS, extract::PASS, hoist::PASS, dce::PASS, materialize::PASS];
+const SPARSE: &[Pass] = &[dce::PASS, hoist::PASS, extract::PASS, hoist::SUMS, dce::PASS, materialize::PASS];
 
 /// The last passes: no derivative is taken any more.
 fn finish(trace: &mut Trace, passes: &[Pass]) -> Result<(), Diagnostic> {

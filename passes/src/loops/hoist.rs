@@ -23,11 +23,37 @@ use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Carry, Const, Func, Inst, InstData, Region, Role, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
+use spadina_ir::walk;
 use std::collections::BTreeSet;
 
 /// The pass.
 pub const PASS: Pass =
     Pass { name: "hoist", summary: "move loop-invariant computations before the loop", run };
+
+/// The pass again, for sums that other passes have made.
+pub const SUMS: Pass =
+    Pass { name: "hoist", summary: "sums of what does not change need no loop", run: run_on_sums };
+
+fn run_on_sums(func: &Func) -> Result<Func, Diagnostic> {
+    let mut some = false;
+    walk::visit_insts(func, func.body, &mut |_, inst| {
+        let InstData::Loop { step: 1, carries, body, .. } = &func.insts[inst] else { return };
+        let terms = carries.iter().zip(&func.regions[*body].yields);
+        let mut inside = None;
+        for (_, &term) in terms.filter(|(carry, _)| **carry == Carry::Sum) {
+            let inside = inside.get_or_insert_with(|| made_inside(func, *body));
+            some |= !inside.contains(&term) || func.as_const(term).is_some();
+        }
+    });
+    if some { run(func) } else { Ok(func.clone()) }
+}
+
+/// What the instructions at the top of a loop's body give, and its parameters.
+fn made_inside(func: &Func, body: Region) -> BTreeSet<Value> {
+    let region = &func.regions[body];
+    let results = region.insts.iter().flat_map(|&inst| func.results[inst].iter());
+    region.params.iter().chain(results).copied().collect()
+}
 
 /// Hoists loop invariants.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
