@@ -116,6 +116,7 @@ pub fn compile_eval_as(
     let mut unit = Unit::new(&mut module, "", Linkage::Export, options);
     let info = merge_info(func, info)?;
     let functions = unit.eval_program(func, &info, slots, options.owned)?;
+    unit.compile()?;
     let (texts, code_bytes) = (std::mem::take(&mut unit.texts), unit.code_bytes);
     module.finalize_definitions().map_err(CodegenError::backend)?;
     let address = |id: FuncId| module.get_finalized_function(id);
@@ -140,6 +141,7 @@ pub fn compile_index(func: &Func, options: &Options) -> Result<JitIndex> {
     let mut module = module(options)?;
     let mut unit = Unit::new(&mut module, "", Linkage::Export, options);
     let functions = unit.index_program(func, &info)?;
+    unit.compile()?;
     let (texts, code_bytes) = (std::mem::take(&mut unit.texts), unit.code_bytes);
     module.finalize_definitions().map_err(CodegenError::backend)?;
     let address = |id: FuncId| module.get_finalized_function(id);

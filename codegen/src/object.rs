@@ -92,6 +92,7 @@ pub fn compile_object(
             let functions = unit.index_program(index, &index_info)?;
             counted = functions.count.iter().map(Option::is_some).collect();
         }
+        unit.compile()?;
         texts.append(&mut unit.texts);
         code_bytes += unit.code_bytes;
         described.push(Described { program, aligned, counted });

@@ -1,4 +1,5 @@
-//! One compilation: declares the functions of a program in a Cranelift module and defines them one after the other.
+//! One compilation: declares the functions of a program in a Cranelift module, builds them one after the other and compiles them side by
+//! side, the largest first.
 
 use crate::batch::batched;
 use crate::error::{CodegenError, Result};
@@ -9,15 +10,18 @@ use crate::program::{Phase, env_layout, phases};
 use crate::symbols::{called, project_name, symbol};
 use crate::text::FunctionText;
 use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{AbiParam, Function, UserFuncName, types};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use cranelift_module::{FuncId, Linkage, Module};
+use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
 use spadina_ir::func::{Func, InstData};
 use spadina_ir::walk;
 use spadina_layout::program::ProgramInfo;
 use spadina_layout::site::SlotLayout;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
 use target_lexicon::Architecture;
 
 /// A function that was compiled.
@@ -28,13 +32,24 @@ pub(crate) struct Unit<'m, M: Module> {
     pub(crate) module: &'m mut M,
     pub(crate) texts: Vec<FunctionText>,
     pub(crate) code_bytes: usize,
-    context: Context,
+    pending: Vec<Pending>,
     builder: FunctionBuilderContext,
     prefix: String,
     linkage: Linkage,
     keep_texts: bool,
     batch: Option<Batch>,
 }
+
+/// A function that is built and not compiled yet.
+struct Pending {
+    id: FuncId,
+    name: String,
+    clif: String,
+    context: Context,
+}
+
+/// Functions with fewer instructions, all together, are compiled on one thread.
+const WORTH_A_THREAD: usize = 1000;
 
 /// The functions of an evaluation program.
 pub(crate) struct EvalFunctions {
@@ -54,12 +69,11 @@ pub(crate) struct IndexFunctions {
 
 impl<'m, M: Module> Unit<'m, M> {
     pub(crate) fn new(module: &'m mut M, prefix: &str, linkage: Linkage, options: &Options) -> Unit<'m, M> {
-        let context = module.make_context();
         Unit {
             module,
             texts: Vec::new(),
             code_bytes: 0,
-            context,
+            pending: Vec::new(),
             builder: FunctionBuilderContext::new(),
             prefix: prefix.to_owned(),
             linkage,
@@ -127,7 +141,7 @@ impl<'m, M: Module> Unit<'m, M> {
         Ok(functions)
     }
 
-    /// Builds and compiles one function of `params` words.
+    /// Builds one function of `params` words.
     fn define(
         &mut self,
         func: &Func,
@@ -145,9 +159,9 @@ impl<'m, M: Module> Unit<'m, M> {
         }
         let id =
             self.module.declare_function(&name, self.linkage, &signature).map_err(CodegenError::backend)?;
-        self.module.clear_context(&mut self.context);
-        self.context.set_disasm(self.keep_texts);
-        self.context.func = Function::with_name_signature(UserFuncName::user(0, id.as_u32()), signature);
+        let mut context = self.module.make_context();
+        context.set_disasm(self.keep_texts);
+        context.func = Function::with_name_signature(UserFuncName::user(0, id.as_u32()), signature);
         let mut math = BTreeMap::new();
         for symbol in called_symbols(func) {
             let mut signature = self.module.make_signature();
@@ -157,7 +171,7 @@ impl<'m, M: Module> Unit<'m, M> {
                 .module
                 .declare_function(symbol.name, Linkage::Import, &signature)
                 .map_err(CodegenError::backend)?;
-            math.insert(symbol.name, self.module.declare_func_in_func(callee, &mut self.context.func));
+            math.insert(symbol.name, self.module.declare_func_in_func(callee, &mut context.func));
         }
         let mut project = BTreeMap::new();
         for size in projected_sizes(func) {
@@ -167,7 +181,7 @@ impl<'m, M: Module> Unit<'m, M> {
                 .module
                 .declare_function(&project_name(size), Linkage::Import, &signature)
                 .map_err(CodegenError::backend)?;
-            project.insert(size, self.module.declare_func_in_func(callee, &mut self.context.func));
+            project.insert(size, self.module.declare_func_in_func(callee, &mut context.func));
         }
         let batched = match &self.batch {
             Some(batch) => Some(batched(func, batch).ok_or(CodegenError::Unsupported(
@@ -179,23 +193,64 @@ impl<'m, M: Module> Unit<'m, M> {
         let (env, lanes) = (env_layout(func, info), lanes_of(self.module.isa()));
         let batch = batched.as_ref();
         let program = Program { func, env, math: &math, project: &project, frontend, lanes, batch };
-        build(program, FunctionBuilder::new(&mut self.context.func, &mut self.builder))?;
-        let clif = if self.keep_texts { self.context.func.display().to_string() } else { String::new() };
-        self.module.define_function(id, &mut self.context).map_err(|error| match error {
-            cranelift_module::ModuleError::Compilation(inner) => {
-                CodegenError::Backend(format!("{name}: {inner:?}"))
-            }
-            other => CodegenError::backend(other),
-        })?;
-        if let Some(code) = self.context.compiled_code() {
+        build(program, FunctionBuilder::new(&mut context.func, &mut self.builder))?;
+        let clif = if self.keep_texts { context.func.display().to_string() } else { String::new() };
+        self.pending.push(Pending { id, name, clif, context });
+        Ok(id)
+    }
+
+    /// Compiles what was built.
+    pub(crate) fn compile(&mut self) -> Result<()> {
+        let mut pending = std::mem::take(&mut self.pending);
+        compile_all(self.module.isa(), &mut pending)?;
+        for Pending { id, name, clif, context } in pending {
+            let code = context.compiled_code().ok_or_else(|| CodegenError::malformed("no code"))?;
+            let relocs = code.buffer.relocs().iter();
+            let relocs: Vec<ModuleReloc> =
+                relocs.map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, id)).collect();
+            let alignment = u64::from(code.buffer.alignment);
+            self.module
+                .define_function_bytes(id, alignment, code.code_buffer(), &relocs)
+                .map_err(CodegenError::backend)?;
             self.code_bytes += code.code_info().total_size as usize;
             if self.keep_texts {
                 let asm = code.vcode.clone().unwrap_or_default();
                 self.texts.push(FunctionText { name, clif, asm });
             }
         }
-        Ok(id)
+        Ok(())
     }
+}
+
+/// Compiles functions on as many threads as there are processors and functions.
+fn compile_all(isa: &dyn TargetIsa, pending: &mut [Pending]) -> Result<()> {
+    let size = |pending: &Pending| pending.context.func.dfg.num_insts();
+    let mut order: Vec<&mut Pending> = pending.iter_mut().collect();
+    order.sort_by_key(|pending| std::cmp::Reverse(size(pending)));
+    // The largest function takes as long as it takes: another thread only helps with the rest.
+    let rest: usize = order.iter().skip(1).map(|pending| size(pending)).sum();
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = (1 + rest / WORTH_A_THREAD).min(processors).min(order.len().max(1));
+    let queue = Mutex::new(order.into_iter());
+    let work = || -> Result<()> {
+        loop {
+            let Some(next) = queue.lock().unwrap_or_else(PoisonError::into_inner).next() else {
+                return Ok(());
+            };
+            let compiled = next.context.compile(isa, &mut ControlPlane::default());
+            if let Err(error) = compiled {
+                return Err(CodegenError::Backend(format!("{}: {:?}", next.name, error.inner)));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let joined = others.into_iter().map(|other| {
+            other.join().unwrap_or_else(|_| Err(CodegenError::Backend("the compiler panicked".into())))
+        });
+        joined.fold(own, |before, outcome| before.and(outcome))
+    })
 }
 
 /// Iterations side by side on a target: where its vectors of doubles are known to be served.
