@@ -150,7 +150,9 @@ fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
         );
     }
     match (pipeline::affine(&sparse), sparse.road) {
-        (Some(rows), _) => (rows, "structural: row by row, each entry stored once (the kernel is affine)"),
+        (Some(rows), _) => {
+            (rows, "structural: row by row, each entry stored once (rows follow from the loops)")
+        }
         (None, Road::Elimination) => (sparse, "structural: elimination inside each element"),
         (None, Road::Blocks) => {
             (sparse, "structural: elimination inside each element, its loops kept, one block an element")

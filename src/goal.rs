@@ -19,7 +19,7 @@ use spadina_passes::sparse::{project, stages};
 pub(crate) enum Goal {
     /// Results, gradient, matrix by structure: whatever the derivative has.
     Whole(Derivative),
-    /// The same, row by row where the kernel is affine: what runs here with all unknowns in order. Objects keep to `Whole`, which
+    /// The same, row by row where rows follow from the loops: what runs here with all unknowns in order. Objects keep to `Whole`, which
     /// their header can prepare, and so do plans that drop or renumber entries.
     Here(Derivative),
     /// Only the matrix, by its definition, into dense blocks.
@@ -116,7 +116,7 @@ fn sources(kernel: &Kernel, primal: &Func, request: Request<'_>) -> Result<Vec<B
     Ok(names.iter().filter_map(|name| primal.buffer_named(name)).collect())
 }
 
-/// The program of a sparse matrix without what nobody asks for; row by row if it runs here and is affine.
+/// The program of a sparse matrix without what nobody asks for; row by row if it runs here and rows follow from the loops.
 fn matrix_program(
     kernel: &Kernel,
     goal: Goal,

@@ -8,7 +8,7 @@ use spadina_codegen::target::Target;
 use spadina_ir::func::Func;
 use spadina_ir::verify::verify;
 use spadina_layout::site::SlotLayout;
-use spadina_passes::contract;
+use spadina_passes::pipeline;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -55,7 +55,7 @@ impl Program {
         if !target.fuses()? {
             return Ok(self.eval.clone());
         }
-        let func = contract::run(&self.eval).map_err(|d| Error::Internal(d.message))?;
+        let func = pipeline::fused(&self.eval).map_err(|d| Error::Internal(d.message))?;
         debug_assert!(verify(&func).is_empty(), "{func}");
         Ok(func)
     }

@@ -173,17 +173,21 @@ impl Lower<'_, '_> {
         Ok(Lanes::Packed(vec![pair]))
     }
 
+    /// True for literal subscripts inside of literal axes: an element that is there whatever the data are.
+    pub(crate) fn exists(&self, buffer: Buffer, index: &[Value]) -> bool {
+        self.func.buffers[buffer].dims.iter().zip(index).all(|(dim, &subscript)| {
+            let bounds = dim.as_constant().zip(self.func.as_int(subscript));
+            bounds.is_some_and(|(dim, at)| 0 <= at && at < dim)
+        })
+    }
+
     /// Flags of a read of a buffer. Out of a construct that may not run moves only what is there in any case; what moves along with
     /// the rows does not leave their loop.
     fn read_flags(&self, inst: Inst, buffer: Buffer, index: &[Value], plain: MemFlagsData) -> MemFlagsData {
         let data = &self.func.buffers[buffer];
         match data.role {
             Role::Var | Role::Data | Role::Structural => {
-                let exists = data.dims.iter().zip(index).all(|(dim, &subscript)| {
-                    let bounds = dim.as_constant().zip(self.func.as_int(subscript));
-                    bounds.is_some_and(|(dim, at)| 0 <= at && at < dim)
-                });
-                let stays = exists || self.strides.contains_key(&inst);
+                let stays = self.exists(buffer, index) || self.strides.contains_key(&inst);
                 let still = (self.conditional > 0 && !stays) || self.checks.is_some();
                 let flags = plain.with_readonly();
                 if still { flags } else { flags.with_can_move() }

@@ -31,8 +31,8 @@ impl<'a> Lower<'a, '_> {
             let InstData::Load(buffer, index) = &func.insts[inst] else { return None };
             let data = &func.buffers[*buffer];
             let input = matches!(data.role, Role::Var | Role::Data) && data.elem == Ty::F64;
-            let literal = index.iter().all(|&v| func.as_int(v).is_some());
-            func.result(inst).filter(|_| input && literal && !self.is_batched(*buffer))
+            let wanted = input && self.exists(*buffer, index) && !self.is_batched(*buffer);
+            func.result(inst).filter(|_| wanted)
         };
         let found: Vec<Value> = func.regions[body].insts.iter().filter_map(still).collect();
         if found.len() > HELD && self.checks.is_none() {
