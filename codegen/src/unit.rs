@@ -249,7 +249,7 @@ fn compile_all(isa: &dyn TargetIsa, pending: &mut [Pending]) -> Result<()> {
         let joined = others.into_iter().map(|other| {
             other.join().unwrap_or_else(|_| Err(CodegenError::Backend("the compiler panicked".into())))
         });
-        joined.fold(own, |before, outcome| before.and(outcome))
+        joined.fold(own, Result::and)
     })
 }
 

@@ -1,10 +1,10 @@
 //! The order of the passes: the only file that names them all.
 //!
 //! ```text
-//! primal:    normalize, unroll, inline, guards, speculate, dce, confine, factor
+//! primal:    normalize, interchange, unroll, inline, guards, speculate, dce, confine, factor
 //! gradient:  primal, reverse
 //! jacobian:  primal, jacobian
-//! hessian:   primal, hessian; or with the loops of elements kept (normalize, short unroll, inline, guards, speculate, dce, sink, dce,
+//! hessian:   primal, hessian; or with the loops of elements kept (normalize, interchange, short unroll, inline, guards, speculate, dce, sink, dce,
 //!            confine, factor, blocks), where that is less work; where elements cannot be eliminated: primal, distribute (rings), gradient,
 //!            jacobian; else: gradient, jacobian
 //! products:  primal, forward, and its compositions with reverse
@@ -24,7 +24,9 @@ use crate::contract;
 use crate::dce;
 use crate::factor;
 use crate::inline;
-use crate::loops::{confine, distribute, guards, hoist, materialize, normalize, sink, speculate, unroll};
+use crate::loops::{
+    confine, distribute, guards, hoist, interchange, materialize, normalize, sink, speculate, unroll,
+};
 use crate::pass::Pass;
 use crate::simplify;
 use crate::sparse::hessian::Failure;
@@ -92,6 +94,7 @@ impl Trace {
 /// What prepares a kernel for every derivative.
 const PRIMAL: &[Pass] = &[
     normalize::PASS,
+    interchange::PASS,
     unroll::PASS,
     inline::PASS,
     guards::PASS,
@@ -103,6 +106,7 @@ const PRIMAL: &[Pass] = &[
 /// The same, with the loops of elements kept.
 const KEPT: &[Pass] = &[
     normalize::PASS,
+    interchange::PASS,
     unroll::SHORT,
     inline::PASS,
     guards::PASS,
@@ -114,8 +118,16 @@ const KEPT: &[Pass] = &[
     factor::PASS,
 ];
 /// [`PRIMAL`] without inlining.
-const ARRAYS: &[Pass] =
-    &[normalize::PASS, unroll::PASS, guards::PASS, speculate::PASS, dce::PASS, confine::PASS, factor::PASS];
+const ARRAYS: &[Pass] = &[
+    normalize::PASS,
+    interchange::PASS,
+    unroll::PASS,
+    guards::PASS,
+    speculate::PASS,
+    dce::PASS,
+    confine::PASS,
+    factor::PASS,
+];
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.

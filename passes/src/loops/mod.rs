@@ -4,6 +4,7 @@ pub mod confine;
 pub mod distribute;
 pub mod guards;
 pub mod hoist;
+pub mod interchange;
 pub mod materialize;
 pub mod normalize;
 pub mod sink;
