@@ -1,7 +1,8 @@
 //! Affine kernels against hand-written streaming loops in the same run: every entry of the matrix is written once, in order.
 //!
-//! `cargo bench --bench streaming`: ours, the loops of `benches/hand/streaming.cpp` (g++ -O3 -march=native) and plain writes of as many
-//! doubles take turns; medians and ratios. `-- WORD ..` keeps the workloads whose names contain a word, `-- 1` or `-- 2` one number of
+//! `cargo bench --bench streaming`: ours, the loops of `benches/hand/streaming.cpp` (g++ -O3 -march=native, once with vectors as wide as the
+//! machine has them and once with two doubles a vector, which is what Cranelift has) and plain writes of as many doubles take turns;
+//! medians and ratios. `-- WORD ..` keeps the workloads whose names contain a word, `-- 1` or `-- 2` one number of
 //! threads.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
@@ -11,7 +12,7 @@ mod support;
 use spadina::inputs::Inputs;
 use spadina::options::Derivative;
 use spadina_io::array::{Array, Data};
-use support::{evaluate_ms, hand, hand_ms, median, prepare};
+use support::{evaluate_ms, hand, hand_ms, hand_with, median, prepare};
 
 const ROUNDS: usize = 5;
 
@@ -90,14 +91,15 @@ fn waves(arrays: &[(&str, &[usize])]) -> Inputs {
 
 fn main() {
     println!(
-        "{:<22} {:>8} {:>7} {:>9} {:>9} {:>7} {:>9} {:>7}",
-        "workload", "N", "threads", "ours ms", "hand ms", "ratio", "write ms", "ratio"
+        "{:<22} {:>8} {:>7} {:>9} {:>9} {:>7} {:>9} {:>7} {:>9} {:>7}",
+        "workload", "N", "threads", "ours ms", "hand ms", "ratio", "narrow ms", "ratio", "write ms", "ratio"
     );
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let (counts, names): (Vec<String>, Vec<String>) =
         words.into_iter().partition(|word| word.parse::<usize>().is_ok());
     let wanted = |list: &[String], text: &str| list.is_empty() || list.iter().any(|word| text.contains(word));
     let program = hand("streaming");
+    let narrow = hand_with("streaming", "streaming-narrow", &["-mprefer-vector-width=128"]);
     if program.is_none() {
         println!("(no g++: the hand-written loops are not measured)");
     }
@@ -109,17 +111,22 @@ fn main() {
                 let at = problem.evaluation();
                 let written = at.matrix.len() + at.gradient.len() + at.results.len();
                 drop(at);
-                let (mut ours, mut theirs, mut writes) = (Vec::new(), Vec::new(), Vec::new());
+                let (mut ours, mut theirs, mut narrower, mut writes) =
+                    (Vec::new(), Vec::new(), Vec::new(), Vec::new());
                 for _ in 0..ROUNDS {
                     ours.push(evaluate_ms(&mut problem, 5));
                     let Some(program) = &program else { continue };
                     let [size, written, threads] = [n, written, threads].map(|n| n.to_string());
                     theirs.extend(hand_ms(program, &[work.hand, &size, &threads]).map(|found| found.0));
+                    let found = narrow.as_ref().and_then(|p| hand_ms(p, &[work.hand, &size, &threads]));
+                    narrower.extend(found.map(|found| found.0));
                     writes.extend(hand_ms(program, &["write", &written, &threads]).map(|found| found.0));
                 }
                 let ours = median(&mut ours);
                 print!("{:<22} {n:>8} {threads:>7} {ours:>9.4}", work.name);
-                for mut figures in [theirs, writes].into_iter().filter(|figures| !figures.is_empty()) {
+                for mut figures in
+                    [theirs, narrower, writes].into_iter().filter(|figures| !figures.is_empty())
+                {
                     let other = median(&mut figures);
                     print!(" {other:>9.4} {:>7.2}", ours / other);
                 }

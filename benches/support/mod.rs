@@ -89,10 +89,17 @@ pub fn evaluate_ms(problem: &mut Problem, rounds: usize) -> f64 {
 
 /// The hand-written kernels, compiled by g++ into the target directory; `None` without g++.
 pub fn hand(name: &str) -> Option<PathBuf> {
+    hand_with(name, name, &[])
+}
+
+/// The same with more options, as a program of this name.
+pub fn hand_with(name: &str, program: &str, options: &[&str]) -> Option<PathBuf> {
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/hand");
-    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(program);
     let built = Command::new("g++")
-        .args(["-std=c++17", "-O3", "-march=native", "-DNDEBUG", "-fopenmp", "-o"])
+        .args(["-std=c++17", "-O3", "-march=native", "-DNDEBUG", "-fopenmp"])
+        .args(options)
+        .arg("-o")
         .arg(&program)
         .arg(source.join(format!("{name}.cpp")))
         .status();
