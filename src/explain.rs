@@ -5,9 +5,10 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::options::Derivative;
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Func, InstData, Value};
+use spadina_ir::func::{Func, Inst, InstData, Value};
 use spadina_ir::op::Op;
 use spadina_ir::span::Span;
+use spadina_ir::walk;
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::analysis::cost::{self, PhaseCost};
 use spadina_passes::pipeline::{self, Road, Sparse};
@@ -34,7 +35,7 @@ pub struct Explanation {
 /// One phase of an evaluation.
 #[derive(Clone, Debug)]
 pub struct Phase {
-    /// The range of its loop, such as `0..E`; `None` for what runs once.
+    /// The range of its loop, such as `0..E`, or which rows it computes; `None` for what runs once.
     pub range: Option<String>,
     /// Line in the source, from 1; `None` where it belongs to no line.
     pub line: Option<usize>,
@@ -125,8 +126,12 @@ impl Kernel {
         refused: Vec<Diagnostic>,
     ) -> Explanation {
         let line = |(start, end): (u32, u32)| (end > 0).then(|| self.source().line_col(start).0);
-        let phases = cost::phases(func).into_iter().map(|cost| Phase {
+        let phases = cost::phases(func);
+        let by_rows = phases.iter().filter_map(|cost| cost.root).any(|inst| emits(func, inst, true));
+        let phases = phases.into_iter().map(|cost| Phase {
             range: cost.root.map(|inst| match &func.insts[inst] {
+                _ if by_rows && emits(func, inst, true) => "each row inside".to_owned(),
+                _ if by_rows && emits(func, inst, false) => "each row at a border".to_owned(),
                 InstData::Loop { lo, hi, .. } => format!("{}..{}", bound(func, *lo), bound(func, *hi)),
                 _ => String::new(),
             }),
@@ -159,6 +164,17 @@ fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
         }
         (None, Road::Sweeps) => (sparse, "structural: a sweep from each row to the unknowns"),
     }
+}
+
+/// Whether a loop stores complete rows (`direct`), or emits entries otherwise.
+fn emits(func: &Func, inst: Inst, direct: bool) -> bool {
+    let mut found = false;
+    for region in func.insts[inst].regions() {
+        walk::visit_insts(func, region, &mut |_, inst| {
+            found |= matches!(&func.insts[inst], InstData::Emit(emit) if emit.direct == direct);
+        });
+    }
+    found
 }
 
 fn bound(func: &Func, value: Value) -> String {
