@@ -53,17 +53,16 @@ impl NativeIndex {
         options: &Options,
     ) -> Result<(NativeIndex, Arc<NativeEval>), Error> {
         let jit = compile_index(&program.index, options)?;
-        let eval = program.eval_here()?;
-        let mut own = program_info(eval)?;
-        mark_scratch(eval, &program.index, &mut own)?;
-        let (mut info, phase) = align((eval, &program.index), &own, &jit.summary.info)?;
-        let (mine, theirs) = (common_unknowns(eval), common_unknowns(&program.index));
+        let mut own = program_info(&program.eval)?;
+        mark_scratch(&program.eval, &program.index, &mut own)?;
+        let (mut info, phase) = align(program, &own, &jit.summary.info)?;
+        let (mine, theirs) = (common_unknowns(&program.eval), common_unknowns(&program.index));
         let common = mine.intersection(&theirs).copied().collect();
         mark_rows(&program.index, &common, &mut info);
-        mark_corner(eval, &program.index, &common, &mut info)?;
-        info.may_store = rows_of_iterations(eval);
+        mark_corner(&program.eval, &program.index, &common, &mut info)?;
+        info.may_store = rows_of_iterations(&program.eval);
         let usual = SlotLayout { stores: info.may_store, ..USUAL };
-        let eval = compile_eval_as(eval, &of_evaluation(&info, &own), usual, options)?;
+        let eval = compile_eval_as(&program.eval, &of_evaluation(&info, &own), usual, options)?;
         let eval = Arc::new(NativeEval { jit: eval });
         let env = jit.summary.env;
         let (sizes, buffers) = (eval.jit.summary.env.sizes, eval.jit.summary.env.buffers);
@@ -110,11 +109,11 @@ fn of_evaluation(info: &ProgramInfo, own: &ProgramInfo) -> ProgramInfo {
 
 /// Matches the phases of both programs; the merged description, and for each phase that of the index program.
 fn align(
-    programs: (&Func, &Func),
+    programs: &Program,
     eval: &ProgramInfo,
     index: &ProgramInfo,
 ) -> Result<(ProgramInfo, Vec<Option<usize>>), Error> {
-    let (own, other) = (roots(programs.0), roots(programs.1));
+    let (own, other) = (roots(&programs.eval), roots(&programs.index));
     if (own.len(), other.len()) != (eval.phases.len(), index.phases.len()) {
         return Err(Error::Internal("phases are not the effects of the body".into()));
     }
@@ -139,7 +138,7 @@ fn align(
         }
     }
     let mut phases: Vec<PhaseInfo> = Vec::new();
-    let mut unowned = writes_unowned(programs.0);
+    let mut unowned = writes_unowned(&programs.eval);
     for ((eval, found), root) in eval.phases.iter().zip(&phase).zip(&own) {
         let mut merged = found.map_or_else(|| eval.clone(), |k| index.phases[k].clone());
         merged.sums.clone_from(&eval.sums);

@@ -240,7 +240,7 @@ impl Part {
                 Ok(())
             }
             Backend::Interp { sizes } => {
-                let mut bindings = bindings(self.program.eval_here()?, sizes, bound, &self.inputs);
+                let mut bindings = bindings(&self.program.eval, sizes, bound, &self.inputs);
                 for seed in &self.seeds {
                     let data = match &seed.single {
                         Some(single) => ArrayData::F32(single.clone()),
@@ -248,7 +248,7 @@ impl Part {
                     };
                     bindings.arrays.insert(Buffer::from_u32(seed.buffer as u32), data);
                 }
-                let found = interp::run(self.program.eval_here()?, &bindings)?;
+                let found = interp::run(&self.program.eval, &bindings)?;
                 for output in &self.outputs {
                     let buffer = Buffer::from_u32(output.buffer as u32);
                     let array = found.arrays.get(&buffer).map(ArrayData::to_f64).unwrap_or_default();

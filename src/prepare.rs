@@ -203,6 +203,8 @@ struct Wanted {
     take: Take,
     /// Whether results come from a program of their own.
     separate: bool,
+    /// Whether less than the whole matrix is asked for. The program is then the same for both engines.
+    part: bool,
     /// Whether the structural program keeps only what is asked for.
     filtered: bool,
 }
@@ -217,11 +219,12 @@ impl Wanted {
         let fixes = !options.assembly.fixed.is_empty()
             || kernel.lowered().params.iter().any(|param| !param.fixed.is_empty());
         let some = fixes || options.assembly.triangle != Triangle::Full;
-        let filtered = some && options.engine == Engine::Jit && options.rows.is_none() && !normal;
+        let part = some && options.rows.is_none() && !normal && derivative.has_matrix();
         Wanted {
             take: Take { results, gradient: gradient && !normal, ..Take::default() },
             separate: results && has_arrays && derivative.core() == Derivative::Hessian,
-            filtered: filtered && derivative.has_matrix(),
+            part,
+            filtered: part && options.engine == Engine::Jit,
         }
     }
 
@@ -268,7 +271,7 @@ impl Programs<'_> {
     /// The main program, and whether it gives the matrix. Why it does not comes as diagnostics.
     fn main(&self, reasons: &mut Vec<Diagnostic>, by_products: bool) -> Result<(Arc<Program>, bool), Error> {
         let core = self.options.derivative.core();
-        let whole = if self.wanted.filtered { Goal::Whole(core) } else { Goal::Here(core) };
+        let whole = if self.wanted.part { Goal::Whole(core) } else { Goal::Here(core) };
         let structural = match (core.has_matrix(), self.options.strategy) {
             (true, Strategy::Dense | Strategy::Compressed) => None,
             (true, Strategy::Auto) if by_products => None,

@@ -4,13 +4,11 @@ use crate::compiler::check_invariants;
 use crate::error::Error;
 use crate::native::{NativeEval, NativeIndex};
 use spadina_codegen::options::{Batch, Options as CodeOptions};
-use spadina_codegen::target::Target;
 use spadina_ir::func::Func;
 use spadina_ir::verify::verify;
 use spadina_layout::site::SlotLayout;
-use spadina_passes::pipeline;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What evaluates, and what prepare runs.
 #[derive(Debug)]
@@ -19,8 +17,6 @@ pub struct Program {
     pub eval: Func,
     /// Prepare: subscripts and the places of entries.
     pub index: Func,
-    /// What runs here: `eval` with fused multiply-adds where this machine has them. Compiled and interpreted alike.
-    here: OnceLock<Func>,
     native: Mutex<Native>,
 }
 
@@ -44,29 +40,7 @@ impl Program {
         for func in [&eval, &index] {
             check_invariants(&func.name, &verify(func))?;
         }
-        Ok(Program { eval, index, here: OnceLock::new(), native: Mutex::default() })
-    }
-
-    /// The evaluation program as it runs on a target.
-    ///
-    /// # Errors
-    /// For a target that nobody knows.
-    pub fn eval_on(&self, target: &Target) -> Result<Func, Error> {
-        if !target.fuses()? {
-            return Ok(self.eval.clone());
-        }
-        let func = pipeline::fused(&self.eval).map_err(|d| Error::Internal(d.message))?;
-        debug_assert!(verify(&func).is_empty(), "{func}");
-        Ok(func)
-    }
-
-    /// The evaluation program as it runs on this machine.
-    pub(crate) fn eval_here(&self) -> Result<&Func, Error> {
-        if let Some(func) = self.here.get() {
-            return Ok(func);
-        }
-        let func = self.eval_on(&Target::Host)?;
-        Ok(self.here.get_or_init(|| func))
+        Ok(Program { eval, index, native: Mutex::default() })
     }
 
     /// The index program in machine code; `owned` where several threads will evaluate.
@@ -97,7 +71,7 @@ impl Program {
             return Ok(Arc::clone(found));
         }
         let options = CodeOptions { owned, batch: Some(batch), ..CodeOptions::default() };
-        let made = Arc::new(NativeEval::compile(self.eval_here()?, index, layout, &options)?);
+        let made = Arc::new(NativeEval::compile(&self.eval, index, layout, &options)?);
         native.batched.insert(key, Arc::clone(&made));
         Ok(made)
     }
@@ -114,7 +88,7 @@ impl Program {
             return Ok(Arc::clone(found));
         }
         let options = CodeOptions { owned, ..CodeOptions::default() };
-        let made = Arc::new(NativeEval::compile(self.eval_here()?, index, layout, &options)?);
+        let made = Arc::new(NativeEval::compile(&self.eval, index, layout, &options)?);
         native.eval.insert((owned, layout), Arc::clone(&made));
         Ok(made)
     }

@@ -330,9 +330,9 @@ fn the_matrix_is_the_sum_of_projected_element_blocks() {
                     "{}: a test without negative eigenvalues",
                     case.name
                 );
-                // The plain matrix may take another road, which rounds otherwise; where points coincide values are logarithms of roundings.
-                let value = plain.at.results.iter().zip(&found.at.results).filter(|_| !coincident);
-                for (a, b) in value.chain(plain.at.gradient.iter().zip(&found.at.gradient)) {
+                assert_eq!(plain.at.results, found.at.results);
+                // The plain matrix may take another road, whose gradient is rounded otherwise.
+                for (a, b) in plain.at.gradient.iter().zip(&found.at.gradient) {
                     assert!((a - b).abs() <= 100.0 * case.tolerance() * a.abs().max(1.0), "{a} and {b}");
                 }
             }

@@ -19,7 +19,6 @@ pub mod program;
 mod row_loop;
 mod stored;
 pub mod symbols;
-pub mod target;
 pub mod text;
 mod unit;
 mod varying;

@@ -6,14 +6,26 @@ use crate::error::{CodegenError, Result};
 use crate::header::{self, Described};
 use crate::options::Options;
 use crate::program::program_info;
-use crate::target::Target;
 use crate::text::FunctionText;
 use crate::unit::{Unit, projected_sizes};
+use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_module::{Linkage, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use spadina_ir::func::Func;
 use spadina_layout::program::ProgramInfo;
 use spadina_layout::site::{SlotLayout, SlotMode, SlotWidth};
+use std::str::FromStr;
+use target_lexicon::Triple;
+
+/// The machine that code is made for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Target {
+    /// This machine, with everything its processor has.
+    #[default]
+    Host,
+    /// Any processor of a target triple (`aarch64-unknown-linux-gnu`).
+    Triple(String),
+}
 
 /// The slot layout of objects unless another is asked for: right for every pattern.
 pub const DEFAULT_SLOTS: SlotLayout =
@@ -49,13 +61,31 @@ pub struct NativeObject {
     pub triple: String,
 }
 
+fn target_isa(target: &Target, options: &Options) -> Result<OwnedTargetIsa> {
+    let fail = |e: &dyn std::fmt::Display| CodegenError::Target(e.to_string());
+    let flags = options.flags(true)?;
+    match target {
+        Target::Host => {
+            let builder = cranelift_native::builder().map_err(|e| fail(&e))?;
+            builder.finish(flags).map_err(|e| fail(&e))
+        }
+        Target::Triple(name) => {
+            let triple = Triple::from_str(name).map_err(|e| fail(&e))?;
+            if triple.pointer_width().map(target_lexicon::PointerWidth::bits) != Ok(64) {
+                return Err(CodegenError::Target(format!("`{name}` has no 64-bit addresses")));
+            }
+            isa::lookup(triple).map_err(|e| fail(&e))?.finish(flags).map_err(|e| fail(&e))
+        }
+    }
+}
+
 /// Compiles programs to a native object with a C header.
 pub fn compile_object(
     programs: &[ObjectProgram<'_>],
     target: &Target,
     options: &Options,
 ) -> Result<NativeObject> {
-    let isa = target.isa(&options.flags(true)?)?;
+    let isa = target_isa(target, options)?;
     let triple = isa.triple().to_string();
     let builder =
         ObjectBuilder::new(isa, "spadina", default_libcall_names()).map_err(CodegenError::backend)?;

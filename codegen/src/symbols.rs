@@ -74,7 +74,6 @@ pub fn symbol(op: Op) -> Option<Symbol> {
         Op::Add
         | Op::Sub
         | Op::Mul
-        | Op::Fma
         | Op::Div
         | Op::Neg
         | Op::Rem

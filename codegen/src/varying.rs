@@ -264,7 +264,7 @@ pub(crate) fn vector_cost(op: Op) -> Option<u32> {
     match op {
         Op::Div | Op::Sqrt => Some(6),
         Op::Exp | Op::Log | Op::Sin | Op::Cos => Some(30),
-        Op::Add | Op::Sub | Op::Mul | Op::Fma | Op::Min | Op::Max | Op::Select => Some(1),
+        Op::Add | Op::Sub | Op::Mul | Op::Min | Op::Max | Op::Select => Some(1),
         Op::Neg
         | Op::Abs
         | Op::StopGradient

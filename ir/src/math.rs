@@ -50,8 +50,6 @@ pub fn eval(op: Op, args: &[Const]) -> Option<Const> {
         {
             a
         }
-        [Const::F64(a), Const::F64(b), Const::F64(c)] if op == Op::Fma => Const::F64(a.mul_add(b, c)),
-        [Const::F32(a), Const::F32(b), Const::F32(c)] if op == Op::Fma => Const::F32(a.mul_add(b, c)),
         [Const::Bool(c), a, b] if op == Op::Select && a.ty() == b.ty() => {
             if c {
                 a

@@ -95,8 +95,6 @@ operations! {
     Mul "mul" 2 Float Smooth;
     /// `a / b`
     Div "div" 2 Float Smooth;
-    /// `a * b + c`, rounded once; made by contraction, after the last derivative
-    Fma "fma" 3 Float Smooth;
     /// `-a`
     Neg "neg" 1 Float Linear;
     /// `a % b` with the sign of the divisor (`a - b * floor(a / b)`)

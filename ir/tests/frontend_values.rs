@@ -234,6 +234,22 @@ fn single_precision_sums_in_double() {
     check(source, &[("x", &[2], ArrayData::F32(vec![3.0, 1.0]))], &[2.0, 0.5]);
 }
 
+/// Literals take the type of the other branch, inside of vectors, matrices and tuples too, whichever branch comes first.
+#[test]
+fn literals_in_branches_give_way() {
+    for (then, els, use_of) in [
+        ("[x, 1.0]", "[0.5, 1.5]", "f64(v[0] * x + v[1])"),
+        ("[0.5, 1]", "[x, 1.0]", "f64(dot(v, [x, x]))"),
+        ("[[x, 1.0], [1.0, x]]", "[[1.0, 2.0], [3.0, 4.0]]", "f64(det(v) * x)"),
+        ("(x, 1.0)", "(0.5, 1.5)", "f64(v.0) * f64(v.1)"),
+    ] {
+        let source = format!(
+            "kernel k(x: var f32, f: bool) -> f64 {{ let v = if f {{ {then} }} else {{ {els} }}; {use_of} }}"
+        );
+        lowered(&source);
+    }
+}
+
 #[test]
 fn conditions_and_guards() {
     on_x("sum i in 0..N { if i > 0 && x[i - 1] > 1.5 { x[i - 1] } else { 0.0 } }", 5.0);

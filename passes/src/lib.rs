@@ -4,7 +4,6 @@
 
 pub mod ad;
 pub mod analysis;
-pub mod contract;
 pub mod dce;
 pub mod factor;
 pub mod inline;

@@ -11,7 +11,6 @@
 //! walk:      primal or gradient, seed, dce, simplify, solve, simplify
 //! sparse:    dce, hoist, extract, hoist, dce, materialize;   index program
 //! affine:    sparse without its last pass, rows, dce, hoist, dce, materialize;   index program
-//! fused:     contract, of a finished evaluation program
 //! ```
 //! `given` comes after the last derivative, in programs with partials that the author gives.
 //!
@@ -20,7 +19,6 @@
 use crate::ad::forward;
 use crate::ad::given;
 use crate::ad::reverse::{Weights, reverse};
-use crate::contract;
 use crate::dce;
 use crate::factor;
 use crate::inline;
@@ -203,14 +201,6 @@ pub fn affine(sparse: &Sparse) -> Option<Sparse> {
     }
     let index = index::index_program(&eval).ok()?;
     Some(Sparse { eval, index, road: sparse.road, trace })
-}
-
-/// A finished evaluation program for targets with fused multiply-adds.
-///
-/// # Errors
-/// None: what cannot be fused stays.
-pub fn fused(func: &Func) -> Result<Func, Diagnostic> {
-    (contract::PASS.run)(func)
 }
 
 fn results(func: &Func) -> Vec<Buffer> {

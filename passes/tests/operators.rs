@@ -19,9 +19,9 @@ const STEP: f64 = 1e-5;
 const FIRST: f64 = 1e-8;
 const POINTS: usize = 200;
 
-/// Operations with float arguments whose derivatives somebody may ask for. Fused multiply-adds come after the last derivative; projections act on whole blocks and have tests of their own.
+/// Operations with float arguments whose derivatives somebody may ask for. Projections act on whole blocks and have tests of their own.
 fn operations() -> impl Iterator<Item = Op> {
-    let own = [Op::Fma, Op::StopGradient, Op::Hidden, Op::Attach, Op::ProjectClamp, Op::ProjectAbs];
+    let own = [Op::StopGradient, Op::Hidden, Op::Attach, Op::ProjectClamp, Op::ProjectAbs];
     Op::ALL.iter().copied().filter(move |op| op.signature() == Signature::Float && !own.contains(op))
 }
 

@@ -8,11 +8,9 @@ use spadina::error::Error;
 use spadina::kernel::Kernel;
 use spadina::options::Derivative;
 use spadina::program::Program;
-use spadina_codegen::object::{DEFAULT_SLOTS, NativeObject, ObjectProgram, compile_object};
+use spadina_codegen::object::{DEFAULT_SLOTS, NativeObject, ObjectProgram, Target, compile_object};
 use spadina_codegen::options::Options;
-use spadina_codegen::target::Target;
 use spadina_io::output::write_bytes;
-use spadina_ir::func::Func;
 use spadina_ir::text::print;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -88,15 +86,13 @@ fn object(
     let names: Vec<String> =
         programs.iter().map(|(d, _)| format!("{}_{}", kernel.name(), d.name())).collect();
     let docs = kernel.lowered().docs.join("\n");
-    let evals: Vec<Func> =
-        programs.iter().map(|(_, program)| program.eval_on(target)).collect::<Result<_, _>>()?;
     let described: Vec<ObjectProgram<'_>> = programs
         .iter()
-        .zip(names.iter().zip(&evals))
-        .map(|((_, program), (name, eval))| ObjectProgram {
+        .zip(&names)
+        .map(|((_, program), name)| ObjectProgram {
             name,
             docs: &docs,
-            eval,
+            eval: &program.eval,
             index: Some(&program.index),
             slots: DEFAULT_SLOTS,
         })

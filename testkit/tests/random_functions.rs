@@ -112,7 +112,6 @@ fn every_construct_and_almost_every_operation_occurs() {
     }
     // Discrete operations that no generated index or condition needs, and those that differences cannot follow.
     let absent = [
-        Op::Fma,
         Op::StopGradient,
         Op::Hidden,
         Op::Attach,

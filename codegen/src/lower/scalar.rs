@@ -1,7 +1,8 @@
 //! Scalar operations: instructions where they are exact, inline code or calls elsewhere.
 //!
-//! Every result equals [`spadina_ir::math::eval`] to the bit (but for the payload of a NaN). Nothing is contracted here: a fused
-//! multiply-add rounds differently, so the program says where one stands.
+//! Every result equals [`spadina_ir::math::eval`] to the bit (but for the payload of a NaN). Nothing is contracted: a fused
+//! multiply-add would round differently. [`Lower::float_add`] and [`Lower::float_sub`] are the only makers of sums, so that a
+//! contracting variant has one place to start from.
 
 use crate::error::{CodegenError, Result};
 use crate::lower::context::Lower;
@@ -87,7 +88,6 @@ impl Lower<'_, '_> {
             Op::Sub => self.float_sub(a, b),
             Op::Mul => self.b.ins().fmul(a, b),
             Op::Div => self.b.ins().fdiv(a, b),
-            Op::Fma => self.b.ins().fma(a, b, args[2]),
             Op::Neg => self.b.ins().fneg(a),
             Op::Abs => self.b.ins().fabs(a),
             Op::Sqrt => self.b.ins().sqrt(a),

@@ -263,7 +263,6 @@ impl Lower<'_, '_> {
             Op::Sub => self.b.ins().fsub(a, b),
             Op::Mul => self.b.ins().fmul(a, b),
             Op::Div => self.b.ins().fdiv(a, b),
-            Op::Fma => self.b.ins().fma(a, b, args[2]),
             Op::Neg => self.b.ins().fneg(a),
             Op::Abs => self.b.ins().fabs(a),
             Op::Sqrt => self.b.ins().sqrt(a),
@@ -309,7 +308,6 @@ fn is_vector_op(op: Op) -> bool {
         Op::Add
             | Op::Sub
             | Op::Mul
-            | Op::Fma
             | Op::Div
             | Op::Neg
             | Op::Abs

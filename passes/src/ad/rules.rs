@@ -56,7 +56,6 @@ pub fn first(b: &mut Builder, op: Op, args: &[Value], v: Value) -> First {
             let q = b.mul(v, r);
             vec![Some(r), Some(b.neg(q))]
         }
-        Op::Fma => vec![Some(x), Some(a), one(b)],
         Op::Neg => vec![Some(lit(b, v, -1.0))],
         Op::Rem => {
             let q = b.div(a, x);
@@ -211,7 +210,7 @@ pub fn second(b: &mut Builder, op: Op, args: &[Value], v: Value) -> Second {
     let a = args[0];
     let x = args.get(1).copied().unwrap_or(a);
     match op {
-        Op::Mul | Op::Fma => vec![(0, 1, lit(b, v, 1.0))],
+        Op::Mul => vec![(0, 1, lit(b, v, 1.0))],
         // d(p da) = dp da, half of it from either side: sums over the parameters of a function are symmetric.
         Op::Attach => vec![(1, 2, lit(b, v, 0.5))],
         Op::Div => {

@@ -24,6 +24,7 @@ use crate::ad::rules;
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{Carry, Inst, InstData, Region, Value, ValueDef};
 use spadina_ir::op::Op;
+use spadina_ir::types::Ty;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Receives each leaf with its adjoint, at the insertion point where it was met.
@@ -128,17 +129,19 @@ fn run(
                 let mut seeds = vec![(n as usize, bar)];
                 take_siblings(b, inst, &mut bars, &mut seeds);
                 let known = structural(b, cond);
-                let zero = b.float(b.func().ty(value), 0.0);
+                let (single, double) = (b.float(Ty::F32, 0.0), b.f64(0.0));
                 b.begin_if(cond);
                 let (first, captured_first) = branch(b, graph, then, &seeds, sink, structural, known)?;
                 b.begin_else(&first);
                 let (_, captured_second) = branch(b, graph, els, &seeds, sink, structural, known)?;
                 let captured: BTreeSet<Value> =
                     captured_first.keys().chain(captured_second.keys()).copied().collect();
-                let yields = |bars: &BTreeMap<Value, Value>| -> Vec<Value> {
-                    captured.iter().map(|v| bars.get(v).copied().unwrap_or(zero)).collect()
+                let yields = |b: &Builder, bars: &BTreeMap<Value, Value>| -> Vec<Value> {
+                    let zero = |&v: &Value| if b.func().ty(v) == Ty::F32 { single } else { double };
+                    captured.iter().map(|v| bars.get(v).copied().unwrap_or_else(|| zero(v))).collect()
                 };
-                let results = b.end_if_with(&yields(&captured_first), &yields(&captured_second));
+                let (first, second) = (yields(b, &captured_first), yields(b, &captured_second));
+                let results = b.end_if_with(&first, &second);
                 for (&value, &bar) in captured.iter().zip(&results) {
                     add(b, graph, &mut bars, value, bar);
                 }

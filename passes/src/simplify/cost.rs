@@ -22,7 +22,7 @@ pub fn of_op(op: Op) -> u64 {
         8
     } else if op == Op::Pow {
         40
-    } else if op.smoothness() == Smoothness::Smooth && !matches!(op, Op::Mul | Op::Fma) {
+    } else if op.smoothness() == Smoothness::Smooth && op != Op::Mul {
         // A call of the mathematical library.
         20
     } else {

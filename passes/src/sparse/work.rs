@@ -15,7 +15,7 @@ pub fn weight(op: Op) -> u64 {
     match op {
         Op::Neg => 0,
         Op::Div | Op::Sqrt => 8,
-        Op::Add | Op::Sub | Op::Mul | Op::Fma | Op::Min | Op::Max | Op::Abs => 2,
+        Op::Add | Op::Sub | Op::Mul | Op::Min | Op::Max | Op::Abs => 2,
         _ if op.smoothness() == Smoothness::Discrete => 0,
         _ => 32,
     }

@@ -299,13 +299,8 @@ impl<'a> Lowerer<'a> {
             return self.choose(cond, a, b, span);
         }
         // A literal takes the type of the other branch, so the other branch goes first.
-        let literal = |kind: &ExprKind| match kind {
-            ExprKind::Int(_) => true,
-            ExprKind::Float(_) => self.single,
-            _ => false,
-        };
         let flip = node.then.stmts.is_empty()
-            && node.then.value.as_deref().is_some_and(|value| literal(&value.kind));
+            && node.then.value.as_deref().is_some_and(|value| gives_way(&value.kind, self.single));
         let (cond, first, second) = if flip {
             (self.b.op(Op::Not, &[cond]), otherwise, &node.then)
         } else {
@@ -318,6 +313,14 @@ impl<'a> Lowerer<'a> {
         let other = self.guarded(|lowerer| lowerer.inside(|lowerer| lowerer.branch(second)));
         let loose = model.is_loose() || other.is_loose();
         let met = if loose { None } else { self.meet(&other, &model, span) };
+        let same = |met: &Val| {
+            let types = |list: &[Value]| list.iter().map(|&v| self.b.func().ty(v)).collect::<Vec<_>>();
+            types(&met.scalars()) == types(&yields)
+        };
+        let met = match met {
+            Some(met) if !same(&met) => self.branches_differ(&met, &model, span),
+            met => met,
+        };
         let Some(met) = met else {
             let zeros: Vec<Value> = yields.iter().map(|&value| self.zero_like(value)).collect();
             self.b.end_if(&zeros);
@@ -372,17 +375,20 @@ impl<'a> Lowerer<'a> {
     fn meet(&mut self, val: &Val, other: &Val, span: Span) -> Option<Val> {
         let met = self.try_meet(val, other);
         if met.is_none() && !matches!((val, other), (Val::Error, _) | (_, Val::Error)) {
-            let (a, b) = (self.describe(val), self.describe(other));
-            let (a, b) = if a <= b { (a, b) } else { (b, a) };
-            let diagnostic = Diagnostic::error(
-                "type-mismatch",
-                format!("the branches of this `if` differ: `{a}` and `{b}`"),
-            )
-            .label(span, "both branches give the value of the `if`")
-            .help("give both branches the same type");
-            self.report(diagnostic);
+            return self.branches_differ(val, other, span);
         }
         met
+    }
+
+    fn branches_differ(&mut self, a: &Val, b: &Val, span: Span) -> Option<Val> {
+        let (a, b) = (self.describe(a), self.describe(b));
+        let (a, b) = if a <= b { (a, b) } else { (b, a) };
+        let diagnostic =
+            Diagnostic::error("type-mismatch", format!("the branches of this `if` differ: `{a}` and `{b}`"))
+                .label(span, "both branches give the value of the `if`")
+                .help("give both branches the same type");
+        self.report(diagnostic);
+        None
     }
 
     pub(super) fn try_meet(&mut self, val: &Val, other: &Val) -> Option<Val> {
@@ -392,10 +398,10 @@ impl<'a> Lowerer<'a> {
                     let literal = a.literal && b.literal;
                     return Some(Val::Num(Num { literal, ..*a }));
                 }
-                if b.literal && a.ty.is_float() && b.ty != Ty::Bool {
-                    return Some(val.clone());
+                if let Some(num) = self.with_ty(*a, b.ty) {
+                    return Some(Val::Num(num));
                 }
-                self.with_ty(*a, b.ty).map(Val::Num)
+                (b.literal && a.ty.is_float() && b.ty != Ty::Bool).then(|| val.clone())
             }
             (Val::Complex(..), Val::Complex(..)) => Some(val.clone()),
             (Val::Array(a), Val::Array(b)) if a.dims == b.dims => {
@@ -505,4 +511,16 @@ fn is_ready(block: &Block) -> bool {
             }
             _ => false,
         })
+}
+
+/// Whether an expression is nothing but literals that take the type of what they meet; floats do only where there are two kinds.
+fn gives_way(kind: &ExprKind, single: bool) -> bool {
+    match kind {
+        ExprKind::Int(_) => true,
+        ExprKind::Float(_) => single,
+        ExprKind::Vector(parts) | ExprKind::Tuple(parts) => {
+            parts.iter().all(|part| gives_way(&part.kind, single))
+        }
+        _ => false,
+    }
 }

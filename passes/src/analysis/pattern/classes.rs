@@ -44,8 +44,7 @@ pub(super) fn class(op: Op) -> Class {
         Op::Div => Class::Quotient,
         Op::Pow => Class::Power,
         Op::Attach => Class::Given,
-        Op::Fma
-        | Op::Sqrt
+        Op::Sqrt
         | Op::Cbrt
         | Op::Exp
         | Op::Expm1

@@ -306,14 +306,10 @@ impl Compiler<'_> {
         let code = match op.signature() {
             // Its value is that of its first argument.
             Signature::Float if op == Op::Attach => Code::Float1 { function: |x| x, dst, a: float_a },
-            Signature::Float if op == Op::Fma => {
-                self.code.push(Code::Float2 { function: |x, y| x * y, dst, a: float_a, b: float_b });
-                Code::Float2 { function: |x, y| x + y, dst, a: dst, b: self.floats[c] }
-            }
             Signature::Float => match (math::unary_fn(op), math::binary_fn(op)) {
                 (Some(function), _) => Code::Float1 { function, dst, a: float_a },
                 (None, Some(function)) => Code::Float2 { function, dst, a: float_a, b: float_b },
-                (None, None) => unreachable!("every other float operation takes one or two arguments"),
+                (None, None) => unreachable!("every float operation takes one or two arguments"),
             },
             Signature::FloatCompare => Code::Compare { op, dst, a: float_a, b: float_b },
             Signature::Int | Signature::IntCompare | Signature::Bool => {
