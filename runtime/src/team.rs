@@ -2,7 +2,7 @@
 //!
 //! The caller does not hand everything over and sleep: a sleeping thread takes tens of microseconds to wake, and one that is woken by a
 //! thread about to sleep is often put on the same core behind it. For the same reason the threads of a pool of our own look out for
-//! the next piece for a moment before they sleep ([`LINGER`]), and the caller for the last one to be done.
+//! the next piece for a moment before they sleep (`LINGER`), and the caller for the last one to be done.
 
 use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 use std::sync::Arc;
