@@ -1,82 +1,186 @@
-//! Jacobians by rows: reads out of loops that do not run, matrices of which a part is asked for, single precision under conditions.
+//! Kernels that are computed row by row, compiled: against the interpreter, on several threads, at sizes that end in every way.
 #![allow(clippy::unwrap_used)]
 
 use spadina::compiler::Module;
 use spadina::inputs::Inputs;
-use spadina::options::{Assembly, Derivative, Engine, Fixed, Options, Strategy};
+use spadina::kernel::Kernel;
+use spadina::options::{Derivative, Engine, Options, Strategy};
 use spadina::problem::{Evaluation, Problem};
 use spadina_io::array::{Array, Data};
+use spadina_runtime::csr::Pattern;
+use std::sync::Arc;
 
-fn solved(text: &str, inputs: &Inputs, options: &Options) -> (Problem, Evaluation) {
-    let kernel = Module::from_text("rows.ir", text).unwrap().kernel(None).unwrap();
-    let mut problem = Problem::prepare(&kernel, inputs, options).unwrap();
-    let at = problem.evaluated().unwrap();
-    (problem, at)
+/// The same terms added in another order, relative to the largest number (at least 1).
+const REORDERED: f64 = 1e-11;
+
+/// Axes that end with and without a partner for the last row.
+const SIZES: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 12];
+/// Chains of several stretches, whole and not, and of more than one block of sums.
+const LONG: [usize; 4] = [513, 1026, 1537, 3003];
+
+fn values(count: usize, seed: usize) -> Vec<f64> {
+    (0..count).map(|i| 1.0 + 0.4 * (1.3 * i as f64 + seed as f64).sin()).collect()
 }
 
-fn wave(shape: &[usize]) -> Array {
-    let count: usize = shape.iter().product();
-    let values = (0..count).map(|n| 0.5 + (0.7 * n as f64).sin()).collect();
-    Array::new(shape.to_vec(), Data::F64(values)).unwrap()
-}
-
-/// More weights than registers, of which none is there: no iteration reads them.
-#[test]
-fn weights_that_are_not_there_are_not_read() {
-    let term = |n: usize| format!("w[{}] * x[p + {}, q + {}]", n * 9_000_000, n / 3, n % 3);
-    let sum = (0..9).map(term).collect::<Vec<_>>().join(" + ");
-    let text = format!(
-        "kernel k<N, M, K>(x: var f64[N, M], w: f64[K]) -> f64[N - 2, M - 2] {{
-            map p in 0..N - 2, q in 0..M - 2 {{ {sum} }}
-        }}"
-    );
-    let mut inputs = Inputs::new();
-    inputs.set("x", &wave(&[6, 2])).set("w", &wave(&[0]));
-    for threads in [1, 2] {
-        let options = Options { threads, ..Options::new(Derivative::Jacobian) };
-        assert_eq!(solved(&text, &inputs, &options).1.matrix, [0.0; 0]);
+fn evaluate(kernel: &Kernel, inputs: &Inputs, options: &Options) -> (Evaluation, Arc<Pattern>) {
+    let mut problem = Problem::prepare(kernel, inputs, options).unwrap();
+    let mut at = problem.evaluation();
+    // What is overwritten may hold anything.
+    for list in [&mut at.results, &mut at.gradient, &mut at.matrix] {
+        list.fill(f64::NAN);
     }
+    problem.evaluate(&mut at).unwrap();
+    (at, Arc::clone(problem.pattern()))
 }
 
-/// Fixed unknowns: the same pattern and the same bits from both engines.
-#[test]
-fn engines_agree_where_unknowns_are_fixed() {
-    let text = "kernel k<O, A, B>(x: var f64[A], z: var f64[B], obs: index<(A, B)>[O, 2]) -> f64[O, 2] {
-        map o: [i, k] in obs { [(if o < 3 { x[i] } else { z[k] }), x[i] * z[k] + sin(0.7 * x[i])] }
-    }";
-    let obs: Vec<[i64; 2]> = (0..8).map(|o| [o * 3 % 5, o * 2 % 4]).collect();
+fn lists(at: &Evaluation) -> [&[f64]; 3] {
+    [&at.results, &at.gradient, &at.matrix]
+}
+
+fn check_at(text: &str, derivative: Derivative, sizes: &[usize], arrays: &[(&str, &[usize])]) {
+    let module = Module::from_text("rows.ir", text).unwrap();
+    let kernel = module.kernel(None).unwrap();
     let mut inputs = Inputs::new();
-    inputs.set("x", &wave(&[5])).set("z", &wave(&[4])).set("obs", &obs[..]);
-    for fixed in [Vec::new(), vec![Fixed::List(vec![0, 6])]] {
-        let assembly = Assembly { fixed, ..Assembly::default() };
-        let [(jit, a), (interp, b)] = [Engine::Jit, Engine::Interp].map(|engine| {
-            let options =
-                Options { engine, assembly: assembly.clone(), ..Options::new(Derivative::Jacobian) };
-            solved(text, &inputs, &options)
-        });
-        assert_eq!(jit.pattern().col_idx(), interp.pattern().col_idx());
-        assert_eq!((a.results, a.matrix), (b.results, b.matrix));
+    for (n, &(name, shape)) in arrays.iter().enumerate() {
+        let data = Data::F64(values(shape.iter().product(), n));
+        inputs.set(name, &Array::new(shape.to_vec(), data).unwrap());
     }
-}
-
-#[test]
-fn single_unknowns_are_widened_under_a_condition() {
-    let text = "kernel k<N>(x: var f32[N], y: var f32[N], b: f64[N]) -> f64[N] {
-        map i in 0..N { if b[i] < 0.5 { f64(x[i]) * b[i] } else { f64(y[i])^2 } }
-    }";
-    let single = |phase: f32| Data::F32((0..7).map(|n| (phase + n as f32).cos()).collect());
-    let mut inputs = Inputs::new();
-    inputs.set("x", &Array::new(vec![7], single(0.1)).unwrap());
-    inputs.set("y", &Array::new(vec![7], single(0.6)).unwrap());
-    inputs.set("b", &wave(&[7]));
-    let dense = |strategy| {
-        let options = Options { strategy, ..Options::new(Derivative::Jacobian) };
-        let (problem, at) = solved(text, &inputs, &options);
-        let matrix = problem.matrix(&at.matrix);
-        let entry = |k: usize| matrix.get(k / 14, k % 14).copied().unwrap_or(0.0);
-        (0..7 * 14).map(entry).collect::<Vec<f64>>()
+    let with = |engine, threads| Options {
+        engine,
+        threads,
+        strategy: Strategy::Structural,
+        ..Options::new(derivative)
     };
-    for (a, b) in dense(Strategy::Structural).into_iter().zip(dense(Strategy::Dense)) {
-        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    let (wanted, pattern) = evaluate(&kernel, &inputs, &with(Engine::Interp, 1));
+    let (one, found) = evaluate(&kernel, &inputs, &with(Engine::Jit, 1));
+    assert_eq!(pattern, found, "{sizes:?}\n{text}");
+    for (wanted, found) in lists(&wanted).into_iter().zip(lists(&one)) {
+        assert_eq!(wanted.len(), found.len());
+        let scale = wanted.iter().fold(1.0, |m: f64, x| m.max(x.abs()));
+        for (n, (x, y)) in wanted.iter().zip(found).enumerate() {
+            assert!((x - y).abs() <= REORDERED * scale, "{sizes:?} [{n}]: {x} {y}\n{text}");
+        }
+    }
+    for threads in [2, 3, 8] {
+        let (other, _) = evaluate(&kernel, &inputs, &with(Engine::Jit, threads));
+        for (one, other) in lists(&one).into_iter().zip(lists(&other)) {
+            let same = one.iter().zip(other).all(|(x, y)| x.to_bits() == y.to_bits());
+            assert!(same, "{sizes:?}, {threads} threads\n{text}");
+        }
+    }
+}
+
+/// A kernel of one size; arrays by the components of an element.
+fn chain(text: &str, derivative: Derivative, arrays: &[(&str, &[usize])]) {
+    for &n in SIZES.iter().chain(&LONG) {
+        let shapes: Vec<(&str, Vec<usize>)> =
+            arrays.iter().map(|&(name, inner)| (name, [&[n], inner].concat())).collect();
+        let shapes: Vec<(&str, &[usize])> = shapes.iter().map(|(name, shape)| (*name, &shape[..])).collect();
+        check_at(text, derivative, &[n], &shapes);
+    }
+}
+
+/// A kernel of two sizes.
+fn grid(text: &str, derivative: Derivative, arrays: &[(&str, &[usize])]) {
+    for (n, m) in
+        [(0, 3), (1, 1), (2, 5), (3, 3), (4, 7), (5, 6), (6, 1), (7, 12), (9, 33), (40, 8), (2100, 4)]
+    {
+        let shapes: Vec<(&str, Vec<usize>)> =
+            arrays.iter().map(|&(name, inner)| (name, [&[n, m], inner].concat())).collect();
+        let shapes: Vec<(&str, &[usize])> = shapes.iter().map(|(name, shape)| (*name, &shape[..])).collect();
+        check_at(text, derivative, &[n, m], &shapes);
+    }
+}
+
+#[test]
+fn a_difference_is_carried_from_row_to_row() {
+    let text = "kernel k<N>(x: var f64[N]) -> f64 { sum i in 0..N - 1 { (x[i + 1] - x[i])^3 } }";
+    chain(text, Derivative::Hessian, &[("x", &[])]);
+    let text =
+        "kernel k<N>(x: var f64[N]) -> f64 { sum i in 0..N - 1 { exp(x[i + 1] - x[i]) * sqrt(x[i]) } }";
+    chain(text, Derivative::Hessian, &[("x", &[])]);
+}
+
+#[test]
+fn a_window_of_three_rows() {
+    let text = "kernel k<N>(x: var f64[N], a: f64[N]) -> f64 {
+        sum i in 2..N - 2 { a[i] * (x[i - 2] * x[i + 2] - sqrt(x[i]) * x[i + 1])^2 }
+    }";
+    chain(text, Derivative::Hessian, &[("x", &[]), ("a", &[])]);
+}
+
+#[test]
+fn points_and_several_unknowns() {
+    let text = "kernel k<N>(x: var vec2[N]) -> f64 { sum i in 0..N { sqnorm(x[(i + 1) % N] - x[i])^2 } }";
+    chain(text, Derivative::Hessian, &[("x", &[2])]);
+    let text = "kernel k<N>(x: var f64[N], v: var vec3[N], a: f64[N]) -> f64 {
+        sum i in 0..N - 1 { a[i] * (x[i + 1] - x[i] - 0.5 * dot(v[i], v[i + 1]))^2 + cos(x[i]) }
+    }";
+    chain(text, Derivative::Hessian, &[("x", &[]), ("v", &[3]), ("a", &[])]);
+}
+
+#[test]
+fn branches_on_values() {
+    let text = "kernel k<N>(x: var f64[N]) -> f64 {
+        sum i in 0..N - 1 { if x[i] > 1.0 { (x[i + 1] - x[i])^3 } else { x[i]^2 } }
+    }";
+    chain(text, Derivative::Hessian, &[("x", &[])]);
+    let text = "kernel k<N>(x: var f64[N]) -> f64[N] {
+        map i in 0..N { if x[i] > 1.0 { exp(x[i]) * x[(i + 1) % N] } else { x[(i + 1) % N]^2 } }
+    }";
+    chain(text, Derivative::Jacobian, &[("x", &[])]);
+}
+
+#[test]
+fn backward_strided_and_single_precision() {
+    let text = "kernel k<N>(x: var f64[N], a: f64[N, 2]) -> f64[N] {
+        map i in 0..N { x[N - 1 - i]^2 * a[i, 1] + x[i] * a[N - 1 - i, 0] }
+    }";
+    chain(text, Derivative::Jacobian, &[("x", &[]), ("a", &[2])]);
+    let text = "kernel k<N>(x: var f32[N]) -> f32[N] { map i in 0..N { x[i]^2 * x[(i + 1) % N] } }";
+    for n in SIZES {
+        let module = Module::from_text("rows.ir", text).unwrap();
+        let kernel = module.kernel(None).unwrap();
+        let mut inputs = Inputs::new();
+        let data: Vec<f32> = values(n, 1).into_iter().map(|x| x as f32).collect();
+        inputs.set("x", &Array::new(vec![n], Data::F32(data)).unwrap());
+        let with = |engine| Options { engine, ..Options::new(Derivative::Jacobian) };
+        let (wanted, _) = evaluate(&kernel, &inputs, &with(Engine::Interp));
+        let (found, _) = evaluate(&kernel, &inputs, &with(Engine::Jit));
+        assert_eq!(wanted, found, "{n}");
+    }
+}
+
+#[test]
+fn stencils() {
+    let text = "kernel k<N, M>(u: var f64[N, M]) -> f64[N, M] {
+        map i in 0..N, j in 0..M {
+            u[(i + 1) % N, j] + u[(i + N - 1) % N, j] + u[i, (j + 1) % M] + u[i, (j + M - 1) % M] - 4.0 * u[i, j] + u[i, j]^3
+        }
+    }";
+    grid(text, Derivative::Jacobian, &[("u", &[])]);
+    let text = "kernel k<N, M>(x: var vec2[N, M]) -> f64 {
+        (sum i in 0..N - 1, j in 0..M { (norm(x[i + 1, j] - x[i, j]) - 0.7)^2 })
+        + (sum i in 0..N, j in 0..M - 1 { (norm(x[i, j + 1] - x[i, j]) - 0.7)^2 })
+    }";
+    grid(text, Derivative::Hessian, &[("x", &[2])]);
+    // Rows that do not follow each other along the inner loop.
+    let text = "kernel k<N, M>(u: var f64[N, M]) -> f64[M, N] { map i in 0..M, j in 0..N { u[j, i]^2 * u[j, (i + 1) % M] } }";
+    grid(text, Derivative::Jacobian, &[("u", &[])]);
+}
+
+#[test]
+fn two_residuals_and_a_window_of_weights() {
+    let text = "kernel k<N, M>(u: var f64[N, M], v: var f64[N, M]) -> (a: f64[N, M], b: f64[N, M]) {
+        let a = map i in 0..N, j in 0..M { u[i, j]^2 * v[i, j] + u[(i + 1) % N, j] - u[i, (j + 1) % M] };
+        let b = map i in 0..N, j in 0..M { 2.0 * u[i, j] - v[i, j]^3 + v[i, (j + 2) % M] };
+        (a, b)
+    }";
+    grid(text, Derivative::Jacobian, &[("u", &[]), ("v", &[])]);
+    let text = "kernel k<N, M>(x: var f64[N + 2, M + 2], w: f64[3, 3]) -> f64[N, M] {
+        map i in 0..N, j in 0..M { sum a in 0..3, b in 0..3 { w[a, b] * x[i + a, j + b] } }
+    }";
+    for (n, m) in [(0, 3), (1, 1), (2, 5), (7, 12), (9, 33)] {
+        check_at(text, Derivative::Jacobian, &[n, m], &[("x", &[n + 2, m + 2]), ("w", &[3, 3])]);
     }
 }

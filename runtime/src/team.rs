@@ -91,13 +91,16 @@ impl<'a> Team<'a> {
     }
 }
 
-/// Does something with every item: the first here, the others on threads of the pool, or of the global one.
+/// Does something with every item: the first here, the others on threads of the pool, or of the global one. A single item starts nothing.
 pub(crate) fn spread<T: Send>(
     pool: Option<&Pool>,
     items: impl IntoIterator<Item = T>,
     work: impl Fn(T) + Sync,
 ) {
-    let (mut items, open) = (items.into_iter(), AtomicUsize::new(0));
+    let mut items = items.into_iter();
+    let Some(first) = items.next() else { return };
+    let Some(second) = items.next() else { return work(first) };
+    let (mut items, open) = ([first, second].into_iter().chain(items), AtomicUsize::new(0));
     match pool {
         Some(pool) => pool.spread(&mut items, &open, &work),
         None => rayon::in_place_scope(|scope| share(scope, &mut items, &open, &work, None)),
