@@ -1,15 +1,15 @@
-//! Loads of unknowns and accumulations move out of branches that values decide, so that every entry is known at prepare.
+//! Loads and accumulations move out of branches that values decide: every entry is known at prepare, and what is left is arithmetic.
 //!
 //! # Problem
 //! ```text
 //! if d < dhat { u = load x[p[e]]; accum y[e] += f(u) }
 //!     ==>   u = load x[p[e]];  v = if d < dhat { yield f(u) } else { yield 0 };  accum y[e] += v
 //! ```
-//! Whether the branch is taken changes from one evaluation to the next; which entries of the matrix exist must not.
+//! Whether the branch is taken changes from one evaluation to the next; which entries of the matrix exist must not. And a branch that
+//! reads nothing may be computed for several iterations at once, some of which do not take it.
 //!
 //! # Method
-//! Before an `if` whose condition is not structural, the structural index computations of its branches and their loads of unknowns
-//! and intermediate arrays are built; inside, hash-consing finds them again. What the branches accumulate becomes further results of
+//! Before an `if` whose condition is not structural, the structural index computations of its branches and their loads are built; inside, hash-consing finds them again. What the branches accumulate becomes further results of
 //! the `if`, zero in the other branch, accumulated behind it.
 //!
 //! # Why it keeps the meaning
@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 pub const PASS: Pass =
     Pass { name: "speculate", summary: "move loads and accumulations out of value guards", run };
 
-/// Moves loads of unknowns out of branches that values decide.
+/// Moves loads and accumulations out of branches that values decide.
 pub fn run(func: &Func) -> Result<Func, Diagnostic> {
     let structural = Structural::of(func);
     Ok(Rewriter::new(func, func.name.clone()).run(&mut Speculate { structural, open: Vec::new() }))
@@ -81,10 +81,7 @@ impl Speculate {
                 InstData::Load(buffer, _)
                     if indices_known
                         && !written.contains(buffer)
-                        && matches!(
-                            src.buffers[*buffer].role,
-                            Role::Var | Role::Scratch | Role::Structural
-                        ) =>
+                        && src.buffers[*buffer].role != Role::Output =>
                 {
                     rw.copy(inst, self);
                 }
