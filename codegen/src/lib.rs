@@ -4,6 +4,7 @@
 //! How the functions are called is fixed by [`spadina_layout::abi`].
 
 pub mod align;
+mod aside;
 pub mod batch;
 mod c_names;
 pub mod common;

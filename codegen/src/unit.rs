@@ -1,6 +1,7 @@
 //! One compilation: declares the functions of a program in a Cranelift module, builds them one after the other and compiles them side by
 //! side, the largest first.
 
+use crate::aside;
 use crate::batch::batched;
 use crate::error::{CodegenError, Result};
 use crate::lower::context::Program;
@@ -11,7 +12,7 @@ use crate::symbols::{called, project_name, symbol};
 use crate::text::FunctionText;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{AbiParam, Function, UserFuncName, types};
+use cranelift_codegen::ir::{AbiParam, Function, Signature, UserFuncName, types};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
@@ -38,6 +39,8 @@ pub(crate) struct Unit<'m, M: Module> {
     linkage: Linkage,
     keep_texts: bool,
     batch: Option<Batch>,
+    /// The function by which others are called aside.
+    aside: Option<FuncId>,
 }
 
 /// A function that is built and not compiled yet.
@@ -79,6 +82,7 @@ impl<'m, M: Module> Unit<'m, M> {
             linkage,
             keep_texts: options.texts,
             batch: options.batch.clone(),
+            aside: None,
         }
     }
 
@@ -162,7 +166,7 @@ impl<'m, M: Module> Unit<'m, M> {
         let mut context = self.module.make_context();
         context.set_disasm(self.keep_texts);
         context.func = Function::with_name_signature(UserFuncName::user(0, id.as_u32()), signature);
-        let mut math = BTreeMap::new();
+        let (mut math, mut aside) = (BTreeMap::new(), None);
         for symbol in called_symbols(func) {
             let mut signature = self.module.make_signature();
             signature.params.extend((0..symbol.arity).map(|_| AbiParam::new(types::F64)));
@@ -172,6 +176,10 @@ impl<'m, M: Module> Unit<'m, M> {
                 .declare_function(symbol.name, Linkage::Import, &signature)
                 .map_err(CodegenError::backend)?;
             math.insert(symbol.name, self.module.declare_func_in_func(callee, &mut context.func));
+            if symbol.aside && aside.is_none() {
+                let caller = self.define_aside(signature)?;
+                aside = Some(self.module.declare_func_in_func(caller, &mut context.func));
+            }
         }
         let mut project = BTreeMap::new();
         for size in projected_sizes(func) {
@@ -192,10 +200,30 @@ impl<'m, M: Module> Unit<'m, M> {
         let frontend = self.module.target_config();
         let (env, lanes) = (env_layout(func, info), lanes_of(self.module.isa()));
         let batch = batched.as_ref();
-        let program = Program { func, env, math: &math, project: &project, frontend, lanes, batch };
+        let (math, project) = (&math, &project);
+        let program = Program { func, env, math, aside, project, frontend, lanes, batch };
         build(program, FunctionBuilder::new(&mut context.func, &mut self.builder))?;
         let clif = if self.keep_texts { context.func.display().to_string() } else { String::new() };
         self.pending.push(Pending { id, name, clif, context });
+        Ok(id)
+    }
+
+    /// Builds the function by which functions of a signature are called aside, once.
+    fn define_aside(&mut self, callee: Signature) -> Result<FuncId> {
+        if let Some(known) = self.aside {
+            return Ok(known);
+        }
+        let (name, signature) = (format!("{}aside", self.prefix), aside::signature());
+        let id =
+            self.module.declare_function(&name, Linkage::Local, &signature).map_err(CodegenError::backend)?;
+        let mut context = self.module.make_context();
+        context.set_disasm(self.keep_texts);
+        context.func = Function::with_name_signature(UserFuncName::user(0, id.as_u32()), signature);
+        let frontend = self.module.target_config();
+        aside::build(FunctionBuilder::new(&mut context.func, &mut self.builder), callee, frontend)?;
+        let clif = if self.keep_texts { context.func.display().to_string() } else { String::new() };
+        self.pending.push(Pending { id, name, clif, context });
+        self.aside = Some(id);
         Ok(id)
     }
 

@@ -191,6 +191,22 @@ fn branches_without_reads_are_shared() {
     }
 }
 
+/// Angles beyond the short reduction in no lane, in one of two and in both; 1600 is the last that it serves. What is computed before such
+/// a call and used behind it stays what it is.
+#[test]
+fn large_angles_are_called_aside() {
+    for scale in [1.0, 160.0, 160.000_000_000_000_03, 800.0, 1e18, f64::INFINITY] {
+        let mut kernel = open();
+        let before = kernel.busy();
+        let (b, x) = (&mut kernel.b, kernel.at);
+        let scale = b.f64(scale);
+        let angle = b.mul(scale, x);
+        let (sin, cos) = (b.op(Op::Sin, &[angle]), b.op(Op::Cos, &[angle]));
+        let behind = b.mul(before, sin);
+        kernel.close(&[sin, cos, behind]);
+    }
+}
+
 #[test]
 fn branches_with_reads_and_calls_run_lane_by_lane() {
     let mut kernel = open();

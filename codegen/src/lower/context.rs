@@ -9,7 +9,8 @@ use crate::program::{Phase, literal_product, position_base, row_buffer, scalar_o
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{
-    FuncRef, Immediate, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Type, Value as Clif, types,
+    FuncRef, Immediate, InstBuilder, MemFlagsData, StackSlot, StackSlotData, StackSlotKind, Type,
+    Value as Clif, types,
 };
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, Variable};
@@ -27,6 +28,8 @@ pub(crate) struct Program<'a> {
     pub(crate) env: EnvLayout,
     /// Function references of the math functions, by name.
     pub(crate) math: &'a BTreeMap<&'static str, FuncRef>,
+    /// What calls some of them aside.
+    pub(crate) aside: Option<FuncRef>,
     /// Function references of the projections, by size of the block.
     pub(crate) project: &'a BTreeMap<usize, FuncRef>,
     /// Facts of the target.
@@ -154,6 +157,8 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) depth: SecondaryMap<Clif, u32>,
     /// Zero, computed from the iteration in which those stand.
     pub(crate) nothing: Option<Clif>,
+    /// What is handed to functions that are called aside.
+    pub(crate) aside: Option<StackSlot>,
     /// The place for junk that was used last.
     junk_turn: i64,
     values: SecondaryMap<Value, Option<Lanes>>,
@@ -213,6 +218,7 @@ impl<'a, 'b> Lower<'a, 'b> {
             rereads: EntitySet::new(),
             depth: SecondaryMap::new(),
             nothing: None,
+            aside: None,
             junk_turn: 0,
             values: SecondaryMap::new(),
             positions: SecondaryMap::new(),

@@ -2,11 +2,15 @@
 //!
 //! Angles too large for the short reduction go through a cold branch to libm, lane by lane; every lane keeps the bits that it has alone.
 
+use crate::aside;
 use crate::error::{CodegenError, Result};
 use crate::lower::context::Lower;
 use crate::lower::lanes::little;
-use cranelift_codegen::ir::condcodes::FloatCC;
-use cranelift_codegen::ir::{InstBuilder, Type, Value as Clif, types};
+use crate::symbols;
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::{
+    InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Type, Value as Clif, types,
+};
 use cranelift_frontend::FunctionBuilder;
 use spadina_ir::math::elementary::{self, Arithmetic, LARGEST_ANGLE};
 use spadina_ir::op::Op;
@@ -118,34 +122,52 @@ impl Lower<'_, '_> {
         }
     }
 
-    /// `short` where the angle is small enough, in each lane; else what the function of libm gives.
+    /// `short` where the angle is small enough, in each lane; else what the function of libm gives, called [aside](crate::aside): what is at
+    /// hand need not be written to the stack for a call that hardly ever happens.
     fn or_call(&mut self, op: Op, x: Clif, short: Clif) -> Result<Clif> {
         let ty = self.clif_ty(x);
-        let bound = Emitter { b: &mut self.b, ty }.literal(LARGEST_ANGLE);
-        let magnitude = self.b.ins().fabs(x);
-        let small = self.b.ins().fcmp(FloatCC::LessThanOrEqual, magnitude, bound);
-        let all = if ty == types::F64X2 { self.b.ins().vall_true(small) } else { small };
+        // A square is rounded, but no square of a larger number reaches that of the bound.
+        let bound = Emitter { b: &mut self.b, ty }.literal(LARGEST_ANGLE * LARGEST_ANGLE);
+        let square = self.b.ins().fmul(x, x);
+        let small = self.b.ins().fcmp(FloatCC::LessThanOrEqual, square, bound);
+        let all = if ty == types::F64X2 {
+            let lanes = self.b.ins().vhigh_bits(types::I32, small);
+            self.b.ins().icmp_imm_u(IntCC::Equal, lanes, 3)
+        } else {
+            small
+        };
         let (cold, join) = (self.b.create_block(), self.b.create_block());
         let result = self.b.append_block_param(join, ty);
         self.b.ins().brif(all, join, &[short.into()], cold, &[]);
         self.b.seal_block(cold);
         self.b.switch_to_block(cold);
         self.b.set_cold_block(cold);
-        let called = if ty == types::F64X2 {
-            let mut called = x;
-            for lane in 0..2 {
-                let angle = self.b.ins().extractlane(x, lane);
-                let value = self.call(op, &[angle])?;
-                called = self.b.ins().insertlane(called, value, lane);
-            }
-            let mask = self.as_doubles(small);
-            self.b.ins().bitselect(mask, short, called)
-        } else {
-            self.call(op, &[x])?
-        };
+        let called = self.call_aside(op, x, short)?;
         self.b.ins().jump(join, &[called.into()]);
         self.b.seal_block(join);
         self.b.switch_to_block(join);
         Ok(result)
+    }
+
+    /// The function of libm where the angle is large, in each lane.
+    fn call_aside(&mut self, op: Op, x: Clif, short: Clif) -> Result<Clif> {
+        let found = symbols::symbol(op).and_then(|symbol| self.program.math.get(symbol.name).copied());
+        let (Some(caller), Some(callee)) = (self.program.aside, found) else {
+            return Err(CodegenError::malformed(format!("`{}` is never called aside", op.name())));
+        };
+        let ty = self.clif_ty(x);
+        let slot = *self.aside.get_or_insert_with(|| {
+            let room = StackSlotData::new(StackSlotKind::ExplicitSlot, aside::ROOM, 4);
+            self.b.create_sized_stack_slot(room)
+        });
+        let place = self.b.ins().stack_addr(types::I64, slot, 0);
+        self.b.ins().store(MemFlagsData::trusted(), x, place, 0);
+        self.b.ins().store(MemFlagsData::trusted(), short, place, aside::RESULT);
+        let callee = self.b.ins().func_addr(types::I64, callee);
+        for lane in 0..ty.lane_count() {
+            let place = self.offset(place, 8 * i64::from(lane));
+            self.b.ins().call(caller, &[place, callee]);
+        }
+        Ok(self.b.ins().load(ty, MemFlagsData::trusted(), place, aside::RESULT))
     }
 }
