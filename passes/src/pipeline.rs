@@ -9,8 +9,8 @@
 //!            jacobian; else: gradient, jacobian
 //! products:  primal, forward, and its compositions with reverse
 //! walk:      primal or gradient, seed, dce, simplify, solve, simplify
-//! sparse:    dce, hoist, extract, hoist, dce, materialize;   index program
-//! affine:    sparse without its last pass, rows, dce, hoist, dce, materialize;   index program
+//! sparse:    dce, hoist, extract, hoist, branches, dce, materialize;   index program
+//! affine:    sparse without its last pass, rows, dce, hoist, branches, dce, materialize;   index program
 //! ```
 //! `given` comes after the last derivative, in programs with partials that the author gives.
 //!
@@ -23,7 +23,8 @@ use crate::dce;
 use crate::factor;
 use crate::inline;
 use crate::loops::{
-    confine, distribute, guards, hoist, interchange, materialize, normalize, sink, speculate, unroll,
+    branches, confine, distribute, guards, hoist, interchange, materialize, normalize, sink, speculate,
+    unroll,
 };
 use crate::pass::Pass;
 use crate::simplify;
@@ -127,9 +128,10 @@ const ARRAYS: &[Pass] = &[
     factor::PASS,
 ];
 /// What ends every program without a matrix.
-const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, dce::PASS, materialize::PASS];
+const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, branches::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.
-const SPARSE: &[Pass] = &[dce::PASS, hoist::PASS, extract::PASS, hoist::SUMS, dce::PASS, materialize::PASS];
+const SPARSE: &[Pass] =
+    &[dce::PASS, hoist::PASS, extract::PASS, hoist::SUMS, branches::PASS, dce::PASS, materialize::PASS];
 
 /// The last passes: no derivative is taken any more.
 fn finish(trace: &mut Trace, passes: &[Pass]) -> Result<(), Diagnostic> {

@@ -1,5 +1,6 @@
 //! Passes on loops and branches that prepare for differentiation or for code.
 
+pub mod branches;
 pub mod confine;
 pub mod distribute;
 pub mod guards;
