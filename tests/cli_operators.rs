@@ -135,6 +135,11 @@ fn products_agree_with_matrices() {
     let (a, b) = (s.vector("a.npy").1, s.vector("b.npy").1);
     // 3 a t^2 and 6 a t: their ratio is t / 2 in every row.
     near(&[a[1] / b[1], a[2] / b[2]], &[a[0] / b[0]; 2], "by one number");
+    // Weights of no results at all are weights all the same.
+    s.floats("none.npy", &[0], 0.0);
+    s.floats("weights.npy", &[3, 0], 0.0);
+    s.run(0, "t.ir --data a=none.npy --data t=one.npy -o vjp=z.npy --cotangent weights.npy");
+    assert_eq!(s.vector("z.npy"), (vec![3, 1], vec![0.0; 3]));
     fs::remove_dir_all(&s.0).unwrap();
 }
 

@@ -96,7 +96,7 @@ fn read(problem: &Problem, args: &[String], len: usize, weights: bool) -> Result
             Some(name) => problem.place(name, weights)?,
         };
         let rows = match array.shape() {
-            &[rows, columns] if columns == width && values.len() != width => Some(rows),
+            &[rows, columns] if columns == width && rows != 1 => Some(rows),
             _ if values.len() == width => None,
             shape => {
                 let (shape, what) = (Shape(shape), if weights { "results" } else { "unknowns" });
