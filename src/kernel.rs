@@ -133,10 +133,15 @@ impl Kernel {
         made
     }
 
+    /// Whether unknowns are named that do not move (`#[fixed(..)]`).
+    pub fn has_fixed(&self) -> bool {
+        self.shared.lowered.params.iter().any(|param| !param.fixed.is_empty())
+    }
+
     /// The same kernel with every unknown free: without its `#[fixed(..)]`.
     #[must_use]
     pub fn freed(&self) -> Kernel {
-        if self.shared.lowered.params.iter().all(|param| param.fixed.is_empty()) {
+        if !self.has_fixed() {
             return self.clone();
         }
         let mut lowered = self.shared.lowered.clone();

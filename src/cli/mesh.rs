@@ -8,8 +8,9 @@
 //!    3 columns whose rows are what those indices count get the vertices, those of 2 columns texture coordinates, or x and y of a
 //!    mesh that is flat.
 //!
-//! Parameters with defaults are left alone. Edges are all edges of faces and tets and the segments of the file, each once.
+//! What is bound by shape is told in a note. Parameters with defaults are left alone. Edges are all edges of faces and tets and the segments of the file, each once.
 
+use super::console;
 use spadina::error::Error;
 use spadina::inputs::Inputs;
 use spadina::kernel::Kernel;
@@ -36,20 +37,22 @@ pub(crate) fn bind(kernel: &Kernel, path: &Path, inputs: &mut Inputs) -> Result<
             _ => left.push(data),
         }
     }
+    let mut by_shape = Vec::new();
     let (indices, floats): (Vec<_>, Vec<_>) = left.into_iter().partition(|data| data.elem == Ty::Int);
     for data in indices {
         let columns = data.dims.get(1).and_then(SizeExpr::as_constant);
         if data.dims.len() != 2 || !matches!(data.entries, Entries::Index(_)) {
             continue;
         }
-        let array = match columns {
-            Some(2) => Array::index_rows(&mesh.edges()),
-            Some(3) => Array::index_rows(&mesh.faces),
-            Some(4) if !mesh.tets.is_empty() => Array::index_rows(&mesh.tets),
-            Some(4) => Array::index_rows(&mesh.hinges()?),
+        let (array, what) = match columns {
+            Some(2) => (Array::index_rows(&mesh.edges()), "edges"),
+            Some(3) => (Array::index_rows(&mesh.faces), "faces"),
+            Some(4) if !mesh.tets.is_empty() => (Array::index_rows(&mesh.tets), "tets"),
+            Some(4) => (Array::index_rows(&mesh.hinges()?), "hinges"),
             _ => continue,
         };
         inputs.set(data.name.clone(), &array);
+        by_shape.push(format!("`{}` from {what}", data.name));
     }
     let counted = kernel.lowered().params.iter().flat_map(|p| &p.buffers).find_map(|&b| {
         let data = &func.buffers[b];
@@ -63,14 +66,18 @@ pub(crate) fn bind(kernel: &Kernel, path: &Path, inputs: &mut Inputs) -> Result<
         if data.dims.len() != 2 || !over_vertices {
             continue;
         }
-        let array = match data.dims[1].as_constant() {
-            Some(3) => Some(Array::rows(&mesh.vertices)),
-            Some(2) => planar(&mesh),
-            _ => None,
+        let (array, what) = match data.dims[1].as_constant() {
+            Some(3) => (Some(Array::rows(&mesh.vertices)), "vertices"),
+            Some(2) => (planar(&mesh), "coordinates in the plane"),
+            _ => continue,
         };
         if let Some(array) = array {
             inputs.set(data.name.clone(), &array);
+            by_shape.push(format!("`{}` from {what}", data.name));
         }
+    }
+    if !by_shape.is_empty() {
+        console::note(&format!("bound by shape: {}", by_shape.join(", ")));
     }
     Ok(())
 }

@@ -12,6 +12,9 @@ use spadina_io::picture::pattern::Paint;
 pub(crate) fn sparsity(args: &SparsityArgs) -> Result<(), Error> {
     let kernel = pattern::kernel(&args.kernel.file, args.kernel.kernel.as_deref())?;
     let found = pattern::detected(&kernel, args.order, args.local, args.wrt.as_deref(), &args.data)?;
+    if kernel.has_fixed() {
+        console::note("the pattern is that of all unknowns; `spadina run` leaves out those that are fixed");
+    }
     let (m, n, nnz) = (found.pattern.rows(), found.pattern.cols(), found.pattern.nnz());
     if let Some(path) = &args.output {
         let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();

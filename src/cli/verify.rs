@@ -29,8 +29,12 @@ use std::fmt::Write;
 const DENSE: usize = 1 << 22;
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
-    // Every entry is compared, those of fixed unknowns too.
-    let kernel = pattern::kernel(&args.kernel.file, args.kernel.kernel.as_deref())?.freed();
+    let kernel = pattern::kernel(&args.kernel.file, args.kernel.kernel.as_deref())?;
+    // Every entry is compared.
+    if kernel.has_fixed() {
+        console::note("entries of fixed unknowns are verified like all others");
+    }
+    let kernel = kernel.freed();
     let mut derivative = result::largest(&kernel, args.derive.as_deref())?;
     if !derivative.has_matrix() {
         if args.derive.is_some() {
