@@ -18,6 +18,7 @@ pub mod object;
 pub mod options;
 pub mod program;
 mod row_loop;
+mod spill;
 mod stored;
 pub mod symbols;
 pub mod text;

@@ -6,14 +6,16 @@ use crate::batch::batched;
 use crate::error::{CodegenError, Result};
 use crate::lower::context::Program;
 use crate::lower::entry;
-use crate::options::{Batch, Options};
+use crate::options::{self, Batch, Options};
 use crate::program::{Phase, env_layout, phases};
+use crate::spill::spill;
 use crate::symbols::{called, project_name, symbol};
 use crate::text::FunctionText;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{AbiParam, Function, Signature, UserFuncName, types};
-use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
+use cranelift_codegen::settings::{Configurable, OptLevel};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
 use spadina_ir::func::{Func, InstData};
@@ -259,16 +261,24 @@ fn compile_all(isa: &dyn TargetIsa, pending: &mut [Pending]) -> Result<()> {
     let rest: usize = order.iter().skip(1).map(|pending| size(pending)).sum();
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let threads = (1 + rest / WORTH_A_THREAD).min(processors).min(order.len().max(1));
+    let optimized = unoptimized(isa)?;
+    let registers = float_registers(isa);
     let queue = Mutex::new(order.into_iter());
     let work = || -> Result<()> {
         loop {
             let Some(next) = queue.lock().unwrap_or_else(PoisonError::into_inner).next() else {
                 return Ok(());
             };
-            let compiled = next.context.compile(isa, &mut ControlPlane::default());
-            if let Err(error) = compiled {
-                return Err(CodegenError::Backend(format!("{}: {:?}", next.name, error.inner)));
+            let failed = |error| CodegenError::Backend(format!("{}: {error:?}", next.name));
+            let mut target = isa;
+            if let Some(registers) = registers {
+                next.context.optimize(isa, &mut ControlPlane::default()).map_err(failed)?;
+                let Context { func, domtree, loop_analysis, .. } = &mut next.context;
+                spill(func, domtree, loop_analysis, registers);
+                target = &*optimized;
             }
+            let compiled = next.context.compile(target, &mut ControlPlane::default());
+            compiled.map_err(|error| failed(error.inner))?;
         }
     };
     std::thread::scope(|scope| {
@@ -279,6 +289,28 @@ fn compile_all(isa: &dyn TargetIsa, pending: &mut [Pending]) -> Result<()> {
         });
         joined.fold(own, Result::and)
     })
+}
+
+/// The same target for functions that have been optimized: their instructions stay as they are.
+fn unoptimized(isa: &dyn TargetIsa) -> Result<OwnedTargetIsa> {
+    let failed = |error: &dyn std::fmt::Display| CodegenError::Target(error.to_string());
+    let mut builder = isa::lookup(isa.triple().clone()).map_err(|error| failed(&error))?;
+    for flag in isa.isa_flags().iter().filter(|flag| flag.as_bool() == Some(true)) {
+        builder.enable(flag.name).map_err(|error| failed(&error))?;
+    }
+    let options = Options { opt_level: options::OptLevel::None, ..Options::default() };
+    builder.finish(options.flags(isa.flags().is_pic())?).map_err(|error| failed(&error))
+}
+
+/// The registers for floats that values may have at a time, less what instructions need besides; on targets where that was tried, and
+/// where Cranelift brings instructions into order.
+fn float_registers(isa: &dyn TargetIsa) -> Option<usize> {
+    let registers = match isa.triple().architecture {
+        Architecture::X86_64 => Some(15),
+        Architecture::Aarch64(_) => Some(28),
+        _ => None,
+    };
+    registers.filter(|_| isa.flags().opt_level() != OptLevel::None)
 }
 
 /// Iterations side by side on a target: where its vectors of doubles are known to be served.
