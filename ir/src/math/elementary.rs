@@ -8,7 +8,7 @@
 //! polynomial in a fixed order, and puts the result together:
 //! - `exp(x) = 2^k (1 + r + r^2 q(r))` with `x = k log 2 + r`; `2^k` in two factors, so that results may be subnormal.
 //! - `log(2^k (1 + f)) = k log 2 + f - f^2/2 + s (f^2/2 + R(s^2))` with `s = f / (2 + f)` and `1 + f` between the roots of 1/2 and 2.
-//! - `sin`, `cos`: `x = k pi/2 + y` with `pi/2` in three parts, then the polynomial of the quadrant.
+//! - `sin`, `cos`: `x = k pi/2 + y + low` with `pi/2` in three parts, then the polynomial of the quadrant in `y`, and what `low` adds.
 //!
 //! # Accuracy
 //! Within 1 unit in the last place (a test holds them against libm at many points). Polynomials interpolate at Chebyshev points; their errors are
@@ -18,7 +18,8 @@
 //! `sin` and `cos` are right for `|x| <= `[`LARGEST_ANGLE`]; beyond, and for values that are not finite, the caller takes libm.
 //!
 //! # References
-//! Muller et al., Handbook of Floating-Point Arithmetic, 2nd ed., chapter 10 (range reduction after Cody and Waite, evaluation of polynomials).
+//! Muller et al., Handbook of Floating-Point Arithmetic, 2nd ed., chapter 10 (range reduction after Cody and Waite, evaluation of polynomials);
+//! Estrin, Organization of computer systems: the fixed plus variable structure computer, 1960.
 
 /// The instructions that the functions are made of. Bits are those of the IEEE format; integer additions wrap.
 pub trait Arithmetic {
@@ -109,16 +110,27 @@ const COS: [f64; 6] = [
     -1.138_254_464_534_925e-11,
 ];
 
-/// A polynomial, lowest coefficient first.
+/// A polynomial, lowest coefficient first. Neighbors are joined to polynomials of the square, again and again (Estrin's scheme), until three
+/// are left: so its steps wait for few others.
 fn polynomial<A: Arithmetic>(m: &mut A, coefficients: &[f64], x: A::Float) -> A::Float {
-    let (&last, others) = coefficients.split_last().expect("polynomials have coefficients");
-    let mut sum = m.literal(last);
-    for &coefficient in others.iter().rev() {
-        let product = m.mul(sum, x);
-        let coefficient = m.literal(coefficient);
-        sum = m.add(product, coefficient);
+    let mut sums: Vec<A::Float> = coefficients.iter().map(|&c| m.literal(c)).collect();
+    let mut x = x;
+    while sums.len() > 3 {
+        let joined = sums.chunks(2).map(|pair| match *pair {
+            [low, high] => step(m, low, high, x),
+            _ => pair[0],
+        });
+        sums = joined.collect();
+        x = m.mul(x, x);
     }
-    sum
+    let (&last, others) = sums.split_last().expect("polynomials have coefficients");
+    others.iter().rev().fold(last, |sum, &low| step(m, low, sum, x))
+}
+
+/// `low + high x`
+fn step<A: Arithmetic>(m: &mut A, low: A::Float, high: A::Float, x: A::Float) -> A::Float {
+    let product = m.mul(high, x);
+    m.add(product, low)
 }
 
 /// `2^k` of an integer between -1022 and 1023.
@@ -230,15 +242,12 @@ fn reduced<A: Arithmetic>(m: &mut A, x: A::Float) -> Reduced<A> {
     let (k, quadrant) = nearest(m, scaled);
     let [p, q, r] = HALF_PI.map(|part| m.literal(part));
     let (p, q, r) = (m.mul(k, p), m.mul(k, q), m.mul(k, r));
-    // x - p is exact; what the next difference loses is kept.
+    // x - p is exact; what the next difference loses is kept, beside the rest of the multiple.
     let rest = m.sub(x, p);
-    let high = m.sub(rest, q);
-    let lost = m.sub(rest, high);
+    let y = m.sub(rest, q);
+    let lost = m.sub(rest, y);
     let lost = m.sub(lost, q);
-    let r = m.sub(r, lost);
-    let y = m.sub(high, r);
-    let low = m.sub(high, y);
-    let low = m.sub(low, r);
+    let low = m.sub(lost, r);
     let z = m.mul(y, y);
     let (half, one) = (m.literal(0.5), m.literal(1.0));
     let half_z = m.mul(half, z);
@@ -342,6 +351,7 @@ impl Arithmetic for Plain {
 #[cfg(test)]
 mod tests {
     use super::super::{cos, exp, log, sin};
+    use super::LARGEST_ANGLE;
 
     /// Units in the last place between two numbers of one sign.
     fn ulps(a: f64, b: f64) -> u64 {
@@ -379,10 +389,20 @@ mod tests {
             assert!(ulps(cos(x), x.cos()) <= 1, "cos({x:e}) = {:e}, not {:e}", cos(x), x.cos());
         }
         // Next to the zeros of both.
-        for k in -1000..1000 {
-            let x = f64::from(k) * std::f64::consts::FRAC_PI_2;
-            assert!(ulps(sin(x), x.sin()) <= 1 && ulps(cos(x), x.cos()) <= 1, "at {k} quarter turns");
+        for k in -1018..=1018 {
+            let middle = f64::from(k) * std::f64::consts::FRAC_PI_2;
+            for x in [middle.next_down(), middle, middle.next_up()] {
+                assert!(ulps(sin(x), x.sin()) <= 1 && ulps(cos(x), x.cos()) <= 1, "at {k} quarter turns");
+            }
         }
+    }
+
+    /// Compiled code compares squares.
+    #[test]
+    fn only_squares_of_small_angles_are_small() {
+        let largest = LARGEST_ANGLE * LARGEST_ANGLE;
+        assert_eq!(largest.sqrt(), LARGEST_ANGLE);
+        assert!(LARGEST_ANGLE.next_up() * LARGEST_ANGLE.next_up() > largest);
     }
 
     #[test]
