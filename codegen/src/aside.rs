@@ -9,35 +9,43 @@
 //! memory, and puts the result there.
 
 use crate::error::{CodegenError, Result};
+use crate::symbols::{Symbol, symbol};
 use cranelift_codegen::ir::condcodes::FloatCC;
-use cranelift_codegen::ir::{AbiParam, InstBuilder, MemFlagsData, Signature, types};
+use cranelift_codegen::ir::{AbiParam, FuncRef, InstBuilder, MemFlagsData, Signature, types};
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::FunctionBuilder;
 use spadina_ir::math::elementary::LARGEST_ANGLE;
+use spadina_ir::op::Op;
 
 /// Bytes from an angle to its result: two angles lie side by side.
 pub(crate) const RESULT: i32 = 16;
 /// Bytes for two angles and their results.
 pub(crate) const ROOM: u32 = 32;
+/// The functions that are called aside. Callers name one by its place here: the address of a function would take a register.
+pub(crate) const FUNCTIONS: [Op; 2] = [Op::Sin, Op::Cos];
 
-/// Takes the address of an angle, and that of the function.
+/// True for the functions that are called aside.
+pub(crate) fn calls(wanted: Symbol) -> bool {
+    FUNCTIONS.into_iter().filter_map(symbol).any(|symbol| symbol.name == wanted.name)
+}
+
+/// Takes the address of an angle, and the number of the function.
 pub(crate) fn signature() -> Signature {
     let mut signature = Signature::new(CallConv::PreserveAll);
     signature.params.extend([AbiParam::new(types::I64); 2]);
     signature
 }
 
-/// Overwrites the result of an angle that is too large for the short reduction (or is none) by what a function of signature `callee`
-/// gives.
+/// Overwrites the result of an angle that is too large for the short reduction (or is none) by what one of [`FUNCTIONS`] gives.
 pub(crate) fn build(
     mut b: FunctionBuilder<'_>,
-    callee: Signature,
+    functions: &[FuncRef],
     frontend: TargetFrontendConfig,
 ) -> Result<()> {
-    let [entry, large, done] = [(); 3].map(|()| b.create_block());
+    let [entry, large, first, second, done] = [(); 5].map(|()| b.create_block());
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
-    let [place, function] = *b.block_params(entry) else {
+    let (&[place, number], &[sin, cos]) = (b.block_params(entry), functions) else {
         return Err(CodegenError::malformed("a function that is called aside without arguments"));
     };
     let angle = b.ins().load(types::F64, MemFlagsData::trusted(), place, 0);
@@ -46,11 +54,14 @@ pub(crate) fn build(
     let small = b.ins().fcmp(FloatCC::LessThanOrEqual, magnitude, largest);
     b.ins().brif(small, done, &[], large, &[]);
     b.switch_to_block(large);
-    let callee = b.import_signature(callee);
-    let call = b.ins().call_indirect(callee, function, &[angle]);
-    let result = b.inst_results(call)[0];
-    b.ins().store(MemFlagsData::trusted(), result, place, RESULT);
-    b.ins().jump(done, &[]);
+    b.ins().brif(number, second, &[], first, &[]);
+    for (block, function) in [(first, sin), (second, cos)] {
+        b.switch_to_block(block);
+        let call = b.ins().call(function, &[angle]);
+        let result = b.inst_results(call)[0];
+        b.ins().store(MemFlagsData::trusted(), result, place, RESULT);
+        b.ins().jump(done, &[]);
+    }
     b.switch_to_block(done);
     b.ins().return_(&[]);
     b.seal_all_blocks();

@@ -13,8 +13,6 @@ pub struct Symbol {
     pub arity: usize,
     /// The host's function, for the JIT.
     pub host: Host,
-    /// Called where code in line does not suffice, which is hardly ever.
-    pub(crate) aside: bool,
 }
 
 /// A host function with the C calling convention.
@@ -31,7 +29,7 @@ macro_rules! unary {
         extern "C" fn host($a: f64) -> f64 {
             $body
         }
-        Symbol { name: $name, arity: 1, host: Host::Unary(host), aside: false }
+        Symbol { name: $name, arity: 1, host: Host::Unary(host) }
     }};
 }
 
@@ -40,7 +38,7 @@ macro_rules! binary {
         extern "C" fn host($a: f64, $b: f64) -> f64 {
             $body
         }
-        Symbol { name: $name, arity: 2, host: Host::Binary(host), aside: false }
+        Symbol { name: $name, arity: 2, host: Host::Binary(host) }
     }};
 }
 
@@ -57,8 +55,8 @@ pub fn symbol(op: Op) -> Option<Symbol> {
         Op::Log1p => unary!("log1p", |a| a.ln_1p()),
         Op::Log2 => unary!("log2", |a| a.log2()),
         Op::Log10 => unary!("log10", |a| a.log10()),
-        Op::Sin => Symbol { aside: true, ..unary!("sin", |a| a.sin()) },
-        Op::Cos => Symbol { aside: true, ..unary!("cos", |a| a.cos()) },
+        Op::Sin => unary!("sin", |a| a.sin()),
+        Op::Cos => unary!("cos", |a| a.cos()),
         Op::Tan => unary!("tan", |a| a.tan()),
         Op::Asin => unary!("asin", |a| a.asin()),
         Op::Acos => unary!("acos", |a| a.acos()),

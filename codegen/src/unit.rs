@@ -9,11 +9,11 @@ use crate::lower::entry;
 use crate::options::{self, Batch, Options};
 use crate::program::{Phase, env_layout, phases};
 use crate::spill::spill;
-use crate::symbols::{called, project_name, symbol};
+use crate::symbols::{Symbol, called, project_name, symbol};
 use crate::text::FunctionText;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{AbiParam, Function, Signature, UserFuncName, types};
+use cranelift_codegen::ir::{AbiParam, Function, UserFuncName, types};
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{Configurable, OptLevel};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -170,17 +170,12 @@ impl<'m, M: Module> Unit<'m, M> {
         context.func = Function::with_name_signature(UserFuncName::user(0, id.as_u32()), signature);
         let (mut math, mut aside) = (BTreeMap::new(), None);
         for symbol in called_symbols(func) {
-            let mut signature = self.module.make_signature();
-            signature.params.extend((0..symbol.arity).map(|_| AbiParam::new(types::F64)));
-            signature.returns.push(AbiParam::new(types::F64));
-            let callee = self
-                .module
-                .declare_function(symbol.name, Linkage::Import, &signature)
-                .map_err(CodegenError::backend)?;
-            math.insert(symbol.name, self.module.declare_func_in_func(callee, &mut context.func));
-            if symbol.aside && aside.is_none() {
-                let caller = self.define_aside(signature)?;
+            if aside::calls(symbol) {
+                let caller = self.define_aside()?;
                 aside = Some(self.module.declare_func_in_func(caller, &mut context.func));
+            } else {
+                let callee = self.import(symbol)?;
+                math.insert(symbol.name, self.module.declare_func_in_func(callee, &mut context.func));
             }
         }
         let mut project = BTreeMap::new();
@@ -210,8 +205,16 @@ impl<'m, M: Module> Unit<'m, M> {
         Ok(id)
     }
 
-    /// Builds the function by which functions of a signature are called aside, once.
-    fn define_aside(&mut self, callee: Signature) -> Result<FuncId> {
+    /// A function of libm.
+    fn import(&mut self, symbol: Symbol) -> Result<FuncId> {
+        let mut signature = self.module.make_signature();
+        signature.params.extend((0..symbol.arity).map(|_| AbiParam::new(types::F64)));
+        signature.returns.push(AbiParam::new(types::F64));
+        self.module.declare_function(symbol.name, Linkage::Import, &signature).map_err(CodegenError::backend)
+    }
+
+    /// Builds the function by which others are called aside, once.
+    fn define_aside(&mut self) -> Result<FuncId> {
         if let Some(known) = self.aside {
             return Ok(known);
         }
@@ -221,8 +224,13 @@ impl<'m, M: Module> Unit<'m, M> {
         let mut context = self.module.make_context();
         context.set_disasm(self.keep_texts);
         context.func = Function::with_name_signature(UserFuncName::user(0, id.as_u32()), signature);
+        let mut functions = Vec::new();
+        for symbol in aside::FUNCTIONS.into_iter().filter_map(symbol) {
+            let callee = self.import(symbol)?;
+            functions.push(self.module.declare_func_in_func(callee, &mut context.func));
+        }
         let frontend = self.module.target_config();
-        aside::build(FunctionBuilder::new(&mut context.func, &mut self.builder), callee, frontend)?;
+        aside::build(FunctionBuilder::new(&mut context.func, &mut self.builder), &functions, frontend)?;
         let clif = if self.keep_texts { context.func.display().to_string() } else { String::new() };
         self.pending.push(Pending { id, name, clif, context });
         self.aside = Some(id);
@@ -335,7 +343,7 @@ fn matching_phases(func: &Func, info: &ProgramInfo) -> Result<Vec<Phase>> {
 }
 
 /// The functions that the operations of a program call.
-fn called_symbols(func: &Func) -> Vec<crate::symbols::Symbol> {
+fn called_symbols(func: &Func) -> Vec<Symbol> {
     let mut found = BTreeMap::new();
     walk::visit_insts(func, func.body, &mut |_, inst| {
         if let InstData::Op(op, _) = &func.insts[inst] {

@@ -4,6 +4,7 @@ use crate::batch::Batched;
 use crate::error::{CodegenError, Result};
 use crate::local::local_scratch;
 use crate::lower::check::Checks;
+use crate::lower::elementary::{Turned, turning};
 use crate::lower::lanes::Lanes;
 use crate::program::{Phase, literal_product, position_base, row_buffer, scalar_outputs, visit};
 use cranelift_codegen::entity::packed_option::PackedOption;
@@ -159,6 +160,10 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) nothing: Option<Clif>,
     /// What is handed to functions that are called aside.
     pub(crate) aside: Option<StackSlot>,
+    /// Angles of which a region has sine and cosine.
+    pub(crate) turning: EntitySet<Value>,
+    /// The other of the last two.
+    pub(crate) turned: Option<Turned>,
     /// The place for junk that was used last.
     junk_turn: i64,
     values: SecondaryMap<Value, Option<Lanes>>,
@@ -219,6 +224,8 @@ impl<'a, 'b> Lower<'a, 'b> {
             depth: SecondaryMap::new(),
             nothing: None,
             aside: None,
+            turning: if program.aside.is_some() { turning(program.func) } else { EntitySet::new() },
+            turned: None,
             junk_turn: 0,
             values: SecondaryMap::new(),
             positions: SecondaryMap::new(),

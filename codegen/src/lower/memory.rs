@@ -1,10 +1,10 @@
-//! Loads, accumulations, clearing and positions: row-major addresses with literal parts folded into the offset.
+//! Loads, accumulations, clearing and positions.
 
 use crate::common::sum_of;
 use crate::error::Result;
 use crate::lower::context::{Eval, Filter, Linear, Lower, Mode, clif_type};
 use crate::lower::lanes::{Lanes, PER_VECTOR};
-use crate::program::{literal_product, row_buffer};
+use crate::program::row_buffer;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
 use cranelift_frontend::Variable;
@@ -23,85 +23,6 @@ pub(crate) fn unaligned_flags() -> MemFlagsData {
 }
 
 impl Lower<'_, '_> {
-    /// Splits a subscript into a run-time part and a literal.
-    fn split_subscript(&mut self, value: Value) -> Result<(Option<Clif>, i64)> {
-        if let Some(n) = self.func.as_int(value) {
-            return Ok((None, n));
-        }
-        if let Some(InstData::Op(Op::IntAdd, args)) = self.func.def(value) {
-            for (a, b) in [(args[0], args[1]), (args[1], args[0])] {
-                if let Some(n) = self.func.as_int(b) {
-                    return Ok((Some(self.get(a)?), n));
-                }
-            }
-        }
-        Ok((Some(self.get(value)?), 0))
-    }
-
-    /// The row-major offset of an element.
-    pub(crate) fn flatten(&mut self, buffer: Buffer, index: &[Value]) -> Result<Linear> {
-        let func = self.func;
-        let dims = &func.buffers[buffer].dims;
-        let mut sum = Linear::default();
-        let mut pending = 1i64;
-        for (axis, &subscript) in index.iter().enumerate() {
-            if axis > 0 && sum.dynamic.is_some() {
-                if let Some(n) = dims[axis].as_constant() {
-                    pending = pending.wrapping_mul(n);
-                } else {
-                    sum.dynamic =
-                        sum.dynamic.map(|v| self.scale(v, pending)).map(|v| self.scale_by(v, &dims[axis]));
-                    pending = 1;
-                }
-            }
-            let (mut dynamic, literal) = self.split_subscript(subscript)?;
-            match literal_product(&dims[axis + 1..]) {
-                Some(stride) => sum.constant = sum.constant.wrapping_add(literal.wrapping_mul(stride)),
-                None if literal != 0 => {
-                    dynamic = Some(match dynamic {
-                        Some(value) => self.offset(value, literal),
-                        None => self.int(literal),
-                    });
-                }
-                None => {}
-            }
-            if let Some(value) = dynamic {
-                sum.dynamic = Some(match sum.dynamic {
-                    Some(before) => {
-                        let scaled = self.scale(before, pending);
-                        self.b.ins().iadd(scaled, value)
-                    }
-                    None => value,
-                });
-                pending = 1;
-            }
-        }
-        sum.dynamic = sum.dynamic.map(|v| self.scale(v, pending));
-        Ok(sum)
-    }
-
-    /// `base + linear * 2^shift`, as an address and an offset.
-    pub(crate) fn element(&mut self, base: Clif, linear: Linear, shift: i64) -> (Clif, i32) {
-        let mut address = base;
-        if let Some(value) = linear.dynamic {
-            let scaled = if shift == 0 { value } else { self.b.ins().ishl_imm_u(value, shift) };
-            address = self.b.ins().iadd(address, scaled);
-        }
-        let bytes = linear.constant.wrapping_shl(shift as u32);
-        match i32::try_from(bytes) {
-            Ok(offset) => (address, offset),
-            Err(_) => (self.offset(address, bytes), 0),
-        }
-    }
-
-    pub(crate) fn shift(ty: Ty) -> i64 {
-        match ty {
-            Ty::F64 | Ty::Int => 3,
-            Ty::F32 => 2,
-            Ty::Bool => 0,
-        }
-    }
-
     /// `buffer[index]` by the read `inst`.
     pub(crate) fn load(&mut self, inst: Inst, buffer: Buffer, index: &[Value]) -> Result<Clif> {
         let data = &self.func.buffers[buffer];
@@ -155,8 +76,7 @@ impl Lower<'_, '_> {
             });
         }
         let base = self.base(buffer)?;
-        let linear = self.flatten(buffer, index)?;
-        Ok(self.element(base, linear, shift))
+        self.element_of(base, buffer, index)
     }
 
     /// True for a read of doubles that moves by one element with each row.
@@ -262,8 +182,7 @@ impl Lower<'_, '_> {
         }
         let elem = self.func.buffers[buffer].elem;
         let base = self.base(buffer)?;
-        let linear = self.flatten(buffer, index)?;
-        let (address, offset) = self.element(base, linear, Self::shift(elem));
+        let (address, offset) = self.element_of(base, buffer, index)?;
         let (address, offset) = self.mine(buffer, index, address, offset)?;
         self.add_to_memory(address, offset, value, elem)
     }
@@ -280,8 +199,7 @@ impl Lower<'_, '_> {
     /// Where an element is written by its owner, and what others write goes.
     fn own_place(&mut self, buffer: Buffer, index: &[Value]) -> Result<(Clif, i32)> {
         let base = self.base(buffer)?;
-        let linear = self.flatten(buffer, index)?;
-        let (address, offset) = self.element(base, linear, Self::shift(self.func.buffers[buffer].elem));
+        let (address, offset) = self.element_of(base, buffer, index)?;
         self.mine(buffer, index, address, offset)
     }
 

@@ -118,9 +118,14 @@ impl Lower<'_, '_> {
                 let value = self.softplus(wide)?;
                 self.convert(value, ty)
             }
-            Op::Exp | Op::Log | Op::Sin | Op::Cos => {
+            Op::Exp | Op::Log => {
                 let wide = self.convert(a, types::F64);
                 let value = self.elementary(op, wide)?;
+                self.convert(value, ty)
+            }
+            Op::Sin | Op::Cos => {
+                let wide = self.convert(a, types::F64);
+                let value = self.turn(op, operands[0], wide)?;
                 self.convert(value, ty)
             }
             Op::Cbrt

@@ -235,7 +235,8 @@ impl Lower<'_, '_> {
         for n in 0..count {
             let args: Vec<Clif> = args.iter().map(|vectors| vectors[n]).collect();
             made.push(match op {
-                Op::Exp | Op::Log | Op::Sin | Op::Cos => self.elementary(op, args[0])?,
+                Op::Exp | Op::Log => self.elementary(op, args[0])?,
+                Op::Sin | Op::Cos => self.turn(op, operands[0], args[0])?,
                 _ => self.vector_op(op, &args),
             });
         }
