@@ -9,22 +9,16 @@ use spadina_ir::types::SizeExpr;
 
 /// The state of checking.
 pub(crate) struct Checks {
-    /// Writes the error record and returns 1.
+    /// Returns 1, after the error record is written.
     pub(crate) fail: Block,
     /// Values known to lie in `0..bound` from here on.
     pub(crate) proven: Vec<(Value, SizeExpr)>,
 }
 
-/// Words of an error record.
-const RECORD_WORDS: usize = 6;
-
 impl Lower<'_, '_> {
     /// Starts checking: makes the block that failures jump to.
     pub(crate) fn start_checks(&mut self) {
         let fail = self.b.create_block();
-        for _ in 0..RECORD_WORDS {
-            self.b.append_block_param(fail, types::I64);
-        }
         self.b.set_cold_block(fail);
         self.checks = Some(Checks { fail, proven: Vec::new() });
     }
@@ -36,17 +30,14 @@ impl Lower<'_, '_> {
         if let Some(checks) = self.checks.take() {
             self.b.seal_block(checks.fail);
             self.b.switch_to_block(checks.fail);
-            let record = self.word(self.program.env.error());
-            let words = self.b.block_params(checks.fail).to_vec();
-            for (n, word) in (0..).zip(words) {
-                self.b.ins().store(MemFlagsData::trusted(), word, record, 8 * n);
-            }
             let one = self.int(1);
             self.b.ins().return_(&[one]);
         }
     }
 
-    /// Refuses to go on unless every subscript lies inside the buffer.
+    /// Refuses to go on unless every subscript lies inside the buffer. Each check has a block of its own that writes the error record:
+    /// passed to a common one as parameters, the words of all checks would be one problem of register allocation, which takes
+    /// more than linear time.
     pub(crate) fn check(&mut self, inst: Inst, buffer: Buffer, index: &[Value]) -> Result<()> {
         let func = self.func;
         let dims = &func.buffers[buffer].dims;
@@ -61,13 +52,21 @@ impl Lower<'_, '_> {
             let bound = self.size_expr(dim);
             // A negative subscript is a large unsigned one; sizes are never negative.
             let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, value, bound);
+            let [wrong, inside] = [(); 2].map(|()| self.b.create_block());
+            self.b.ins().brif(outside, wrong, &[], inside, &[]);
+            self.b.seal_block(wrong);
+            self.b.switch_to_block(wrong);
+            self.b.set_cold_block(wrong);
             let (start, end) = func.spans[inst];
-            let facts = [i64::from(buffer.as_u32()), axis];
-            let mut record: Vec<_> = facts.iter().map(|&n| self.int(n)).collect();
-            record.extend([value, bound, self.int(i64::from(start)), self.int(i64::from(end))]);
-            let record: Vec<_> = record.into_iter().map(Into::into).collect();
-            let inside = self.b.create_block();
-            self.b.ins().brif(outside, fail, &record, inside, &[]);
+            let facts = [i64::from(buffer.as_u32()), axis, i64::from(start), i64::from(end)];
+            let [buffer, axis, start, end] = facts.map(|n| self.int(n));
+            // Not moved out of this block, as other reads of the environment are.
+            let offset = i32::try_from(8 * self.program.env.error()).unwrap_or(i32::MAX);
+            let record = self.b.ins().load(types::I64, MemFlagsData::trusted(), self.env, offset);
+            for (n, word) in (0..).zip([buffer, axis, value, bound, start, end]) {
+                self.b.ins().store(MemFlagsData::trusted(), word, record, 8 * n);
+            }
+            self.b.ins().jump(fail, &[]);
             self.b.seal_block(inside);
             self.b.switch_to_block(inside);
         }
