@@ -18,6 +18,7 @@ use crate::func::{
 use crate::op::Op;
 use crate::project::{Filter, Projection};
 use crate::types::{Size, SizeExpr, Ty};
+use cranelift_entity::SecondaryMap;
 use rustc_hash::FxHashMap;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -88,6 +89,11 @@ impl Builder {
         copy.buffers = func.buffers.clone();
         copy.columns.clone_from(&func.columns);
         copy.rows.clone_from(&func.rows);
+        // Most passes make about as many instructions.
+        let insts = func.insts.len();
+        copy.insts.reserve(insts);
+        copy.values.reserve(func.values.len());
+        (copy.results, copy.spans) = (SecondaryMap::with_capacity(insts), SecondaryMap::with_capacity(insts));
         Builder::new(copy)
     }
 
@@ -470,7 +476,7 @@ impl Builder {
             .zip(types)
             .map(|(n, &ty)| self.func.values.push(ValueData { ty, def: ValueDef::Result(inst, n) }))
             .collect();
-        self.func.results[inst].clone_from(&results);
+        self.func.results[inst] = Values::from_slice(&results);
         let region = self.scopes.last().expect("the body is always open").region;
         self.func.regions[region].insts.push(inst);
         results

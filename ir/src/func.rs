@@ -390,7 +390,8 @@ impl InstData {
             InstData::Op(_, args)
             | InstData::Load(_, args)
             | InstData::Position(_, args)
-            | InstData::Check(_, args) => args.clone(),
+            // Cloning would go value by value.
+            | InstData::Check(_, args) => Values::from_slice(args),
             InstData::Accum(_, index, value) => index.iter().copied().chain([*value]).collect(),
             InstData::Loop { lo, hi, carries, .. } => {
                 let states = carries.iter().filter_map(|carry| match carry {
@@ -442,6 +443,11 @@ impl InstData {
                 }
             }
         }
+    }
+
+    /// Whether it has regions: few instructions do.
+    pub fn has_regions(&self) -> bool {
+        matches!(self, InstData::Loop { .. } | InstData::If { .. })
     }
 
     /// The regions this instruction owns.

@@ -1,14 +1,18 @@
 //! Ways to read a program: visiting regions, finding what a region captures, whether it has effects.
 
 use crate::func::{Func, Inst, InstData, Region, Value};
+use cranelift_entity::EntitySet;
 use std::collections::BTreeSet;
 
 /// Calls `visit` on every instruction of `region` and of the regions nested in it, in program order, owners first.
 pub fn visit_insts(func: &Func, region: Region, visit: &mut impl FnMut(Region, Inst)) {
     for &inst in &func.regions[region].insts {
         visit(region, inst);
-        for nested in func.insts[inst].regions() {
-            visit_insts(func, nested, visit);
+        let data = &func.insts[inst];
+        if data.has_regions() {
+            for nested in data.regions() {
+                visit_insts(func, nested, visit);
+            }
         }
     }
 }
@@ -23,27 +27,43 @@ pub fn has_effects(func: &Func, inst: Inst) -> bool {
 /// The values that an instruction's regions use but do not define, in order of first use, without repeats.
 /// Direct operands of the instruction are not included unless they are also used inside.
 pub fn captures(func: &Func, inst: Inst) -> Vec<Value> {
-    let mut defined = BTreeSet::new();
-    let mut used = Vec::new();
-    for region in func.insts[inst].regions() {
-        collect(func, region, &mut defined, &mut used);
+    let mut found = Captures { func, defined: EntitySet::new(), used: EntitySet::new(), outside: Vec::new() };
+    if func.insts[inst].has_regions() {
+        func.insts[inst].regions().into_iter().for_each(|region| found.region(region));
     }
-    let mut seen = BTreeSet::new();
-    used.retain(|value| !defined.contains(value) && seen.insert(*value));
-    used
+    found.outside
 }
 
-fn collect(func: &Func, region: Region, defined: &mut BTreeSet<Value>, used: &mut Vec<Value>) {
-    let data = &func.regions[region];
-    defined.extend(data.params.iter().copied());
-    for &inst in &data.insts {
-        used.extend(func.insts[inst].operands());
-        defined.extend(func.results[inst].iter().copied());
-        for nested in func.insts[inst].regions() {
-            collect(func, nested, defined, used);
+struct Captures<'f> {
+    func: &'f Func,
+    defined: EntitySet<Value>,
+    used: EntitySet<Value>,
+    /// What is used and not defined before: inside, definitions come first.
+    outside: Vec<Value>,
+}
+
+impl Captures<'_> {
+    fn region(&mut self, region: Region) {
+        let data = &self.func.regions[region];
+        self.defined.extend(data.params.iter().copied());
+        for &inst in &data.insts {
+            let data = &self.func.insts[inst];
+            self.used(&data.operands());
+            self.defined.extend(self.func.results[inst].iter().copied());
+            if data.has_regions() {
+                data.regions().into_iter().for_each(|nested| self.region(nested));
+            }
+        }
+        self.used(&data.yields);
+    }
+
+    fn used(&mut self, values: &[Value]) {
+        for &value in values {
+            if !self.defined.contains(value) && self.used.insert(value) {
+                self.outside.push(value);
+            }
         }
     }
-    used.extend(data.yields.iter().copied());
 }
 
 /// The number of instructions in the whole function.

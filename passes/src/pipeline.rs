@@ -31,7 +31,7 @@ use crate::simplify;
 use crate::sparse::hessian::Failure;
 use crate::sparse::{extract, hessian, index, jacobian, project, rows, seed, solve, work};
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Buffer, Func, Plane, Role};
+use spadina_ir::func::{Buffer, Func, InstData, Plane, Role};
 use spadina_ir::walk;
 use std::time::{Duration, Instant};
 
@@ -192,9 +192,12 @@ impl Sparse {
 /// away from borders are direct, so they need no slots. The matrix is the whole one: no unknown may be fixed, nothing reordered.
 /// `None` too where repeating iterations for each of their rows costs more than slots do.
 pub fn affine(sparse: &Sparse) -> Option<Sparse> {
+    let steps = &sparse.trace.steps;
+    let last = steps.iter().rfind(|step| step.pass != materialize::PASS.name)?;
+    // Most programs have no such rows: they are not copied.
+    let by_rows = rows::rows(&last.func).ok()?;
     let mut trace = sparse.trace.clone();
     trace.steps.pop_if(|step| step.pass == materialize::PASS.name);
-    let by_rows = rows::rows(trace.func()).ok()?;
     trace.push("rows", "rows one after the other, borders by the general road", by_rows);
     finish(&mut trace, PLAIN).ok()?;
     let eval = trace.func().clone();
@@ -395,6 +398,12 @@ fn array_results(func: &Func) -> Vec<Buffer> {
         .collect()
 }
 
+/// A program without [`array_results`].
+fn without_arrays(func: Func) -> Func {
+    let arrays = array_results(&func);
+    if arrays.is_empty() { func } else { dce::without(&func, &arrays) }
+}
+
 /// A program whose elements keep their loops.
 #[derive(Clone, Debug)]
 pub struct Blocks {
@@ -404,13 +413,25 @@ pub struct Blocks {
     pub slots: i64,
 }
 
+/// Whether a loop stands in a loop.
+fn has_inner_loops(func: &Func) -> bool {
+    let mut found = false;
+    walk::visit_insts(func, func.body, &mut |region, inst| {
+        found |= region != func.body && matches!(func.insts[inst], InstData::Loop { .. });
+    });
+    found
+}
+
 /// The Hessian with inner loops kept, its elements gathered in blocks; `None` where no element has such loops or something is in the way.
 pub fn hessian_by_blocks(func: &Func, weights: Weights) -> Result<Option<Blocks>, Diagnostic> {
     debug_assert!(!project::is_marked(func), "blocks in arrays are not projected");
+    if !has_inner_loops(func) {
+        return Ok(None);
+    }
     let mut trace = Trace::new(func);
     trace.run(KEPT)?;
     let Ok(Some((emitting, slots))) = hessian::with_blocks(trace.func(), weights) else { return Ok(None) };
-    let emitting = dce::without(&emitting, &array_results(&emitting));
+    let emitting = without_arrays(emitting);
     trace.push("blocks", "elimination inside each element, its loops kept", emitting);
     Ok(Some(Blocks { sparse: sparse(trace, Road::Blocks)?, slots }))
 }
@@ -428,7 +449,7 @@ pub fn hessian(func: &Func, weights: Weights) -> Result<Sparse, Diagnostic> {
     let eliminated = hessian::hessian(trace.func(), weights);
     match (eliminated, blocks) {
         (Ok(emitting), blocks) => {
-            let emitting = dce::without(&emitting, &array_results(&emitting));
+            let emitting = without_arrays(emitting);
             trace.push("hessian", "elimination inside each element", emitting);
             let written_out = sparse(trace, Road::Elimination)?;
             Ok(match blocks {
@@ -477,7 +498,7 @@ fn by_sweeps(trace: Trace, sources: &[Buffer], weights: Weights) -> Result<Spars
     debug_assert!(!project::is_marked(trace.func()), "sweeps never see an element's block");
     let mut trace = reversed(trace, sources, weights)?;
     let emitting = jacobian::jacobian(trace.func())?;
-    let emitting = dce::without(&emitting, &array_results(&emitting));
+    let emitting = without_arrays(emitting);
     trace.push("jacobian", "at every row of the gradient a sweep to the unknowns", emitting);
     sparse(trace, Road::Sweeps)
 }

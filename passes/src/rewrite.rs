@@ -35,7 +35,11 @@ impl Map {
 
     /// The images of several values.
     pub fn all(&self, values: &[Value]) -> Values {
-        values.iter().map(|&v| self.get(v)).collect()
+        let mut images = Values::from_slice(values);
+        for image in &mut images {
+            *image = self.get(*image);
+        }
+        images
     }
 }
 
@@ -67,7 +71,8 @@ pub struct Rewriter<'a> {
 impl<'a> Rewriter<'a> {
     /// Starts a function with the declarations of `src`.
     pub fn new(src: &'a Func, name: impl Into<String>) -> Rewriter<'a> {
-        Rewriter { src, b: Builder::from_declarations(src, name), map: Map::new() }
+        let map = Map(SecondaryMap::with_capacity(src.values.len()));
+        Rewriter { src, b: Builder::from_declarations(src, name), map }
     }
 
     /// Rewrites the whole body.

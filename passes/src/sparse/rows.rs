@@ -193,9 +193,10 @@ fn frame(rw: &mut Rewriter<'_>, plan: &Plan, group: &Group, next_site: &mut u32)
 /// slots. Of a program by rows only what runs for each row of the interior counts.
 pub fn work(func: &Func) -> u64 {
     let (mut by_rows, mut rows, mut all) = (false, 0, 0);
+    let is_direct = |&inst: &Inst| matches!(&func.insts[inst], InstData::Emit(emit) if emit.direct);
+    let stores: Vec<bool> = func.regions.values().map(|region| region.insts.iter().any(is_direct)).collect();
     walk::visit_insts(func, func.body, &mut |region, inst| {
-        let insts = &func.regions[region].insts;
-        let stores = insts.iter().any(|&i| matches!(&func.insts[i], InstData::Emit(emit) if emit.direct));
+        let stores = stores[region.as_u32() as usize];
         by_rows |= stores;
         let cost = match &func.insts[inst] {
             InstData::Op(op, _) => work::weight(*op),
