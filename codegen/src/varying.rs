@@ -5,7 +5,8 @@
 //!    each lane in program order. So every sum has the order of one lane, and the same bits.
 //! 2. A value *varies* if it depends on the induction variable: by an operand, by the condition of its `if`, or by the bounds of its
 //!    loop. Recurrences are iterated to a fixed point.
-//! 3. The gain is estimated: operations that vectors do against work that stays scalar, lane by lane.
+//! 3. The gain is estimated: operations that vectors do against work that stays scalar, lane by lane. Where most of it is in single
+//!    precision, there are as many lanes as a vector has numbers of that.
 //!
 //! # Limits
 //! No lanes where a phase reads an array that it writes, where effects stand in inner loops or branches, and where most work
@@ -25,8 +26,16 @@ const FEWEST: u32 = 4;
 /// Most work of two branches that are both computed, whichever is taken.
 const CHEAP: u32 = 60;
 
-/// The values of a phase that differ between iterations, or `None` where its iterations run one by one.
-pub(crate) fn varying(func: &Func, phase: &Phase) -> Option<EntitySet<Value>> {
+/// How the iterations of a phase run side by side.
+pub(crate) struct Wide {
+    /// The values that differ between iterations.
+    pub(crate) varying: EntitySet<Value>,
+    /// Whether most work is in single precision.
+    pub(crate) singles: bool,
+}
+
+/// How the iterations of a phase run side by side, or `None` where they run one by one.
+pub(crate) fn varying(func: &Func, phase: &Phase) -> Option<Wide> {
     let split = phase.split?;
     let body = &func.regions[split.body];
     let top = body.insts.iter().all(|&inst| match &func.insts[inst] {
@@ -43,7 +52,9 @@ pub(crate) fn varying(func: &Func, phase: &Phase) -> Option<EntitySet<Value>> {
         return None;
     }
     let (varying, work) = in_iterations(func, split.body);
-    (work.vector >= FEWEST && work.vector >= work.scalar).then_some(varying)
+    let vector = work.vector + work.single;
+    let wide = Wide { varying, singles: work.single > work.vector };
+    (vector >= FEWEST && vector >= work.scalar).then_some(wide)
 }
 
 /// The values in the body of an inner loop that differ between its iterations, or `None` where most work is not for vectors.
@@ -204,6 +215,8 @@ impl Marks<'_> {
 #[derive(Default)]
 struct Work {
     vector: u32,
+    /// In single precision.
+    single: u32,
     scalar: u32,
 }
 
@@ -216,6 +229,7 @@ impl Work {
                     let Some(result) = func.result(inst).filter(|&r| varying.contains(r)) else { continue };
                     match vector_cost(*op) {
                         Some(cost) if func.ty(result) == Ty::F64 => self.vector += cost,
+                        Some(cost) if func.ty(result) == Ty::F32 => self.single += cost,
                         Some(_) => {}
                         None => self.scalar += CALL,
                     }

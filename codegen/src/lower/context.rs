@@ -132,6 +132,8 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) cursors: BTreeMap<u32, Cursor>,
     /// Number of lanes.
     pub(crate) lanes: usize,
+    /// Whether single precision is packed.
+    pub(crate) singles: bool,
     /// True while instructions are lowered for all lanes at once; else for `lane` alone.
     pub(crate) wide: bool,
     /// The lane that scalar code works for.
@@ -210,6 +212,7 @@ impl<'a, 'b> Lower<'a, 'b> {
             corner: Vec::new(),
             cursors: BTreeMap::new(),
             lanes: 1,
+            singles: false,
             wide: false,
             lane: 0,
             varying: EntitySet::new(),

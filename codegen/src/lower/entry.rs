@@ -3,11 +3,11 @@
 use crate::error::{CodegenError, Result};
 use crate::filled::filled;
 use crate::lower::context::{Cursor, Eval, Filter, Lower, Mode, Program};
-use crate::lower::lanes::Lanes;
+use crate::lower::lanes::{Lanes, PER_SINGLES};
 use crate::lower::live;
 use crate::program::{Phase, Split};
 use crate::stored::stored;
-use crate::varying::{neighbors, varying};
+use crate::varying::{Wide, neighbors, varying};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Value as Clif, types};
 use cranelift_frontend::FunctionBuilder;
@@ -125,10 +125,11 @@ impl Lower<'_, '_> {
         if wanted < 2 || self.program.batch.is_some() {
             return false;
         }
-        let Some(varying) = varying(self.func, phase) else { return false };
+        let Some(Wide { varying, singles }) = varying(self.func, phase) else { return false };
         self.neighbors =
             phase.split.map(|split| neighbors(self.func, split.body, &varying)).unwrap_or_default();
-        (self.lanes, self.varying) = (wanted, varying);
+        self.lanes = if singles { PER_SINGLES } else { wanted };
+        (self.varying, self.singles) = (varying, singles);
         true
     }
 

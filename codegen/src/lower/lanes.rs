@@ -5,12 +5,12 @@
 //! work of several; but subscripts, truth values and calls stay scalar, and sums must not change their order.
 //!
 //! # Method
-//! A [`Lanes`] stands for one IR value in `L` iterations. Double precision is packed two lanes to a vector; everything else is one
-//! scalar a lane. Conversions happen where a value is used: [`Lower::lane_value`] takes one lane out, [`Lower::packed`] makes
+//! A [`Lanes`] stands for one IR value in `L` iterations. Double precision is packed two lanes to a vector; where most work is in single
+//! precision, `L` is 4 and that is packed four lanes to a vector; everything else is one scalar a lane. Conversions happen where a value is used: [`Lower::lane_value`] takes one lane out, [`Lower::packed`] makes
 //! vectors. So any operation can be lowered lane by lane, by the same code that serves one lane, and those worth it in vectors.
 //!
 //! # Limits
-//! `L` is a multiple of the lanes of a vector. Single precision is not packed.
+//! `L` is a multiple of the lanes of a vector. Beside doubles, single precision is one scalar a lane.
 
 use crate::error::Result;
 use crate::lower::context::{Lower, clif_type};
@@ -22,6 +22,8 @@ use spadina_ir::types::Ty;
 
 /// Lanes in one vector of doubles.
 pub(crate) const PER_VECTOR: usize = 2;
+/// Lanes in one vector of single precision.
+pub(crate) const PER_SINGLES: usize = 4;
 
 /// One value in every lane.
 #[derive(Clone, Debug)]
@@ -30,16 +32,9 @@ pub(crate) enum Lanes {
     Uniform(Clif),
     /// A scalar for each lane.
     Each(Vec<Clif>),
-    /// Vectors of [`PER_VECTOR`] lanes in order: of doubles, or of masks (`I64X2`, all bits or none) for truth values.
+    /// Vectors of [`PER_VECTOR`] lanes in order: of doubles, or of masks (`I64X2`, all bits or none) for truth values. Or of
+    /// [`PER_SINGLES`] lanes in single precision.
     Packed(Vec<Clif>),
-}
-
-/// The vector type that lanes of a scalar type are packed into, if they are.
-pub(crate) fn vector_type(ty: Ty) -> Option<Type> {
-    match ty {
-        Ty::F64 => Some(types::F64X2),
-        Ty::F32 | Ty::Int | Ty::Bool => None,
-    }
 }
 
 /// How bitcasts see lanes.
@@ -48,6 +43,15 @@ pub(crate) fn little() -> MemFlagsData {
 }
 
 impl Lower<'_, '_> {
+    /// The vector type that lanes of a scalar type are packed into, if they are.
+    pub(crate) fn vector_type(&self, ty: Ty) -> Option<Type> {
+        match ty {
+            Ty::F64 => Some(types::F64X2),
+            Ty::F32 => self.singles.then_some(types::F32X4),
+            Ty::Int | Ty::Bool => None,
+        }
+    }
+
     /// The type of a lowered value.
     pub(crate) fn clif_ty(&self, value: Clif) -> Type {
         self.b.func.dfg.value_type(value)
@@ -59,8 +63,9 @@ impl Lower<'_, '_> {
             Lanes::Uniform(clif) => *clif,
             Lanes::Each(each) => each[self.lane],
             Lanes::Packed(vectors) => {
-                let vector = vectors[self.lane / PER_VECTOR];
-                let lane = self.b.ins().extractlane(vector, (self.lane % PER_VECTOR) as u8);
+                let per_vector = self.lanes / vectors.len();
+                let vector = vectors[self.lane / per_vector];
+                let lane = self.b.ins().extractlane(vector, (self.lane % per_vector) as u8);
                 if self.clif_ty(vector) == types::I64X2 {
                     return self.b.ins().icmp_imm_s(IntCC::NotEqual, lane, 0);
                 }
@@ -69,17 +74,21 @@ impl Lower<'_, '_> {
         }
     }
 
-    /// Doubles or truth values in vectors.
+    /// Floats or truth values in vectors.
     pub(crate) fn packed(&mut self, lanes: &Lanes) -> Vec<Clif> {
         match lanes {
             Lanes::Packed(vectors) => vectors.clone(),
             Lanes::Uniform(clif) => {
                 let scalar = self.vector_scalar(*clif);
                 let vector = self.vector_of(scalar);
-                let vector = self.b.ins().splat(vector, scalar);
-                vec![vector; self.lanes / PER_VECTOR]
+                let all = self.b.ins().splat(vector, scalar);
+                vec![all; self.lanes / vector.lane_count() as usize]
             }
-            Lanes::Each(each) => each.chunks(PER_VECTOR).map(|pair| self.join(pair)).collect(),
+            Lanes::Each(each) => {
+                let single = each.first().is_some_and(|&scalar| self.clif_ty(scalar) == types::F32);
+                let per_vector = if single { PER_SINGLES } else { PER_VECTOR };
+                each.chunks(per_vector).map(|scalars| self.join(scalars)).collect()
+            }
         }
     }
 
@@ -101,13 +110,20 @@ impl Lower<'_, '_> {
     }
 
     fn vector_of(&self, scalar: Clif) -> Type {
-        if self.clif_ty(scalar) == types::F64 { types::F64X2 } else { types::I64X2 }
+        match self.clif_ty(scalar) {
+            types::F64 => types::F64X2,
+            types::F32 => types::F32X4,
+            _ => types::I64X2,
+        }
     }
 
     /// Scalars, one a lane, in the form in which values of a type are kept.
     pub(crate) fn gather(&mut self, ty: Ty, scalars: Vec<Clif>) -> Lanes {
-        match vector_type(ty) {
-            Some(_) => Lanes::Packed(scalars.chunks(PER_VECTOR).map(|pair| self.join(pair)).collect()),
+        match self.vector_type(ty) {
+            Some(vector) => {
+                let chunks = scalars.chunks(vector.lane_count() as usize);
+                Lanes::Packed(chunks.map(|scalars| self.join(scalars)).collect())
+            }
             None => Lanes::Each(scalars),
         }
     }
@@ -150,9 +166,31 @@ impl Lower<'_, '_> {
         self.b.ins().bitcast(types::F64X2, little(), mixed)
     }
 
-    /// A mask as doubles.
-    pub(crate) fn as_doubles(&mut self, mask: Clif) -> Clif {
-        self.b.ins().bitcast(types::F64X2, little(), mask)
+    /// Vectors of single precision as twice as many of doubles.
+    pub(crate) fn widened(&mut self, singles: &[Clif]) -> Vec<Clif> {
+        let mut doubles = Vec::with_capacity(2 * singles.len());
+        for &four in singles {
+            let pairs = self.b.ins().bitcast(types::F64X2, little(), four);
+            let high = self.halves(pairs, pairs, true);
+            let high = self.b.ins().bitcast(types::F32X4, little(), high);
+            doubles.extend([four, high].map(|two| self.b.ins().fvpromote_low(two)));
+        }
+        doubles
+    }
+
+    /// Vectors of doubles as half as many of single precision.
+    pub(crate) fn narrowed(&mut self, doubles: &[Clif]) -> Vec<Clif> {
+        let mut singles = Vec::with_capacity(doubles.len() / 2);
+        for pair in doubles.chunks_exact(2) {
+            let mut rounded = Vec::with_capacity(2);
+            for &two in pair {
+                let two = self.b.ins().fvdemote(two);
+                rounded.push(self.b.ins().bitcast(types::F64X2, little(), two));
+            }
+            let four = self.halves(rounded[0], rounded[1], false);
+            singles.push(self.b.ins().bitcast(types::F32X4, little(), four));
+        }
+        singles
     }
 
     /// Two doubles of the current lane side by side, as memory keeps neighbors.
@@ -180,9 +218,9 @@ impl Lower<'_, '_> {
         if !self.varies(like) {
             return Lanes::Uniform(self.b.append_block_param(block, clif_type(ty)));
         }
-        match vector_type(ty) {
+        match self.vector_type(ty) {
             Some(vector) => {
-                let count = self.lanes / PER_VECTOR;
+                let count = self.lanes / vector.lane_count() as usize;
                 Lanes::Packed((0..count).map(|_| self.b.append_block_param(block, vector)).collect())
             }
             None => Lanes::Each(
@@ -196,7 +234,7 @@ impl Lower<'_, '_> {
         if !self.varies(like) {
             return vec![self.lane_value(lanes)];
         }
-        match vector_type(self.func.ty(like)) {
+        match self.vector_type(self.func.ty(like)) {
             Some(_) => self.packed(lanes),
             None => self.scalars(lanes),
         }

@@ -219,7 +219,7 @@ impl Lower<'_, '_> {
             return Ok(Lanes::Uniform(self.combine_one(op, *before, yielded)?));
         }
         let ty = self.func.ty(yielded);
-        if ty != Ty::F64 {
+        if self.vector_type(ty).is_none() {
             return self.each(ty, |lower| {
                 let before = lower.lane_value(before);
                 lower.combine_one(op, before, yielded)

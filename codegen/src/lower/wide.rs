@@ -7,7 +7,7 @@
 
 use crate::error::Result;
 use crate::lower::context::{Lower, clif_type};
-use crate::lower::lanes::Lanes;
+use crate::lower::lanes::{Lanes, little};
 use crate::lower::region::block_args;
 use crate::varying::{is_cheap, is_total};
 use cranelift_codegen::ir::condcodes::FloatCC;
@@ -219,28 +219,49 @@ impl Lower<'_, '_> {
         let (op, operands) = self.signed_sum(op, operands);
         let lanes: Vec<Lanes> = operands.iter().map(|&v| self.lanes_of(v)).collect::<Result<_>>()?;
         let vectors = |lanes: &Lanes| matches!(lanes, Lanes::Packed(_));
-        let doubles = operands.iter().all(|&v| self.func.ty(v) == Ty::F64);
+        let all = |wanted: Ty| operands.iter().all(|&v| self.func.ty(v) == wanted);
+        let (doubles, singles) = (all(Ty::F64), self.singles && all(Ty::F32));
         let wanted = match op {
+            Op::Widen => singles,
+            Op::Narrow => self.singles && doubles,
             Op::Select => ty == Ty::F64 && !matches!(lanes[0], Lanes::Uniform(_)),
             Op::And | Op::Or | Op::Not => lanes.iter().any(vectors),
             Op::BoolToFloat => vectors(&lanes[0]),
-            _ => doubles && is_vector_op(op),
+            _ => (doubles || (singles && !compares(op))) && is_vector_op(op),
         };
         if !wanted {
             return self.each(ty, |lower| lower.op(op, &operands));
         }
         let args: Vec<Vec<Clif>> = lanes.iter().map(|lanes| self.packed(lanes)).collect();
+        match op {
+            Op::Widen => return Ok(Lanes::Packed(self.widened(&args[0]))),
+            Op::Narrow => return Ok(Lanes::Packed(self.narrowed(&args[0]))),
+            Op::Exp | Op::Log | Op::Sin | Op::Cos if singles => {
+                let doubles = self.widened(&args[0]).into_iter();
+                let made: Vec<Clif> =
+                    doubles.map(|two| self.function(op, operands[0], two)).collect::<Result<_>>()?;
+                return Ok(Lanes::Packed(self.narrowed(&made)));
+            }
+            _ => {}
+        }
         let count = args[0].len();
         let mut made = Vec::with_capacity(count);
         for n in 0..count {
             let args: Vec<Clif> = args.iter().map(|vectors| vectors[n]).collect();
             made.push(match op {
-                Op::Exp | Op::Log => self.elementary(op, args[0])?,
-                Op::Sin | Op::Cos => self.turn(op, operands[0], args[0])?,
+                Op::Exp | Op::Log | Op::Sin | Op::Cos => self.function(op, operands[0], args[0])?,
                 _ => self.vector_op(op, &args),
             });
         }
         Ok(Lanes::Packed(made))
+    }
+
+    /// A function of `argument`, two doubles of which are in `x`.
+    fn function(&mut self, op: Op, argument: Value, x: Clif) -> Result<Clif> {
+        match op {
+            Op::Exp | Op::Log => self.elementary(op, x),
+            _ => self.turn(op, argument, x),
+        }
     }
 
     /// An operation on vectors; truth values are masks. Cranelift computes operands where they are first used, from left to right: the
@@ -290,7 +311,8 @@ impl Lower<'_, '_> {
     }
 
     fn select_bits(&mut self, mask: Clif, a: Clif, b: Clif) -> Clif {
-        let mask = self.as_doubles(mask);
+        let ty = self.clif_ty(a);
+        let mask = self.b.ins().bitcast(ty, little(), mask);
         self.b.ins().bitselect(mask, a, b)
     }
 
@@ -300,6 +322,11 @@ impl Lower<'_, '_> {
         let second = self.b.ins().bor(wins, nan);
         self.select_bits(second, b, a)
     }
+}
+
+/// Comparisons, whose truth values are masks as wide as doubles.
+fn compares(op: Op) -> bool {
+    matches!(op, Op::FloatEq | Op::FloatNe | Op::FloatLt | Op::FloatLe)
 }
 
 /// Operations that vectors of doubles do.
