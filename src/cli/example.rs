@@ -1,5 +1,6 @@
 //! The input a kernel names itself: `#[example(cloth, 70)]` and its like, and `#[example(random, 64)]`.
 
+use super::console;
 use spadina::error::Error;
 use spadina::inputs::Inputs;
 use spadina::kernel::Kernel;
@@ -29,11 +30,17 @@ pub(crate) fn bind(kernel: &Kernel, sizes: &[(String, i64)], inputs: &mut Inputs
         Error::Source(Box::new(Report::one(kernel.source(), diagnostic)))
     })?;
     let func = kernel.func();
+    let mut made = Vec::new();
     for named in generate(kind, *size as usize)? {
+        made.push(format!("`{}`", named.name));
         let parameter = func.buffer_named(&named.name);
         if parameter.is_some_and(|b| kernel.lowered().params.iter().any(|p| p.buffers.contains(&b))) {
             inputs.set(named.name, &named.array);
         }
+    }
+    let buffers = kernel.lowered().params.iter().flat_map(|p| &p.buffers).map(|&b| &func.buffers[b]);
+    if buffers.clone().any(|data| data.default.is_none() && inputs.get(&data.name).is_none()) {
+        console::note(&format!("`#[example({kind}, {size})]` makes {}", made.join(", ")));
     }
     Ok(())
 }
