@@ -82,9 +82,11 @@ fn chain(text: &str, derivative: Derivative, arrays: &[(&str, &[usize])]) {
 
 /// A kernel of two sizes.
 fn grid(text: &str, derivative: Derivative, arrays: &[(&str, &[usize])]) {
-    for (n, m) in
-        [(0, 3), (1, 1), (2, 5), (3, 3), (4, 7), (5, 6), (6, 1), (7, 12), (9, 33), (40, 8), (2100, 4)]
-    {
+    let short =
+        [(0, 3), (1, 1), (2, 5), (3, 3), (4, 7), (5, 6), (6, 1), (7, 12), (9, 33), (40, 8), (2100, 4)];
+    // Rows enough for pairs to be aligned: they start at even and at odd places, and end with a partner or without.
+    let long = [(4, 65), (3, 66), (5, 67), (4, 68), (3, 131)];
+    for (n, m) in short.into_iter().chain(long) {
         let shapes: Vec<(&str, Vec<usize>)> =
             arrays.iter().map(|&(name, inner)| (name, [&[n, m], inner].concat())).collect();
         let shapes: Vec<(&str, &[usize])> = shapes.iter().map(|(name, shape)| (*name, &shape[..])).collect();

@@ -1,5 +1,10 @@
 //! Loops over complete rows, two rows side by side: reads and stores along the arrays, no look-up of a row's place but the first.
 //!
+//! # Alignment
+//! A store of two doubles that lies across two cache lines costs more than one. Where rows have an odd number of entries, every other row starts
+//! on a multiple of 16 bytes. In a long loop pairs start with such a row: the one before is left to the end, where a last one without a partner
+//! is computed too. Not where rows are summed: the order of sums must not depend on an address.
+//!
 //! # Order of sums
 //! Results without subscripts are summed by even and by odd rows of the loop, then both are added, then a last row without a partner. So the
 //! additions of one row need not wait for those of the row before.
@@ -12,7 +17,7 @@ use crate::row_loop::{RowLoop, row_loop};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
 use cranelift_frontend::Variable;
-use spadina_ir::func::{Buffer, Carry, Inst, InstData, Region, Value};
+use spadina_ir::func::{Buffer, Carry, Func, Inst, InstData, Region, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
 use spadina_layout::program::PhaseInfo;
@@ -20,6 +25,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows that are computed side by side.
 const ROWS: usize = 2;
+/// Rows from which on it is worth to compute one alone so that pairs are aligned.
+const LONG: i64 = 64;
+
+/// The rows that are computed one by one: `first..begin` and `end..bound`, one at most in each.
+struct Rest {
+    first: Clif,
+    begin: Clif,
+    end: Clif,
+    bound: Clif,
+}
 
 /// What lives through the rows.
 struct Running {
@@ -57,20 +72,26 @@ impl Lower<'_, '_> {
         let running = self.start_rows(carries, body)?;
         let (zero, length) = (self.int(0), self.b.ins().isub(bound, first));
         let length = self.b.ins().smax(length, zero);
+        let begin = match Self::to_align(func, &rows, &running) {
+            Some(emission) => self.aligned(iv, first, length, emission, &rows)?,
+            None => first,
+        };
+        let length = self.b.ins().isub(bound, begin);
+        let length = self.b.ins().smax(length, zero);
         let paired = self.b.ins().band_imm_s(length, -(ROWS as i64));
-        let end = self.b.ins().iadd(first, paired);
+        let end = self.b.ins().iadd(begin, paired);
         let after = self.b.create_block();
         let preheader = self.b.create_block();
-        let some = self.b.ins().icmp(IntCC::SignedLessThan, first, end);
+        let some = self.b.ins().icmp(IntCC::SignedLessThan, begin, end);
         self.b.ins().brif(some, preheader, &[], after, &[]);
         self.b.seal_block(preheader);
         self.b.switch_to_block(preheader);
         self.conditional += 1;
         let strides = self.origins(iv, &rows)?;
-        let running = self.find_places(running, iv, first, &rows)?;
+        let running = self.find_places(running, iv, begin, &rows)?;
         let header = self.b.create_block();
         let row = self.b.append_block_param(header, types::I64);
-        self.b.ins().jump(header, &[first.into()]);
+        self.b.ins().jump(header, &[begin.into()]);
         self.b.switch_to_block(header);
         self.choose_rereads(body, row);
         self.strides = strides.into_iter().map(|(inst, known)| (inst, Stride { row, ..known })).collect();
@@ -82,9 +103,52 @@ impl Lower<'_, '_> {
         self.b.seal_block(header);
         self.b.seal_block(after);
         self.b.switch_to_block(after);
-        self.last_row(inst, (iv, end, bound), &params, body, &running)?;
+        self.last_rows(inst, iv, &params, body, &running, Rest { first, begin, end, bound })?;
         self.conditional -= 1;
         Ok(())
+    }
+
+    /// The emission whose rows pairs may be aligned to.
+    fn to_align(func: &Func, rows: &RowLoop, running: &Running) -> Option<Inst> {
+        let free = running.sums.is_empty() && running.states.is_empty();
+        let odd =
+            |inst: &Inst| matches!(&func.insts[*inst], InstData::Emit(emit) if emit.values.len() % 2 == 1);
+        rows.streamed.iter().copied().find(odd).filter(|_| free)
+    }
+
+    /// The first row or the second: the one whose values start on a multiple of 16 bytes, if there are many.
+    fn aligned(
+        &mut self,
+        iv: Value,
+        first: Clif,
+        length: Clif,
+        emission: Inst,
+        rows: &RowLoop,
+    ) -> Result<Clif> {
+        let (look, start) = (self.b.create_block(), self.b.create_block());
+        let begin = self.b.append_block_param(start, types::I64);
+        let long = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThanOrEqual, length, LONG);
+        self.b.ins().brif(long, look, &[], start, &[first.into()]);
+        self.b.seal_block(look);
+        self.b.switch_to_block(look);
+        self.conditional += 1;
+        self.set(iv, first);
+        for &inst in &rows.subscripts {
+            self.scalar_inst(inst)?;
+        }
+        let chosen = match self.first_place(emission)? {
+            Some(place) => {
+                let eights = self.b.ins().ushr_imm_u(place, 3);
+                let odd = self.b.ins().band_imm_s(eights, 1);
+                self.b.ins().iadd(first, odd)
+            }
+            None => first,
+        };
+        self.conditional -= 1;
+        self.b.ins().jump(start, &[chosen.into()]);
+        self.b.seal_block(start);
+        self.b.switch_to_block(start);
+        Ok(begin)
     }
 
     /// Declares what lives through the rows.
@@ -147,23 +211,32 @@ impl Lower<'_, '_> {
         first: Clif,
         rows: &RowLoop,
     ) -> Result<Running> {
-        let func = self.func;
-        let Mode::Eval(Eval { values, row_start, .. }) = self.mode else { return Ok(running) };
         self.set(iv, first);
         for &inst in &rows.subscripts {
             self.scalar_inst(inst)?;
         }
         for &inst in &rows.streamed {
-            let InstData::Emit(emit) = &func.insts[inst] else { continue };
-            let row = emit.rows.first().and_then(|&row| func.def(row));
-            let Some(InstData::Position(buffer, index)) = row else { continue };
-            let position = self.position_of(*buffer, index)?;
-            let start = self.row_address(values, row_start, position);
+            let Some(start) = self.first_place(inst)? else { continue };
             let variable = self.b.declare_var(types::I64);
             self.b.def_var(variable, start);
             running.places.insert(inst, variable);
         }
         Ok(running)
+    }
+
+    /// Where the values of an emission go, in the current row.
+    fn first_place(&mut self, emission: Inst) -> Result<Option<Clif>> {
+        let func = self.func;
+        let (Mode::Eval(Eval { values, row_start, .. }), InstData::Emit(emit)) =
+            (&self.mode, &func.insts[emission])
+        else {
+            return Ok(None);
+        };
+        let (values, row_start) = (*values, *row_start);
+        let row = emit.rows.first().and_then(|&row| func.def(row));
+        let Some(InstData::Position(buffer, index)) = row else { return Ok(None) };
+        let position = self.position_of(*buffer, index)?;
+        Ok(Some(self.row_address(values, row_start, position)))
     }
 
     /// Two rows.
@@ -341,14 +414,15 @@ impl Lower<'_, '_> {
         self.join(&doubles)
     }
 
-    /// Brings the sums of pairs together, and computes the row behind the last pair if there is one.
-    fn last_row(
+    /// Brings the sums of pairs together, and computes the row before the first pair and that behind the last one where there are such.
+    fn last_rows(
         &mut self,
         inst: Inst,
-        (iv, end, bound): (Value, Clif, Clif),
+        iv: Value,
         params: &[Value],
         body: Region,
         running: &Running,
+        Rest { first, begin, end, bound }: Rest,
     ) -> Result<()> {
         let func = self.func;
         for (&buffer, &variable) in &running.sums {
@@ -371,18 +445,31 @@ impl Lower<'_, '_> {
             results.push(last);
         }
         let (tail, exit) = (self.b.create_block(), self.b.create_block());
-        let rest = self.b.ins().icmp(IntCC::SignedLessThan, end, bound);
-        self.b.ins().brif(rest, tail, &[], exit, &[]);
-        self.b.seal_block(tail);
+        let row = self.b.append_block_param(tail, types::I64);
+        let behind = self.b.ins().icmp(IntCC::SignedLessThan, end, bound);
+        let (mut some, mut start) = (behind, end);
+        if first != begin {
+            let before = self.b.ins().icmp(IntCC::SignedLessThan, first, begin);
+            some = self.b.ins().bor(before, behind);
+            start = self.b.ins().select(before, first, end);
+        }
+        self.b.ins().brif(some, tail, &[start.into()], exit, &[]);
         self.b.switch_to_block(tail);
-        self.set(iv, end);
+        self.set(iv, row);
         self.nothing = None;
         self.region(body)?;
         for (&last, &yielded) in results.iter().zip(&func.regions[body].yields) {
             let yielded = self.get(yielded)?;
             self.b.def_var(last, yielded);
         }
-        self.b.ins().jump(exit, &[]);
+        if first == begin {
+            self.b.ins().jump(exit, &[]);
+        } else {
+            let before = self.b.ins().icmp(IntCC::SignedLessThan, row, begin);
+            let another = self.b.ins().band(before, behind);
+            self.b.ins().brif(another, tail, &[end.into()], exit, &[]);
+        }
+        self.b.seal_block(tail);
         self.b.seal_block(exit);
         self.b.switch_to_block(exit);
         for (&last, &result) in results.iter().zip(&func.results[inst]) {
