@@ -307,7 +307,7 @@ pub struct Options {
     pub decompression: Decompression,
     /// Whether element Hessians are projected.
     pub project: Project,
-    /// Threads of an evaluation (compiled code only). Results have the same bits for any number.
+    /// Threads of an evaluation, 1 to 255 (compiled code only). Results have the same bits for any number.
     pub threads: usize,
     /// Where the threads beyond the caller's come from: a rayon pool of the program, or one that several problems share. `None` starts
     /// some for this problem.

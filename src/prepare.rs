@@ -22,6 +22,7 @@ use spadina_ir::func::{Buffer, Func, Role};
 use spadina_passes::sparse::stages;
 use spadina_runtime::csr::Pattern;
 use spadina_runtime::gauss_newton::GaussNewton;
+use spadina_runtime::partition::MOST;
 use spadina_runtime::room::Room;
 use spadina_runtime::team::Pool;
 use std::collections::BTreeMap;
@@ -35,8 +36,9 @@ impl Problem {
     /// [`Error::Source`] for refused derivatives, [`Error::Usage`] for requests that do not fit the kernel, [`Error::Data`]
     /// for data that do not fit.
     pub fn prepare(kernel: &Kernel, inputs: &Inputs, options: &Options) -> Result<Problem, Error> {
-        if options.threads == 0 {
-            return Err(Error::usage("an evaluation needs at least one thread"));
+        if !(1..=MOST).contains(&options.threads) {
+            let threads = options.threads;
+            return Err(Error::usage(format!("the number of threads must be 1 to {MOST}, not {threads}")));
         }
         let pool = match &options.pool {
             _ if options.threads == 1 || options.engine != Engine::Jit => None,

@@ -71,3 +71,13 @@ fn evaluations_run_inside_the_pool_of_the_caller() {
         });
     }
 }
+
+/// Before a thread is started.
+#[test]
+fn too_many_threads_are_refused() {
+    for threads in [0, 256, 100_000, usize::MAX] {
+        let refused = Problem::prepare(&kernel(), &inputs(), &options(threads, None));
+        assert!(refused.err().unwrap().to_string().contains("1 to 255"));
+        assert!(Pool::start(threads).is_err());
+    }
+}

@@ -4,6 +4,7 @@
 //! thread about to sleep is often put on the same core behind it. For the same reason the threads of a pool of our own look out for
 //! the next piece for a moment before they sleep (`LINGER`), and the caller for the last one to be done.
 
+use crate::partition::MOST;
 use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,11 +22,14 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts threads for evaluations on so many: the caller is one of them.
+    /// Starts threads for evaluations on so many, 1 to [`MOST`]: the caller is one of them.
     ///
     /// # Errors
-    /// A message where the system refuses a thread.
+    /// A message for other numbers, and where the system refuses a thread.
     pub fn start(threads: usize) -> Result<Pool, String> {
+        if !(1..=MOST).contains(&threads) {
+            return Err(format!("the number of threads must be 1 to {MOST}, not {threads}"));
+        }
         let built = ThreadPoolBuilder::new().num_threads(threads.saturating_sub(1).max(1)).build();
         let built = built.map_err(|error| format!("cannot start {threads} threads: {error}"))?;
         Ok(Pool { threads: Arc::new(built), called: Some(Arc::default()) })
