@@ -9,7 +9,7 @@
 use crate::error::Error;
 use crate::program::Program;
 use spadina_codegen::common::{common_unknowns, mark_corner, mark_rows, mark_scratch};
-use spadina_codegen::jit::{JitEval, JitIndex, compile_eval_as, compile_index};
+use spadina_codegen::jit::{JitEval, JitIndex, compile_both, compile_eval_as};
 use spadina_codegen::options::Options;
 use spadina_codegen::program::program_info;
 use spadina_ir::func::{Buffer, Carry, Func, Inst, InstData, Role, Value, ValueDef};
@@ -52,17 +52,19 @@ impl NativeIndex {
         program: &Program,
         options: &Options,
     ) -> Result<(NativeIndex, Arc<NativeEval>), Error> {
-        let jit = compile_index(&program.index, options)?;
+        let theirs = program_info(&program.index)?;
         let mut own = program_info(&program.eval)?;
         mark_scratch(&program.eval, &program.index, &mut own)?;
-        let (mut info, phase) = align(program, &own, &jit.summary.info)?;
-        let (mine, theirs) = (common_unknowns(&program.eval), common_unknowns(&program.index));
-        let common = mine.intersection(&theirs).copied().collect();
+        let (mut info, phase) = align(program, &own, &theirs)?;
+        let (mine, others) = (common_unknowns(&program.eval), common_unknowns(&program.index));
+        let common = mine.intersection(&others).copied().collect();
         mark_rows(&program.index, &common, &mut info);
         mark_corner(&program.eval, &program.index, &common, &mut info)?;
         info.may_store = rows_of_iterations(&program.eval);
         let usual = SlotLayout { stores: info.may_store, ..USUAL };
-        let eval = compile_eval_as(&program.eval, &of_evaluation(&info, &own), usual, options)?;
+        let described = of_evaluation(&info, &own);
+        let (eval, jit) =
+            compile_both((&program.eval, &described), (&program.index, &theirs), usual, options)?;
         let eval = Arc::new(NativeEval { jit: eval });
         let env = jit.summary.env;
         let (sizes, buffers) = (eval.jit.summary.env.sizes, eval.jit.summary.env.buffers);

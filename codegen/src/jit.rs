@@ -1,12 +1,13 @@
 //! The JIT: compiled programs that own their code, and the calls into it. The only file of this crate with unsafe code.
 #![allow(unsafe_code)]
 
+use crate::analyzed::Analyzed;
 use crate::error::{CodegenError, Result};
 use crate::options::Options;
 use crate::program::{env_layout, merge_info, program_info};
 use crate::symbols::{Host, project_name, projections, symbol};
 use crate::text::FunctionText;
-use crate::unit::Unit;
+use crate::unit::{EvalFunctions, IndexFunctions, Unit};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, default_libcall_names};
 use spadina_ir::func::Func;
@@ -112,12 +113,60 @@ pub fn compile_eval_as(
     slots: SlotLayout,
     options: &Options,
 ) -> Result<JitEval> {
+    let info = merge_info(func, info)?;
+    let analyzed = Analyzed::new(func, &info, options.batch.as_ref())?;
     let mut module = module(options)?;
     let mut unit = Unit::new(&mut module, "", Linkage::Export, options);
-    let info = merge_info(func, info)?;
-    let functions = unit.eval_program(func, &info, slots, options.owned)?;
+    let functions = unit.eval_program(&analyzed, slots, options.owned)?;
     unit.compile()?;
+    let summary = summary(&mut unit, &analyzed);
+    finish_eval(module, &functions, summary, slots)
+}
+
+/// Compiles an index program.
+pub fn compile_index(func: &Func, options: &Options) -> Result<JitIndex> {
+    let info = program_info(func)?;
+    let analyzed = Analyzed::new(func, &info, None)?;
+    let mut module = module(options)?;
+    let mut unit = Unit::new(&mut module, "", Linkage::Export, options);
+    let functions = unit.index_program(&analyzed)?;
+    unit.compile()?;
+    let summary = summary(&mut unit, &analyzed);
+    finish_index(module, &functions, summary)
+}
+
+/// Compiles a program as [`compile_eval_as`], and its index program described by [`program_info`], side by side.
+pub fn compile_both(
+    (eval, eval_info): (&Func, &ProgramInfo),
+    (index, index_info): (&Func, &ProgramInfo),
+    slots: SlotLayout,
+    options: &Options,
+) -> Result<(JitEval, JitIndex)> {
+    let eval_info = merge_info(eval, eval_info)?;
+    let eval = Analyzed::new(eval, &eval_info, options.batch.as_ref())?;
+    let index = Analyzed::new(index, index_info, None)?;
+    let (mut eval_module, mut index_module) = (module(options)?, module(options)?);
+    let mut eval_unit = Unit::new(&mut eval_module, "", Linkage::Export, options);
+    let mut index_unit = Unit::new(&mut index_module, "", Linkage::Export, options);
+    let eval_functions = eval_unit.eval_program(&eval, slots, options.owned)?;
+    let index_functions = index_unit.index_program(&index)?;
+    eval_unit.compile_with(&mut index_unit)?;
+    let summaries = (summary(&mut eval_unit, &eval), summary(&mut index_unit, &index));
+    let eval = finish_eval(eval_module, &eval_functions, summaries.0, slots)?;
+    Ok((eval, finish_index(index_module, &index_functions, summaries.1)?))
+}
+
+fn summary(unit: &mut Unit<'_, '_, JITModule>, analyzed: &Analyzed<'_>) -> Summary {
     let (texts, code_bytes) = (std::mem::take(&mut unit.texts), unit.code_bytes);
+    Summary { info: analyzed.info.clone(), env: env_layout(analyzed.func, analyzed.info), code_bytes, texts }
+}
+
+fn finish_eval(
+    mut module: JITModule,
+    functions: &EvalFunctions,
+    summary: Summary,
+    slots: SlotLayout,
+) -> Result<JitEval> {
     module.finalize_definitions().map_err(CodegenError::backend)?;
     let address = |id: FuncId| module.get_finalized_function(id);
     // SAFETY: `Unit` declared `trips` with this signature and the default calling convention of the host.
@@ -129,20 +178,11 @@ pub fn compile_eval_as(
     let list = |&id: &FuncId| unsafe { std::mem::transmute::<*const u8, ListFn>(address(id)) };
     let lists = |ids: &[Option<FuncId>]| ids.iter().map(|id| id.as_ref().map(list)).collect();
     let (eval_owned, eval_listed) = (lists(&functions.eval_owned), lists(&functions.eval_listed));
-    let env = env_layout(func, &info);
-    let summary = Summary { info, env, code_bytes, texts };
     let code = Code { module: ManuallyDrop::new(module) };
     Ok(JitEval { summary, slots, trips, eval, eval_owned, eval_listed, _code: code })
 }
 
-/// Compiles an index program.
-pub fn compile_index(func: &Func, options: &Options) -> Result<JitIndex> {
-    let info = program_info(func)?;
-    let mut module = module(options)?;
-    let mut unit = Unit::new(&mut module, "", Linkage::Export, options);
-    let functions = unit.index_program(func, &info)?;
-    unit.compile()?;
-    let (texts, code_bytes) = (std::mem::take(&mut unit.texts), unit.code_bytes);
+fn finish_index(mut module: JITModule, functions: &IndexFunctions, summary: Summary) -> Result<JitIndex> {
     module.finalize_definitions().map_err(CodegenError::backend)?;
     let address = |id: FuncId| module.get_finalized_function(id);
     // SAFETY: `Unit` declared `index_trips` with this signature and the default calling convention of the host.
@@ -154,8 +194,6 @@ pub fn compile_index(func: &Func, options: &Options) -> Result<JitIndex> {
     // SAFETY: as above, for `index_P`.
     let index = |&id: &FuncId| unsafe { std::mem::transmute::<*const u8, IndexFn>(address(id)) };
     let index = functions.index.iter().map(index).collect();
-    let env = env_layout(func, &info);
-    let summary = Summary { info, env, code_bytes, texts };
     Ok(JitIndex { summary, trips, count, index, _code: Code { module: ManuallyDrop::new(module) } })
 }
 

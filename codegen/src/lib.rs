@@ -4,6 +4,7 @@
 //! How the functions are called is fixed by [`spadina_layout::abi`].
 
 pub mod align;
+mod analyzed;
 mod aside;
 pub mod batch;
 mod c_names;
@@ -12,6 +13,7 @@ pub mod error;
 mod filled;
 mod header;
 pub mod jit;
+mod job;
 mod local;
 mod lower;
 pub mod object;

@@ -1,13 +1,14 @@
 //! Native objects: the functions of programs with exported symbols, for this machine or another, and their C header.
 
 use crate::align::align;
+use crate::analyzed::{Analyzed, projected_sizes};
 use crate::c_names::is_identifier;
 use crate::error::{CodegenError, Result};
 use crate::header::{self, Described};
 use crate::options::Options;
 use crate::program::program_info;
 use crate::text::FunctionText;
-use crate::unit::{Unit, projected_sizes};
+use crate::unit::Unit;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_module::{Linkage, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
@@ -115,11 +116,14 @@ pub fn compile_object(
         };
         let aligned = align(program.eval, &index_info)?;
         let prefix = format!("{}_", program.name);
+        let eval_info = aligned.of_evaluation();
+        let eval = Analyzed::new(program.eval, &eval_info, options.batch.as_ref())?;
+        let index = program.index.map(|index| Analyzed::new(index, &index_info, None)).transpose()?;
         let mut unit = Unit::new(&mut module, &prefix, Linkage::Export, options);
-        unit.eval_program(program.eval, &aligned.of_evaluation(), program.slots, false)?;
+        unit.eval_program(&eval, program.slots, false)?;
         let mut counted = Vec::new();
-        if let Some(index) = program.index {
-            let functions = unit.index_program(index, &index_info)?;
+        if let Some(index) = &index {
+            let functions = unit.index_program(index)?;
             counted = functions.count.iter().map(Option::is_some).collect();
         }
         unit.compile()?;

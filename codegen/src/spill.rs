@@ -82,14 +82,15 @@ fn read_late(func: &mut Function, blocks: &[Block]) {
     for inst in blocks.iter().flat_map(|&block| func.layout.block_insts(block)) {
         func.dfg.inst_values(inst).for_each(|value| uses[value] += 1);
     }
-    let mut reads: Vec<(Value, Inst)> = Vec::new();
+    let (mut reads, mut args): (Vec<(Value, Inst)>, Vec<Value>) = Default::default();
     for &block in blocks {
         reads.clear();
         let mut next = func.layout.first_inst(block);
         while let Some(inst) = next {
             next = func.layout.next_inst(inst);
-            let args: Vec<Value> = func.dfg.inst_values(inst).collect();
-            for value in args {
+            args.clear();
+            args.extend(func.dfg.inst_values(inst).filter(|_| !reads.is_empty()));
+            for &value in &args {
                 if let Some(n) = reads.iter().rposition(|read| read.0 == value) {
                     let (_, read) = reads.remove(n);
                     func.layout.remove_inst(read);

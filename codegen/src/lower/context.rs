@@ -1,8 +1,7 @@
 //! The state of lowering one function: value maps, environment words, what kind of function it is.
 
-use crate::batch::Batched;
+use crate::analyzed::Analyzed;
 use crate::error::{CodegenError, Result};
-use crate::local::local_scratch;
 use crate::lower::check::Checks;
 use crate::lower::elementary::{Turned, turning};
 use crate::lower::lanes::Lanes;
@@ -26,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Copy)]
 pub(crate) struct Program<'a> {
     pub(crate) func: &'a Func,
+    pub(crate) analyzed: &'a Analyzed<'a>,
     pub(crate) env: EnvLayout,
     /// Function references of the math functions, by name.
     pub(crate) math: &'a BTreeMap<&'static str, FuncRef>,
@@ -37,8 +37,6 @@ pub(crate) struct Program<'a> {
     pub(crate) frontend: TargetFrontendConfig,
     /// Iterations that one pass of an element loop may take side by side.
     pub(crate) lanes: usize,
-    /// What holds several directions, where a call takes several.
-    pub(crate) batch: Option<&'a Batched>,
 }
 
 /// The kind of function, which decides what effects become.
@@ -148,10 +146,6 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) loaded: BTreeSet<Inst>,
     /// Byte orders that take a half of one vector and a half of another: low or high of the first, then of the second.
     pub(crate) halves: [[Option<Immediate>; 2]; 2],
-    /// Accumulations that are stores.
-    pub(crate) stored: BTreeSet<Inst>,
-    /// Accumulations that fill their arrays.
-    pub(crate) filled: BTreeSet<Inst>,
     /// Accesses that move by a known number of elements with each row, while several rows are lowered side by side.
     pub(crate) strides: BTreeMap<Inst, Stride>,
     /// Values that are read from their arrays where they are used.
@@ -220,8 +214,6 @@ impl<'a, 'b> Lower<'a, 'b> {
             neighbors: BTreeMap::new(),
             loaded: BTreeSet::new(),
             halves: [[None; 2]; 2],
-            stored: BTreeSet::new(),
-            filled: BTreeSet::new(),
             strides: BTreeMap::new(),
             rereads: EntitySet::new(),
             depth: SecondaryMap::new(),
@@ -269,9 +261,8 @@ impl<'a, 'b> Lower<'a, 'b> {
                 _ => {}
             });
         }
-        let local = local_scratch(self.func);
         for buffer in touched {
-            let base = if local.contains(&buffer) {
+            let base = if self.program.analyzed.local.contains(&buffer) {
                 self.on_stack(buffer)
             } else {
                 self.word(self.program.env.buffer(buffer.as_u32() as usize))
@@ -293,7 +284,7 @@ impl<'a, 'b> Lower<'a, 'b> {
     /// The address of a local array on the stack. Its size is literal; it may hold several directions.
     fn on_stack(&mut self, buffer: Buffer) -> Clif {
         let data = &self.func.buffers[buffer];
-        let batch = self.program.batch.filter(|batch| batch.buffers.contains(&buffer));
+        let batch = self.program.analyzed.batched.as_ref().filter(|batch| batch.buffers.contains(&buffer));
         let directions = batch.map_or(1, |batch| batch.lanes) as i64;
         let bytes = literal_product(&data.dims).unwrap_or(0) * data.elem.bytes() as i64 * directions;
         let size = u32::try_from(bytes).unwrap_or(0);

@@ -1,12 +1,10 @@
 //! The functions of a program: `trips`, `eval`, `eval_owned`, `eval_listed`, `count`, `index`. Their arguments are in [`spadina_layout::abi`].
 
 use crate::error::{CodegenError, Result};
-use crate::filled::filled;
 use crate::lower::context::{Cursor, Eval, Filter, Lower, Mode, Program};
 use crate::lower::lanes::{Lanes, PER_SINGLES};
 use crate::lower::live;
 use crate::program::{Phase, Split};
-use crate::stored::stored;
 use crate::varying::{Wide, neighbors, varying};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Value as Clif, types};
@@ -37,7 +35,7 @@ fn start_eval<'a, 'b>(
     b: FunctionBuilder<'b>,
 ) -> (Lower<'a, 'b>, Vec<Clif>) {
     let (mut lower, params) = start(program, Some(info), b);
-    if let Some(batch) = program.batch {
+    if let Some(batch) = &program.analyzed.batched {
         (lower.lanes, lower.varying, lower.wide) = (batch.lanes, batch.values.clone(), true);
     }
     (lower, params)
@@ -122,7 +120,7 @@ impl Lower<'_, '_> {
     /// Decides whether the iterations of a phase run side by side; true if so.
     fn choose_lanes(&mut self, phase: &Phase) -> bool {
         let wanted = self.program.lanes;
-        if wanted < 2 || self.program.batch.is_some() {
+        if wanted < 2 || self.program.analyzed.batched.is_some() {
             return false;
         }
         let Some(Wide { varying, singles }) = varying(self.func, phase) else { return false };
@@ -135,7 +133,7 @@ impl Lower<'_, '_> {
 
     /// How many iterations run side by side.
     fn iterations_a_pass(&self) -> usize {
-        if self.program.batch.is_some() { 1 } else { self.lanes }
+        if self.program.analyzed.batched.is_some() { 1 } else { self.lanes }
     }
 
     /// The iterations from `place` on that run side by side: places `place`, `place + 1`, .. below `end`, and for all but the first whether
@@ -244,8 +242,6 @@ impl Lower<'_, '_> {
     }
 
     fn eval_mode(&mut self, slots: SlotLayout, owned: bool) -> Result<Mode> {
-        self.stored = stored(self.func)?.insts;
-        self.filled = filled(self.func).into_values().collect();
         let values = self.word(self.program.env.values());
         let row_start = self.word(self.program.env.row_start());
         let junk = self.junk();

@@ -118,7 +118,8 @@ impl Lower<'_, '_> {
 
     /// True for an array that holds several doubles an element.
     pub(crate) fn is_batched(&self, buffer: Buffer) -> bool {
-        self.wide && self.program.batch.is_some_and(|batch| batch.buffers.contains(&buffer))
+        self.wide
+            && self.program.analyzed.batched.as_ref().is_some_and(|batch| batch.buffers.contains(&buffer))
     }
 
     /// The address of the first lane of an element of a batched array.
@@ -267,7 +268,9 @@ impl Lower<'_, '_> {
         else {
             return Ok(false);
         };
-        if [first, second].iter().any(|inst| self.stored.contains(inst) || self.filled.contains(inst)) {
+        if [first, second].iter().any(|inst| {
+            self.program.analyzed.stored.contains(inst) || self.program.analyzed.filled.contains(inst)
+        }) {
             return Ok(false);
         }
         let filtered = matches!(self.mode, Mode::Eval(Eval { filter: Some(_), .. }));

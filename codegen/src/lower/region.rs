@@ -69,9 +69,9 @@ impl Lower<'_, '_> {
             }
             InstData::Accum(buffer, index, value) => {
                 if matches!(self.mode, Mode::Eval(_)) {
-                    if self.stored.contains(&inst) {
+                    if self.program.analyzed.stored.contains(&inst) {
                         self.store_element(*buffer, index, *value)?;
-                    } else if self.filled.contains(&inst) {
+                    } else if self.program.analyzed.filled.contains(&inst) {
                         self.fill_element(*buffer, index, *value)?;
                     } else {
                         self.accum(*buffer, index, *value)?;

@@ -50,9 +50,9 @@ impl Lower<'_, '_> {
     /// How a loop takes rows side by side, if it does. Iterations that several owners share are computed row by row.
     pub(crate) fn row_loop(&self, inst: Inst) -> Option<RowLoop> {
         let evaluates = matches!(self.mode, Mode::Eval(Eval { filter: None, .. })) && !self.pure;
-        let alone = self.lanes == 1 && self.program.lanes == ROWS && self.program.batch.is_none();
+        let alone = self.lanes == 1 && self.program.lanes == ROWS && self.program.analyzed.batched.is_none();
         let complete = self.info.is_some_and(PhaseInfo::stores_rows);
-        (evaluates && alone && complete).then(|| row_loop(self.func, inst, &self.stored))?
+        (evaluates && alone && complete).then(|| row_loop(self.func, inst, &self.program.analyzed.stored))?
     }
 
     /// Rows `lo..hi`, by pairs; then a last one, if there is one.
@@ -326,7 +326,7 @@ impl Lower<'_, '_> {
     /// True for a store of doubles that moves with the rows.
     fn is_pair_store(&self, inst: Inst, buffer: Buffer, value: Value) -> bool {
         let doubles = self.func.buffers[buffer].elem == Ty::F64 && self.func.ty(value) == Ty::F64;
-        doubles && self.stored.contains(&inst) && self.strides.contains_key(&inst)
+        doubles && self.program.analyzed.stored.contains(&inst) && self.strides.contains_key(&inst)
     }
 
     /// Elements of outputs, in both rows: where those of one row fill all room up to those of the next, in vectors.

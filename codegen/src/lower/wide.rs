@@ -22,7 +22,7 @@ impl Lower<'_, '_> {
         let func = self.func;
         let result = func.results[inst].first().copied();
         match &func.insts[inst] {
-            data if data.is_effect() && self.program.batch.is_some() => self.scalar_inst(inst)?,
+            data if data.is_effect() && self.program.analyzed.batched.is_some() => self.scalar_inst(inst)?,
             data if data.is_effect() => self.deferred.push(inst),
             InstData::Position(buffer, index) => {
                 let mut positions = Vec::with_capacity(self.lanes);

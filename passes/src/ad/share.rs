@@ -11,7 +11,7 @@
 
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BinaryHeap;
 
 /// An item and whether it counts negatively.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -32,16 +32,15 @@ fn normal(a: Item, b: Item) -> (Pair, bool) {
     ((a.flipped(a.1), b.flipped(a.1)), a.1)
 }
 
-fn pairs_of(list: &[Item], with: Option<u32>) -> BTreeSet<Pair> {
-    let mut pairs = BTreeSet::new();
+/// The pairs of a list, or those with an item, each once and in order.
+fn pairs_of(list: &[Item], with: Option<u32>, pairs: &mut Vec<Pair>) {
+    pairs.clear();
     for (n, &a) in list.iter().enumerate() {
-        for &b in &list[n + 1..] {
-            if with.is_none_or(|item| a.0 == item || b.0 == item) {
-                pairs.insert(normal(a, b).0);
-            }
-        }
+        let rest = list[n + 1..].iter().filter(|b| with.is_none_or(|item| a.0 == item || b.0 == item));
+        pairs.extend(rest.map(|&b| normal(a, b).0));
     }
-    pairs
+    pairs.sort_unstable();
+    pairs.dedup();
 }
 
 fn take(list: &mut Vec<Item>, (a, b): Pair, flip: bool) -> bool {
@@ -65,9 +64,10 @@ fn holds(list: &[Item], (a, b): Pair) -> bool {
 pub fn share(lists: &mut [Vec<Item>], next: u32) -> Vec<Pair> {
     let mut held: FxHashMap<Pair, Vec<usize>> = FxHashMap::default();
     let mut heap: BinaryHeap<(usize, Reverse<Pair>)> = BinaryHeap::new();
-    let mut found: Vec<Pair> = Vec::new();
+    let (mut found, mut pairs): (Vec<Pair>, Vec<Pair>) = Default::default();
     for (n, list) in lists.iter().enumerate() {
-        for pair in pairs_of(list, None) {
+        pairs_of(list, None, &mut pairs);
+        for &pair in &pairs {
             let holders = held.entry(pair).or_default();
             if holders.len() == 1 {
                 found.push(pair);
@@ -96,7 +96,8 @@ pub fn share(lists: &mut [Vec<Item>], next: u32) -> Vec<Pair> {
                     lists[n].push(Item(item, flip));
                 }
             }
-            for new in pairs_of(&lists[n], Some(item)) {
+            pairs_of(&lists[n], Some(item), &mut pairs);
+            for &new in &pairs {
                 let holders = held.entry(new).or_default();
                 holders.push(n);
                 if holders.len() > 1 {

@@ -81,12 +81,15 @@ fn bound(func: &Func, value: Value, side: Side, depth: usize) -> Option<SizeExpr
     let of = |value: Value, side: Side| bound(func, value, side, depth);
     match func.values[value].def {
         ValueDef::Param(region, 0) => {
-            let owner = func.insts.iter().rev().find(|(_, data)| data.regions().contains(&region));
+            let bounds = |data: &InstData| match data {
+                InstData::Loop { lo, hi, body, .. } if *body == region => Some((*lo, *hi)),
+                _ => None,
+            };
             // A loop still under construction has no instruction yet.
-            let (_, InstData::Loop { lo, hi, .. }) = owner? else { return None };
+            let (lo, hi) = func.insts.values().rev().find_map(bounds)?;
             match side {
-                Side::Least => of(*lo, side),
-                Side::Most => of(*hi, side)?.checked_sub(&SizeExpr::constant(1)),
+                Side::Least => of(lo, side),
+                Side::Most => of(hi, side)?.checked_sub(&SizeExpr::constant(1)),
             }
         }
         ValueDef::Param(..) => None,
