@@ -18,7 +18,6 @@ use crate::func::{
 use crate::op::Op;
 use crate::project::{Filter, Projection};
 use crate::types::{Size, SizeExpr, Ty};
-use cranelift_entity::SecondaryMap;
 use rustc_hash::FxHashMap;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -93,7 +92,8 @@ impl Builder {
         let insts = func.insts.len();
         copy.insts.reserve(insts);
         copy.values.reserve(func.values.len());
-        (copy.results, copy.spans) = (SecondaryMap::with_capacity(insts), SecondaryMap::with_capacity(insts));
+        copy.results.resize(insts);
+        copy.spans.resize(insts);
         Builder::new(copy)
     }
 

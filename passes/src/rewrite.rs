@@ -71,7 +71,8 @@ pub struct Rewriter<'a> {
 impl<'a> Rewriter<'a> {
     /// Starts a function with the declarations of `src`.
     pub fn new(src: &'a Func, name: impl Into<String>) -> Rewriter<'a> {
-        let map = Map(SecondaryMap::with_capacity(src.values.len()));
+        let mut map = Map::new();
+        map.0.resize(src.values.len());
         Rewriter { src, b: Builder::from_declarations(src, name), map }
     }
 
