@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::program::{env_layout, merge_info, program_info};
 use crate::symbols::{Host, project_name, projections, symbol};
 use crate::text::FunctionText;
-use crate::unit::{EvalFunctions, IndexFunctions, Unit};
+use crate::unit::{EvalFunction, EvalFunctions, IndexFunctions, Unit};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, default_libcall_names};
 use spadina_ir::func::Func;
@@ -21,6 +21,7 @@ use std::ops::Range;
 
 type TripsFn = unsafe extern "C" fn(*const u64, *mut i64) -> i64;
 type EvalFn = unsafe extern "C" fn(*const u64, i64, i64, *mut f64);
+type EitherFn = unsafe extern "C" fn(*const u64, *const u32, i64, i64, i64, *mut f64);
 type ListFn = unsafe extern "C" fn(*const u64, *const u32, i64);
 type CountFn = unsafe extern "C" fn(*const u64, i64, i64, *mut u32) -> i64;
 type IndexFn = unsafe extern "C" fn(*const u64, i64, i64) -> i64;
@@ -58,6 +59,17 @@ pub struct Summary {
     pub texts: Vec<FunctionText>,
 }
 
+/// What evaluates iterations of a phase.
+#[derive(Clone, Copy)]
+enum Eval {
+    Range(EvalFn),
+    /// A list, or with [`NO_LIST`] and a mask of zeros a range.
+    Either(EitherFn),
+}
+
+/// The list of a range: with a mask of zeros each place is the first.
+static NO_LIST: u32 = 0;
+
 /// A derivative program (or the program itself) in machine code.
 pub struct JitEval {
     /// What it tells about itself.
@@ -65,7 +77,7 @@ pub struct JitEval {
     /// The slot layout it reads.
     pub slots: SlotLayout,
     trips: TripsFn,
-    eval: Vec<EvalFn>,
+    eval: Vec<Eval>,
     eval_owned: Vec<Option<ListFn>>,
     eval_listed: Vec<Option<ListFn>>,
     _code: Code,
@@ -171,8 +183,16 @@ fn finish_eval(
     let address = |id: FuncId| module.get_finalized_function(id);
     // SAFETY: `Unit` declared `trips` with this signature and the default calling convention of the host.
     let trips = unsafe { std::mem::transmute::<*const u8, TripsFn>(address(functions.trips)) };
-    // SAFETY: as above, for `eval_P`.
-    let eval = |&id: &FuncId| unsafe { std::mem::transmute::<*const u8, EvalFn>(address(id)) };
+    let eval = |function: &EvalFunction| match *function {
+        // SAFETY: as above, for `eval_P`.
+        EvalFunction::Range(id) => {
+            Eval::Range(unsafe { std::mem::transmute::<*const u8, EvalFn>(address(id)) })
+        }
+        // SAFETY: as above, for `eval_either_P`.
+        EvalFunction::Either(id) => {
+            Eval::Either(unsafe { std::mem::transmute::<*const u8, EitherFn>(address(id)) })
+        }
+    };
     let eval = functions.eval.iter().map(eval).collect();
     // SAFETY: as above, for `eval_owned_P` and `eval_listed_P`.
     let list = |&id: &FuncId| unsafe { std::mem::transmute::<*const u8, ListFn>(address(id)) };
@@ -224,9 +244,12 @@ impl JitEval {
     /// prepared for the slot layout [`JitEval::slots`]. `0 <= begin`, `end` at most the phase's iterations, `sums` points to a
     /// word for each of the phase's sums. No other thread may write what this call reads or writes.
     pub unsafe fn eval(&self, phase: usize, env: *const u64, begin: i64, end: i64, sums: *mut f64) {
-        if let Some(eval) = self.eval.get(phase) {
+        match self.eval.get(phase) {
             // SAFETY: the caller vouches for the arguments.
-            unsafe { eval(env, begin, end, sums) };
+            Some(Eval::Range(eval)) => unsafe { eval(env, begin, end, sums) },
+            // SAFETY: as above; with this mask only the first word of the list is read.
+            Some(Eval::Either(eval)) => unsafe { eval(env, &raw const NO_LIST, 0, begin, end, sums) },
+            None => {}
         }
     }
 
@@ -255,9 +278,15 @@ impl JitEval {
         elements: *const u32,
         count: i64,
     ) -> bool {
-        let Some(Some(eval)) = self.eval_listed.get(phase) else { return false };
-        // SAFETY: the caller vouches for the arguments.
-        unsafe { eval(env, elements, count) };
+        match (self.eval.get(phase), self.eval_listed.get(phase)) {
+            // SAFETY: the caller vouches for the arguments; with this mask nothing is written to the sums of a range.
+            (Some(Eval::Either(eval)), _) => unsafe {
+                eval(env, elements, -1, 0, count, std::ptr::null_mut());
+            },
+            // SAFETY: the caller vouches for the arguments.
+            (_, Some(Some(eval))) => unsafe { eval(env, elements, count) },
+            _ => return false,
+        }
         true
     }
 }

@@ -5,7 +5,7 @@ use crate::aside;
 use crate::error::{CodegenError, Result};
 use crate::job::{Job, run};
 use crate::lower::context::Program;
-use crate::lower::entry;
+use crate::lower::entry::{self, From};
 use crate::options::Options;
 use crate::program::env_layout;
 use crate::symbols::{Symbol, project_name, symbol};
@@ -37,11 +37,23 @@ pub(crate) struct Unit<'m, 'a, M: Module> {
 /// The functions of an evaluation program.
 pub(crate) struct EvalFunctions {
     pub(crate) trips: Defined,
-    pub(crate) eval: Vec<Defined>,
+    pub(crate) eval: Vec<EvalFunction>,
     /// None for phases that store complete rows: their iterations belong to one owner each.
     pub(crate) eval_owned: Vec<Option<Defined>>,
+    /// None too where `eval` takes lists.
     pub(crate) eval_listed: Vec<Option<Defined>>,
 }
+
+/// A function that evaluates iterations of a phase.
+pub(crate) enum EvalFunction {
+    /// Those of a range.
+    Range(Defined),
+    /// Those of a range or of a list.
+    Either(Defined),
+}
+
+/// Phases that make more code take ranges and lists by one function, where both are needed; in smaller ones that would be felt.
+const WORTH_SHARING: usize = 300;
 
 /// The functions of an index program.
 pub(crate) struct IndexFunctions {
@@ -69,7 +81,7 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
         }
     }
 
-    /// `trips`, `eval_P` and, if wanted, `eval_owned_P` and `eval_listed_P`.
+    /// `trips`, `eval_P` and, if wanted, `eval_owned_P` and `eval_listed_P`; or `eval_either_P` for both lists and ranges.
     pub(crate) fn eval_program(
         &mut self,
         analyzed: &'a Analyzed<'a>,
@@ -84,22 +96,27 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
             EvalFunctions { trips, eval: Vec::new(), eval_owned: Vec::new(), eval_listed: Vec::new() };
         for (n, (phase, shape)) in phases.iter().zip(&analyzed.info.phases).enumerate() {
             let size = analyzed.size(phase);
-            let name = format!("eval_{n}");
-            functions.eval.push(self.define(analyzed, &name, (4, false), size, move |program, b| {
-                entry::eval(program, phase, shape, slots, b)
-            })?);
             let shared = owned && !shape.stores_rows();
-            let lists =
-                [("owned", true, &mut functions.eval_owned), ("listed", false, &mut functions.eval_listed)];
-            for (kind, filtered, list) in lists {
-                let name = format!("eval_{kind}_{n}");
-                let define = || {
-                    self.define(analyzed, &name, (3, false), size, move |program, b| {
-                        entry::eval_listed(program, phase, shape, slots, filtered, b)
-                    })
-                };
-                list.push(shared.then(define).transpose()?);
-            }
+            let mut define = |kind: &str, params, from| {
+                let name = format!("eval_{kind}{n}");
+                self.define(analyzed, &name, (params, false), size, move |program, b| {
+                    entry::eval(program, phase, shape, slots, from, b)
+                })
+            };
+            let (eval, listed) = match shared {
+                true if size >= WORTH_SHARING => {
+                    (EvalFunction::Either(define("either_", 6, From::Either)?), None)
+                }
+                true => (
+                    EvalFunction::Range(define("", 4, From::Range)?),
+                    Some(define("listed_", 3, From::List { owned: false })?),
+                ),
+                false => (EvalFunction::Range(define("", 4, From::Range)?), None),
+            };
+            functions.eval.push(eval);
+            functions.eval_listed.push(listed);
+            let owned = shared.then(|| define("owned_", 3, From::List { owned: true }));
+            functions.eval_owned.push(owned.transpose()?);
         }
         Ok(functions)
     }

@@ -1,4 +1,4 @@
-//! The functions of a program: `trips`, `eval`, `eval_owned`, `eval_listed`, `count`, `index`. Their arguments are in [`spadina_layout::abi`].
+//! The functions of a program: `trips`, `eval`, `eval_owned`, `eval_listed`, `eval_either`, `count`, `index`. Their arguments are in [`spadina_layout::abi`].
 
 use crate::error::{CodegenError, Result};
 use crate::lower::context::{Cursor, Eval, Filter, Lower, Mode, Program};
@@ -8,7 +8,7 @@ use crate::program::{Phase, Split};
 use crate::varying::{Wide, neighbors, varying};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Value as Clif, types};
-use cranelift_frontend::FunctionBuilder;
+use cranelift_frontend::{FunctionBuilder, Variable};
 use spadina_ir::func::{Inst, Value};
 use spadina_layout::abi::COUNTED;
 use spadina_layout::program::PhaseInfo;
@@ -241,6 +241,28 @@ impl Lower<'_, '_> {
         self.b.switch_to_block(next);
     }
 
+    /// What a list has at a place, and the number of the iteration; where a mask leaves nothing of the place, that number itself.
+    fn listed(&mut self, elements: Clif, mask: Option<Clif>, place: Clif) -> (Clif, Clif) {
+        let at = mask.map_or(place, |mask| self.b.ins().band(place, mask));
+        let scaled = self.b.ins().ishl_imm_u(at, 2);
+        let address = self.b.ins().iadd(elements, scaled);
+        let flags = MemFlagsData::trusted().with_readonly();
+        let element = self.b.ins().uload32(flags, address, 0);
+        let mut number = self.b.ins().band_imm_u(element, i64::from(COUNTED - 1));
+        if mask.is_some() {
+            let rest = self.b.ins().isub(place, at);
+            number = self.b.ins().iadd(number, rest);
+        }
+        (element, number)
+    }
+
+    fn store_totals(&mut self, totals: &[Variable], sums: Clif) {
+        for (n, &total) in (0..).zip(totals) {
+            let sum = self.b.use_var(total);
+            self.b.ins().store(MemFlagsData::trusted(), sum, sums, 8 * n);
+        }
+    }
+
     fn eval_mode(&mut self, slots: SlotLayout, owned: bool) -> Result<Mode> {
         let values = self.word(self.program.env.values());
         let row_start = self.word(self.program.env.row_start());
@@ -284,96 +306,91 @@ pub(crate) fn trips(
     Ok(())
 }
 
-/// `eval_P(env, begin, end, sums)`
+/// Where the iterations of an evaluation function come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// `eval_P(env, begin, end, sums)`: a range.
+    Range,
+    /// `eval_listed_P(env, elements, count)`: a list, and all rows are written; `eval_owned_P`: those of the owner.
+    List { owned: bool },
+    /// `eval_either_P(env, elements, mask, begin, end, sums)`: with a mask of ones places `begin..end` of a list, with a mask of zeros (and
+    /// the address of a zero) a range. Large functions are made once for both.
+    Either,
+}
+
+/// A function that evaluates iterations of a phase.
 pub(crate) fn eval(
     program: Program<'_>,
     phase: &Phase,
     info: &PhaseInfo,
     slots: SlotLayout,
+    from: From,
     b: FunctionBuilder<'_>,
 ) -> Result<()> {
     let (mut lower, params) = start_eval(program, info, b);
-    lower.mode = lower.eval_mode(slots, false)?;
+    lower.mode = lower.eval_mode(slots, from == From::List { owned: true })?;
     lower.read_environment(&Lower::insts_of(phase))?;
     lower.prologue(&phase.prologue)?;
     lower.declare_sums();
     lower.declare_cursors();
+    let (ranges, lists) = (!matches!(from, From::List { .. }), from != From::Range);
     let subtotals = lower.subtotals();
-    let totals: Vec<_> = subtotals.iter().map(|_| lower.b.declare_var(types::F64)).collect();
+    let totals: Vec<_> =
+        subtotals.iter().filter(|_| ranges).map(|_| lower.b.declare_var(types::F64)).collect();
     for &total in &totals {
         let zero = lower.b.ins().f64const(0.0);
         lower.b.def_var(total, zero);
     }
+    let trips = if lists && !subtotals.is_empty() { Some(lower.trip_value(phase)?) } else { None };
     let wide = lower.choose_lanes(phase);
-    let range = lower.begin_range(params[1], params[2]);
-    let add = |lower: &mut Lower<'_, '_>| {
+    let range = match from {
+        From::Range => lower.begin_range(params[1], params[2]),
+        From::List { .. } => {
+            let zero = lower.int(0);
+            lower.begin_range(zero, params[2])
+        }
+        From::Either => lower.begin_range(params[3], params[4]),
+    };
+    let mut elements = Vec::new();
+    let mut numbers = Vec::new();
+    for (place, active) in lower.places(range.i, range.end) {
+        let mask = (from == From::Either).then(|| params[2]);
+        let (element, number) = if lists { lower.listed(params[1], mask, place) } else { (place, place) };
+        elements.push(element);
+        numbers.push((number, active));
+    }
+    let finish = |lower: &mut Lower<'_, '_>, lane: usize| {
         for (&total, &subtotal) in totals.iter().zip(&subtotals) {
             let (before, subtotal) = (lower.b.use_var(total), lower.b.use_var(subtotal));
             let after = lower.float_add(before, subtotal);
             lower.b.def_var(total, after);
         }
-    };
-    if wide {
-        let numbers = lower.places(range.i, range.end);
-        lower.iterations(phase, &numbers, |lower, _| add(lower))?;
-    } else {
-        lower.iteration(phase, range.i)?;
-        add(&mut lower);
-    }
-    let step = lower.iterations_a_pass();
-    lower.end_range(&range, step);
-    for (n, &total) in (0..).zip(&totals) {
-        let sum = lower.b.use_var(total);
-        lower.b.ins().store(MemFlagsData::trusted(), sum, params[3], 8 * n);
-    }
-    lower.b.ins().return_(&[]);
-    lower.b.finalize(program.frontend);
-    Ok(())
-}
-
-/// `eval_owned_P(env, elements, count)`, or `eval_listed_P`, which writes all rows.
-pub(crate) fn eval_listed(
-    program: Program<'_>,
-    phase: &Phase,
-    info: &PhaseInfo,
-    slots: SlotLayout,
-    owned: bool,
-    b: FunctionBuilder<'_>,
-) -> Result<()> {
-    let (mut lower, params) = start_eval(program, info, b);
-    lower.mode = lower.eval_mode(slots, owned)?;
-    lower.read_environment(&Lower::insts_of(phase))?;
-    lower.prologue(&phase.prologue)?;
-    lower.declare_sums();
-    lower.declare_cursors();
-    let summed = !lower.subtotals().is_empty();
-    let trips = if summed { Some(lower.trip_value(phase)?) } else { None };
-    let zero = lower.int(0);
-    let wide = lower.choose_lanes(phase);
-    let range = lower.begin_range(zero, params[2]);
-    let mut elements = Vec::new();
-    let mut numbers = Vec::new();
-    for (place, active) in lower.places(range.i, range.end) {
-        let scaled = lower.b.ins().ishl_imm_u(place, 2);
-        let address = lower.b.ins().iadd(params[1], scaled);
-        let flags = MemFlagsData::trusted().with_readonly();
-        let element = lower.b.ins().uload32(flags, address, 0);
-        elements.push(element);
-        numbers.push((lower.b.ins().band_imm_u(element, i64::from(COUNTED - 1)), active));
-    }
-    let store = |lower: &mut Lower<'_, '_>, lane: usize| {
         if let Some(trips) = trips {
             lower.store_sums(trips, elements[lane], numbers[lane].0);
         }
     };
     if wide {
-        lower.iterations(phase, &numbers, store)?;
+        lower.iterations(phase, &numbers, finish)?;
     } else {
         lower.iteration(phase, numbers[0].0)?;
-        store(&mut lower, 0);
+        finish(&mut lower, 0);
     }
     let step = lower.iterations_a_pass();
     lower.end_range(&range, step);
+    match from {
+        From::Range => lower.store_totals(&totals, params[3]),
+        From::List { .. } => {}
+        From::Either => {
+            let (store, done) = (lower.b.create_block(), lower.b.create_block());
+            lower.b.ins().brif(params[2], done, &[], store, &[]);
+            lower.b.seal_block(store);
+            lower.b.switch_to_block(store);
+            lower.store_totals(&totals, params[5]);
+            lower.b.ins().jump(done, &[]);
+            lower.b.seal_block(done);
+            lower.b.switch_to_block(done);
+        }
+    }
     lower.b.ins().return_(&[]);
     lower.b.finalize(program.frontend);
     Ok(())
