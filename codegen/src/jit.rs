@@ -183,15 +183,13 @@ fn finish_eval(
     let address = |id: FuncId| module.get_finalized_function(id);
     // SAFETY: `Unit` declared `trips` with this signature and the default calling convention of the host.
     let trips = unsafe { std::mem::transmute::<*const u8, TripsFn>(address(functions.trips)) };
+    // SAFETY: as above, for `eval_P`.
+    let range = |id: FuncId| unsafe { std::mem::transmute::<*const u8, EvalFn>(address(id)) };
+    // SAFETY: as above, for `eval_either_P`.
+    let either = |id: FuncId| unsafe { std::mem::transmute::<*const u8, EitherFn>(address(id)) };
     let eval = |function: &EvalFunction| match *function {
-        // SAFETY: as above, for `eval_P`.
-        EvalFunction::Range(id) => {
-            Eval::Range(unsafe { std::mem::transmute::<*const u8, EvalFn>(address(id)) })
-        }
-        // SAFETY: as above, for `eval_either_P`.
-        EvalFunction::Either(id) => {
-            Eval::Either(unsafe { std::mem::transmute::<*const u8, EitherFn>(address(id)) })
-        }
+        EvalFunction::Range(id) => Eval::Range(range(id)),
+        EvalFunction::Either(id) => Eval::Either(either(id)),
     };
     let eval = functions.eval.iter().map(eval).collect();
     // SAFETY: as above, for `eval_owned_P` and `eval_listed_P`.

@@ -22,6 +22,8 @@
 //!   written. The top bit of an element says that its sums are stored to `element_sums`. A phase whose iterations store complete rows and do
 //!   nothing else but sums has no such function: its iterations are shared as they are.
 //! - `eval_listed_P(env, elements, count)`: the same, every row written: for iterations that nobody else runs.
+//! - `eval_either_P(env, elements, mask: i64, begin, end, sums)`, by which the JIT makes both for large phases: with mask -1 places
+//!   `begin..end` of a list as `eval_listed_P`, with mask 0 and the address of a zero a range as `eval_P`.
 //! - `count_P(env, begin, end, counts: *mut u32)`: emissions of each site in each iteration (`counts[s * (end - begin) + i - begin]`,
 //!   s over matrix sites then row sites of the phase), for phases with a site of unknown count. Returns 0, or 1 after writing the error record.
 //! - `index_P(env, begin, end)`: writes the streams of iterations `begin..end` and checks every subscript. Returns like `count_P`.

@@ -374,13 +374,16 @@ pub fn check_layouts(eval: &Func, index: &Func, inputs: &Bindings, layouts: &[Sl
             }
         }
         assert!(entries.next().is_none());
-        check_owned(eval, &program, &mut memory, &trips, &values, &single, rows);
+        for owners in [1, 3] {
+            check_lists(eval, &program, &mut memory, &trips, &values, &single, rows, owners);
+        }
     }
 }
 
-/// Three owners, each evaluating every iteration and writing its own rows, give the same bits. Iterations that store complete rows
-/// have one owner each.
-fn check_owned(
+/// Lists give the same bits: one of all iterations that writes all rows, or several owners, each evaluating every iteration and writing its
+/// own rows. Iterations that store complete rows have one owner each.
+#[allow(clippy::too_many_arguments)]
+fn check_lists(
     eval: &Func,
     program: &JitEval,
     memory: &mut Memory,
@@ -388,6 +391,7 @@ fn check_owned(
     values: &[f64],
     single: &[Vec<f64>],
     rows: usize,
+    owners: u32,
 ) {
     let layout = memory.layout;
     let whole: Vec<ArrayData> = eval.buffers_of(Role::Output).map(|b| memory.array(eval, b)).collect();
@@ -407,13 +411,16 @@ fn check_owned(
         let trip = trips[p] as usize;
         let mut element_sums = vec![f64::NAN; trip * phase.sums.len() + 1];
         memory.env[layout.element_sums()] = element_sums.as_mut_ptr() as u64;
-        for me in 0..3u32 {
+        for me in 0..owners {
             memory.env[layout.me()] = u64::from(me);
             let listed: Vec<u32> =
-                (0..trip as u32).map(|i| if i % 3 == me { i | COUNTED } else { i }).collect();
-            assert!(unsafe {
-                program.eval_owned(p, memory.env.as_ptr(), listed.as_ptr(), listed.len() as i64)
-            });
+                (0..trip as u32).map(|i| if i % owners == me { i | COUNTED } else { i }).collect();
+            let (env, list, count) = (memory.env.as_ptr(), listed.as_ptr(), listed.len() as i64);
+            let run = match owners {
+                1 => unsafe { program.eval_listed(p, env, list, count) },
+                _ => unsafe { program.eval_owned(p, env, list, count) },
+            };
+            assert!(run);
         }
         for (n, &sum) in single[p].iter().enumerate() {
             let mut total = 0.0;
