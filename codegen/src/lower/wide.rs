@@ -2,10 +2,10 @@
 //!
 //! # Why it keeps the meaning
 //! Vector arithmetic rounds each lane as scalar arithmetic does. A lane whose branch is not taken may compute anything in it: results
-//! are chosen bit by bit, and nothing with effects or reads is computed for it. A branch that no lane takes is jumped over. A loop or
-//! branch that cannot be shared runs for one lane after the other.
+//! are chosen bit by bit, and nothing with effects or reads is computed for it. A branch that no lane takes is jumped over, and where all
+//! lanes take the first, its results are taken as they are. A loop or branch that cannot be shared runs for one lane after the other.
 
-use crate::error::Result;
+use crate::error::{CodegenError, Result};
 use crate::lower::context::{Lower, clif_type};
 use crate::lower::lanes::{Lanes, little};
 use crate::lower::region::block_args;
@@ -133,21 +133,26 @@ impl Lower<'_, '_> {
         let func = self.func;
         let results = &func.results[inst];
         let cond = self.lanes_of(cond)?;
-        let (mut some, mut all) = (Vec::new(), Vec::new());
+        let (mut some, mut missed) = (None, None);
         for mask in self.packed(&cond) {
-            some.push(self.b.ins().vany_true(mask));
-            all.push(self.b.ins().vall_true(mask));
+            let full = i64::from((1_u32 << self.clif_ty(mask).lane_count()) - 1);
+            let bits = self.b.ins().vhigh_bits(types::I32, mask);
+            let missing = self.b.ins().bxor_imm_u(bits, full);
+            some = Some(some.map_or(bits, |others| self.b.ins().bor(others, bits)));
+            missed = Some(missed.map_or(missing, |others| self.b.ins().bor(others, missing)));
         }
-        let some = self.reduce(some, |lower, a, b| lower.b.ins().bor(a, b));
-        let all = self.reduce(all, |lower, a, b| lower.b.ins().band(a, b));
-        let [first, middle, second, join] = [(); 4].map(|()| self.b.create_block());
-        let taken: Vec<Lanes> = results.iter().map(|&result| self.params(middle, result)).collect();
+        let (Some(some), Some(missing)) = (some, missed) else {
+            return Err(CodegenError::malformed("a branch in no lane"));
+        };
+        let [first, second, join] = [(); 3].map(|()| self.b.create_block());
+        let taken: Vec<Lanes> = results.iter().map(|&result| self.params(second, result)).collect();
+        let joined: Vec<Lanes> = results.iter().map(|&result| self.params(join, result)).collect();
         let mut nothing = Vec::new();
         for &result in results {
             let zero = self.zero(func.ty(result));
             nothing.extend(self.args(&Lanes::Uniform(zero), result));
         }
-        self.b.ins().brif(some, first, &[], middle, &block_args(&nothing));
+        self.b.ins().brif(some, first, &[], second, &block_args(&nothing));
         self.conditional += 1;
         self.enter(first);
         self.region(then)?;
@@ -156,14 +161,7 @@ impl Lower<'_, '_> {
             let lanes = self.lanes_of(value)?;
             yields.extend(self.args(&lanes, result));
         }
-        self.b.ins().jump(middle, &block_args(&yields));
-        self.enter(middle);
-        let joined: Vec<Lanes> = results.iter().map(|&result| self.params(join, result)).collect();
-        let mut kept = Vec::new();
-        for (lanes, &result) in taken.iter().zip(results) {
-            kept.extend(self.args(lanes, result));
-        }
-        self.b.ins().brif(all, join, &block_args(&kept), second, &[]);
+        self.b.ins().brif(missing, second, &block_args(&yields), join, &block_args(&yields));
         self.enter(second);
         self.region(els)?;
         let mut chosen = Vec::new();
@@ -185,13 +183,6 @@ impl Lower<'_, '_> {
     fn enter(&mut self, block: Block) {
         self.b.seal_block(block);
         self.b.switch_to_block(block);
-    }
-
-    fn reduce(&mut self, values: Vec<Clif>, mut with: impl FnMut(&mut Self, Clif, Clif) -> Clif) -> Clif {
-        let mut values = values.into_iter();
-        let first = values.next();
-        let first = first.unwrap_or_else(|| self.b.ins().iconst(types::I8, 0));
-        values.fold(first, |a, b| with(self, a, b))
     }
 
     fn zero(&mut self, ty: Ty) -> Clif {
