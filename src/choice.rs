@@ -35,6 +35,11 @@ const CLOSE: u64 = 8;
 /// Instructions of a structural program that is compiled without being asked for: for three times as many machine code took more than 45 seconds.
 const LARGEST_PROGRAM: usize = 60_000;
 
+/// Whether a matrix may come from products where its structural program is too large.
+pub(crate) fn may_be_products(kernel: &Kernel, derivative: Derivative) -> bool {
+    kernel.not_projected(derivative).is_none()
+}
+
 /// Refuses a structural program that is too large to be compiled before it is known to be worth it.
 pub(crate) fn check_size(kernel: &Kernel, program: &Func) -> Result<(), Error> {
     let count = walk::inst_count(program);
@@ -44,9 +49,21 @@ pub(crate) fn check_size(kernel: &Kernel, program: &Func) -> Result<(), Error> {
     let message = format!(
         "the structural program has {count} instructions, more than the {LARGEST_PROGRAM} that are compiled unasked"
     );
+    let arrays = kernel.func().buffers_of(Role::Scratch).next().is_some();
+    let (why, what) = if arrays {
+        (
+            "elements of its intermediate arrays are computed where they are read",
+            "conditions on subscripts inside maps of maps are what makes such programs grow",
+        )
+    } else {
+        (
+            "its elements are eliminated as a whole",
+            "unknowns that are named by literal subscripts, each for itself, are what makes such programs grow",
+        )
+    };
     let diagnostic = Diagnostic::error("compressed-matrix", message)
-        .label(kernel.lowered().span, "elements of its intermediate arrays are computed where they are read")
-        .help("`--strategy structural` compiles it; conditions on subscripts inside maps of maps are what makes such programs grow");
+        .label(kernel.lowered().span, why)
+        .help(format!("`--strategy structural` compiles it; {what}"));
     Err(Error::Source(Box::new(Report {
         source: Arc::clone(kernel.source()),
         diagnostics: vec![diagnostic],
@@ -82,7 +99,7 @@ pub(crate) fn of(func: &Func, bound: &Bound) -> u64 {
 /// Whether there is a choice: a kernel without intermediate arrays is as cheap by structure as it gets.
 pub(crate) fn is_open(kernel: &Kernel, derivative: Derivative) -> bool {
     let arrays = kernel.func().buffers_of(Role::Scratch).next().is_some();
-    arrays && kernel.not_projected(derivative).is_none()
+    arrays && may_be_products(kernel, derivative)
 }
 
 /// The work of both roads, and the coloring, where products may be cheaper than the prepared structural program.

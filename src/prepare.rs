@@ -264,7 +264,8 @@ impl Programs<'_> {
 
     /// The structural program in machine code, unless that would take longer to make than it is worth.
     fn of_reasonable_size(&self, goal: Goal) -> Result<Arc<Program>, Error> {
-        if self.how.engine == Engine::Jit && choice::is_open(self.kernel, self.options.derivative.core()) {
+        let derivative = self.options.derivative.core();
+        if self.how.engine == Engine::Jit && choice::may_be_products(self.kernel, derivative) {
             choice::check_size(self.kernel, &self.program(goal, false)?.eval)?;
         }
         self.compiled(goal, false)

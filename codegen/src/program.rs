@@ -13,6 +13,7 @@ use crate::error::{CodegenError, Result};
 use crate::filled::filled;
 use crate::local::local_scratch;
 use crate::stored::stored;
+use cranelift_codegen::entity::SecondaryMap;
 use spadina_ir::func::{Buffer, Carry, EmitData, Func, Inst, InstData, Plane, Region, Role, Value, ValueDef};
 use spadina_ir::types::SizeExpr;
 use spadina_ir::walk;
@@ -45,18 +46,19 @@ pub(crate) struct Split {
 
 /// The phases of a function, in order.
 pub(crate) fn phases(func: &Func) -> Result<Vec<Phase>> {
-    let body = &func.regions[func.body].insts;
-    let roots = body.iter().enumerate().filter(|&(_, &inst)| walk::has_effects(func, inst));
+    let body = Body::of(func);
+    let insts = &func.regions[func.body].insts;
+    let roots = insts.iter().filter(|&&inst| walk::has_effects(func, inst));
     roots
-        .map(|(at, &root)| {
+        .map(|&root| {
             let split = split(&func.insts[root]);
             let operands = func.insts[root].operands();
             let bounds = match split {
-                Some(split) => slice(func, at, vec![split.lo, split.hi])?,
+                Some(split) => body.slice(root, vec![split.lo, split.hi])?,
                 None => Vec::new(),
             };
             let needed = operands.into_iter().chain(walk::captures(func, root)).collect();
-            Ok(Phase { root, split, prologue: slice(func, at, needed)?, bounds })
+            Ok(Phase { root, split, prologue: body.slice(root, needed)?, bounds })
         })
         .collect()
 }
@@ -71,44 +73,62 @@ fn split(data: &InstData) -> Option<Split> {
     }
 }
 
-/// Top-level instructions before the `at`-th that `needed` depends on, in program order.
-fn slice(func: &Func, at: usize, mut needed: Vec<Value>) -> Result<Vec<Inst>> {
-    let body = &func.regions[func.body].insts[..at];
-    let mut wanted = BTreeSet::new();
-    while let Some(value) = needed.pop() {
-        let ValueDef::Result(inst, _) = func.values[value].def else { continue };
-        if wanted.insert(inst) {
-            needed.extend(func.insts[inst].operands());
-            needed.extend(walk::captures(func, inst));
-        }
-    }
-    let mut found = Vec::new();
-    for (position, &inst) in body.iter().enumerate() {
-        if !wanted.contains(&inst) {
-            continue;
-        }
-        let written = walk::written_buffers(func, inst);
-        let loads = needed_loads(func, inst);
-        if loads.iter().any(|b| written.contains(b)) {
-            return Err(CodegenError::Unsupported(
-                "the result of a loop depends on an intermediate array of its own and is used by another phase".into(),
-            ));
-        }
-        let reset = body[position..].iter().any(|&later| {
-            let mut hit = false;
-            visit(func, later, &mut |data| {
-                hit |= matches!(data, InstData::Reset(b, _) if loads.contains(b));
+/// The body of a function, in which phases look for what they need.
+struct Body<'a> {
+    func: &'a Func,
+    /// Of each instruction at its top.
+    position: SecondaryMap<Inst, u32>,
+    /// Arrays that are cleared, and by which instruction.
+    resets: Vec<(u32, Buffer)>,
+}
+
+impl Body<'_> {
+    fn of(func: &Func) -> Body<'_> {
+        let mut body = Body { func, position: SecondaryMap::new(), resets: Vec::new() };
+        for (position, &inst) in (0..).zip(&func.regions[func.body].insts) {
+            body.position[inst] = position;
+            visit(func, inst, &mut |data| {
+                if let InstData::Reset(buffer, _) = data {
+                    body.resets.push((position, *buffer));
+                }
             });
-            hit
-        });
-        if reset {
-            return Err(CodegenError::Unsupported(
-                "a value read from an intermediate array is used after the array was cleared".into(),
-            ));
         }
-        found.push(inst);
+        body
     }
-    Ok(found)
+
+    /// Top-level instructions before `root` that `needed` depends on, in program order.
+    fn slice(&self, root: Inst, mut needed: Vec<Value>) -> Result<Vec<Inst>> {
+        let func = self.func;
+        let mut wanted = BTreeSet::new();
+        while let Some(value) = needed.pop() {
+            let ValueDef::Result(inst, _) = func.values[value].def else { continue };
+            if wanted.insert((self.position[inst], inst)) {
+                needed.extend(func.insts[inst].operands());
+                needed.extend(walk::captures(func, inst));
+            }
+        }
+        let end = self.position[root];
+        for &(position, inst) in &wanted {
+            let loops = func.insts[inst].regions().into_iter().next().is_some();
+            if !loops && self.resets.is_empty() {
+                continue;
+            }
+            let written = walk::written_buffers(func, inst);
+            let loads = needed_loads(func, inst);
+            if loads.iter().any(|b| written.contains(b)) {
+                return Err(CodegenError::Unsupported(
+                    "the result of a loop depends on an intermediate array of its own and is used by another phase".into(),
+                ));
+            }
+            let between = |at: u32| position <= at && at < end;
+            if self.resets.iter().any(|&(at, buffer)| between(at) && loads.contains(&buffer)) {
+                return Err(CodegenError::Unsupported(
+                    "a value read from an intermediate array is used after the array was cleared".into(),
+                ));
+            }
+        }
+        Ok(wanted.into_iter().map(|(_, inst)| inst).collect())
+    }
 }
 
 /// Calls `f` on an instruction and on those of its regions.

@@ -25,6 +25,7 @@ use crate::project::Projection;
 use crate::types::{Size, SizeExpr, Ty};
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use smallvec::{SmallVec, smallvec};
+use std::collections::BTreeSet;
 
 /// A scalar SSA value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -369,15 +370,20 @@ impl Func {
 
     /// A name that no buffer has yet, made from `stem`.
     pub fn fresh_buffer_name(&self, stem: &str) -> String {
-        let taken = |name: &str| self.buffer_named(name).is_some();
-        if !taken(stem) {
-            return stem.to_owned();
-        }
-        let numbered = (2..=self.buffers.len() + 2).map(|n| format!("{stem}_{n}"));
-        numbered
-            .into_iter()
-            .find(|name| !taken(name))
-            .expect("one number more than there are buffers is free")
+        let mut names = self.fresh_buffer_names(stem);
+        names.next().unwrap_or_else(|| unreachable!("numbers do not end"))
+    }
+
+    /// Names that no buffer has yet, made from `stem`: itself, then with numbers from 2 on behind it.
+    pub fn fresh_buffer_names(&self, stem: &str) -> impl Iterator<Item = String> + use<> {
+        let number = |name: &str| match name.strip_prefix(stem)? {
+            "" => Some(1),
+            rest => rest.strip_prefix('_')?.parse().ok(),
+        };
+        let taken: BTreeSet<usize> = self.buffers.values().filter_map(|data| number(&data.name)).collect();
+        let stem = stem.to_owned();
+        let free = (1_usize..).filter(move |number| !taken.contains(number));
+        free.map(move |number| if number == 1 { stem.clone() } else { format!("{stem}_{number}") })
     }
 }
 

@@ -9,8 +9,8 @@
 //! A loop that fills an array of its own cannot be computed twice at all, and a sum over all elements should not be.
 //!
 //! # Method
-//! For each loop of the body with a float result that depends on values: which phases need it (a backward slice from each instruction
-//! with effects)? Where one of them is a loop, or there are several, or the loop itself has effects, every such result gets an array.
+//! For each loop of the body with a float result that depends on values: which phases need it (each instruction needs what its operands
+//! do)? Where one of them is a loop, or there are several, or the loop itself has effects, every such result gets an array.
 //! A sum is accumulated where it was yielded. A recurrence is stored by its last iteration, or before the loop where there is none.
 //!
 //! # Why it keeps the meaning
@@ -22,6 +22,7 @@
 use crate::analysis::structural::Structural;
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
+use cranelift_entity::SecondaryMap;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{
     Buffer, BufferData, Carry, Entries, Func, Inst, InstData, Plane, Role, Value, ValueDef,
@@ -40,61 +41,63 @@ pub fn run(func: &Func) -> Result<Func, Diagnostic> {
     if kept.is_empty() {
         return Ok(func.clone());
     }
-    Ok(Rewriter::new(func, func.name.clone()).run(&mut Materialize { kept }))
+    let names = Box::new(func.fresh_buffer_names("kept"));
+    Ok(Rewriter::new(func, func.name.clone()).run(&mut Materialize { kept, names }))
 }
 
 /// Loops of the body, and which of their results get an array.
 fn kept(func: &Func) -> BTreeMap<Inst, Vec<usize>> {
     let body = &func.regions[func.body].insts;
-    let loops: Vec<Inst> = body.iter().copied().filter(|&inst| is_loop(func, inst)).collect();
-    let phases = body.iter().copied().filter(|&inst| walk::has_effects(func, inst));
-    let slices: Vec<(Inst, BTreeSet<Value>)> = phases.map(|root| (root, slice(func, root))).collect();
     let structural = Structural::of(func);
-    let mut kept = BTreeMap::new();
-    for inst in loops {
-        let results = &func.results[inst];
+    let mut loops: Vec<Kept> = Vec::new();
+    let mut numbers: SecondaryMap<Value, Option<usize>> = SecondaryMap::new();
+    let mut needs: SecondaryMap<Inst, BTreeSet<usize>> = SecondaryMap::new();
+    for &inst in body {
+        let mut needed: BTreeSet<usize> = BTreeSet::new();
+        for value in func.insts[inst].operands().iter().copied().chain(walk::captures(func, inst)) {
+            needed.extend(numbers[value]);
+            if let ValueDef::Result(from, _) = func.values[value].def {
+                needed.extend(&needs[from]);
+            }
+        }
+        if walk::has_effects(func, inst) {
+            needed.iter().for_each(|&n| loops[n].users.push(inst));
+        }
+        needs[inst] = needed;
         let InstData::Loop { carries, .. } = &func.insts[inst] else { continue };
+        let results = &func.results[inst];
         let wanted = |n: &usize| {
             let kept = matches!(carries[*n], Carry::Sum | Carry::State(_));
             kept && func.ty(results[*n]).is_float() && !structural.holds(results[*n])
         };
         let wanted: Vec<usize> = (0..results.len()).filter(wanted).collect();
-        let users: Vec<Inst> = slices
-            .iter()
-            .filter(|(root, needed)| *root != inst && wanted.iter().any(|&n| needed.contains(&results[n])))
-            .map(|(root, _)| *root)
-            .collect();
-        let again = users.len() > 1 || users.iter().any(|&root| is_loop(func, root));
-        if !users.is_empty() && (again || walk::has_effects(func, inst)) {
-            kept.insert(inst, wanted);
-        }
+        wanted.iter().for_each(|&n| numbers[results[n]] = Some(loops.len()));
+        loops.push(Kept { inst, wanted, users: Vec::new() });
     }
-    kept
+    let is_kept = |kept: &Kept| {
+        let again = kept.users.len() > 1 || kept.users.iter().any(|&root| is_loop(func, root));
+        !kept.users.is_empty() && (again || walk::has_effects(func, kept.inst))
+    };
+    loops.into_iter().filter(is_kept).map(|kept| (kept.inst, kept.wanted)).collect()
+}
+
+/// A loop of the body.
+struct Kept {
+    inst: Inst,
+    /// Its results that could get an array.
+    wanted: Vec<usize>,
+    /// The phases that need one of them.
+    users: Vec<Inst>,
 }
 
 fn is_loop(func: &Func, inst: Inst) -> bool {
     matches!(func.insts[inst], InstData::Loop { .. })
 }
 
-/// Every value of the body that a phase depends on.
-fn slice(func: &Func, root: Inst) -> BTreeSet<Value> {
-    let mut open: Vec<Value> = func.insts[root].operands().to_vec();
-    open.extend(walk::captures(func, root));
-    let mut found = BTreeSet::new();
-    while let Some(value) = open.pop() {
-        if !found.insert(value) {
-            continue;
-        }
-        if let ValueDef::Result(inst, _) = func.values[value].def {
-            open.extend(func.insts[inst].operands());
-            open.extend(walk::captures(func, inst));
-        }
-    }
-    found
-}
-
 struct Materialize {
     kept: BTreeMap<Inst, Vec<usize>>,
+    /// Names of arrays that there are not yet.
+    names: Box<dyn Iterator<Item = String>>,
 }
 
 impl Visitor for Materialize {
@@ -109,7 +112,7 @@ impl Visitor for Materialize {
         let arrays: Vec<(usize, Buffer)> = kept
             .into_iter()
             .map(|n| {
-                let name = rw.b.func().fresh_buffer_name("kept");
+                let name = self.names.next().unwrap_or_default();
                 let elem = src.ty(src.results[inst][n]);
                 (n, rw.b.buffer(scratch(name, elem, src.spans[inst])))
             })
