@@ -30,7 +30,7 @@ use std::sync::Arc;
 /// let mut at = sum.evaluation();
 /// sum.evaluate(&mut at)?;
 /// assert_eq!((at.results[0], &at.gradient[..], &at.matrix[..]), (104.0, &[16.0, 64.0][..], &[22.0, -2.0, -2.0, 22.0][..]));
-/// sum.set_weight(1, 0.0);
+/// sum.set_weight(1, 0.0)?;
 /// sum.evaluate(&mut at)?;
 /// assert_eq!(at.matrix, [2.0, -2.0, -2.0, 2.0]);
 /// # Ok::<(), spadina::error::Error>(())
@@ -185,11 +185,17 @@ impl Sum {
         &self.assembled.storage
     }
 
-    /// Multiplies a kernel with a number; nothing happens where there is no such term.
-    pub fn set_weight(&mut self, term: usize, weight: f64) {
-        if let Some(term) = self.terms.get_mut(term) {
-            term.weight = weight;
-        }
+    /// Multiplies a kernel with a number.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is no such term.
+    pub fn set_weight(&mut self, term: usize, weight: f64) -> Result<(), Error> {
+        let count = self.terms.len();
+        let place = self.terms.get_mut(term);
+        let place =
+            place.ok_or_else(|| Error::usage(format!("there is no term {term}: the sum has {count}")))?;
+        place.weight = weight;
+        Ok(())
     }
 
     /// Copies an unknown or float data in every kernel that has it: as [`Problem::set_values`].

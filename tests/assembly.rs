@@ -358,7 +358,7 @@ fn sums_are_assembled_like_their_parts() {
             for mut options in ways(&options) {
                 options.assembly.fixed = vec![Fixed::List(vec![11])];
                 let mut sum = Sum::prepare(&[(&one, &first), (&two, &second)], &options).unwrap();
-                sum.set_weight(1, 2.0);
+                sum.set_weight(1, 2.0).unwrap();
                 let mut at = sum.evaluation();
                 sum.evaluate(&mut at).unwrap();
                 same(&at.results, &wanted.results, "value");

@@ -107,6 +107,16 @@ fn complaints_name_file_line_and_cause() {
 }
 
 #[test]
+fn byte_order_marks_and_misspelled_vertices() {
+    let path = std::env::temp_dir().join(format!("spadina-mark-{}.obj", std::process::id()));
+    std::fs::write(&path, "\u{feff}v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n").unwrap();
+    assert_eq!(read_mesh(&path).unwrap().vertices.len(), 3);
+    std::fs::remove_file(path).unwrap();
+    let message = parse_obj(b"v 0 0 0\nvv 1 0 0\n", "n.obj").unwrap_err().to_string();
+    assert!(message.contains("line 2") && message.contains("`vv`"), "{message}");
+}
+
+#[test]
 fn an_edge_of_three_faces_has_no_hinge() {
     let text = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nv 0 0 -1\nf 1 2 3\nf 2 1 4\nf 1 2 5\n";
     let message = parse_obj(text, "n.obj").unwrap().hinges().unwrap_err().to_string();

@@ -25,12 +25,13 @@ use std::path::Path;
 /// Binds a mesh to the parameters that ask for it.
 pub(crate) fn bind(kernel: &Kernel, path: &Path, inputs: &mut Inputs) -> Result<(), Error> {
     let mesh = read_mesh(path)?;
+    let of_file = |error: Error| Error::data(format!("{}: {error}", path.display()));
     let func = kernel.func();
     let buffers = kernel.lowered().params.iter().flat_map(|p| &p.buffers).map(|&b| &func.buffers[b]);
     let open: Vec<&BufferData> = buffers.filter(|data| data.default.is_none()).collect();
     let mut left = Vec::new();
     for data in open {
-        match by_name(&mesh, &data.name)? {
+        match by_name(&mesh, &data.name).map_err(of_file)? {
             Some(array) if fits(data, &array) => {
                 inputs.set(data.name.clone(), &array);
             }
@@ -48,7 +49,7 @@ pub(crate) fn bind(kernel: &Kernel, path: &Path, inputs: &mut Inputs) -> Result<
             Some(2) => (Array::index_rows(&mesh.edges()), "edges"),
             Some(3) => (Array::index_rows(&mesh.faces), "faces"),
             Some(4) if !mesh.tets.is_empty() => (Array::index_rows(&mesh.tets), "tets"),
-            Some(4) => (Array::index_rows(&mesh.hinges()?), "hinges"),
+            Some(4) => (Array::index_rows(&mesh.hinges().map_err(|e| of_file(e.into()))?), "hinges"),
             _ => continue,
         };
         inputs.set(data.name.clone(), &array);

@@ -111,8 +111,14 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
         ));
     }
     products(&all, derivative, &mut said)?;
-    differences(&kernel, &inputs, reference, &mut said)?;
-    console::print(&format!("{said}{}: the {} is sound\n", kernel.name(), derivative.name()))
+    let (name, derivative) = (kernel.name(), derivative.name());
+    console::print(&if differences(&kernel, &inputs, reference, &mut said)? {
+        format!("{said}{name}: the {derivative} is sound\n")
+    } else {
+        format!(
+            "{said}{name}: differences cannot confirm the {derivative} here; try another point\n"
+        )
+    })
 }
 
 /// Adds a line; all are shown at the end, where nothing has failed. Writing to a string cannot fail.

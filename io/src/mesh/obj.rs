@@ -72,6 +72,10 @@ impl Reader {
                     self.mesh.segments.push([pair[0], pair[1]]);
                 }
             }
+            // Normals and groups have words of their own; a misspelled vertex would shift all that follow.
+            Some(word) if word.starts_with(['v', 'f']) && !matches!(word, "vn" | "vp" | "fo") => {
+                return Err(format!("`{word}` is not `v`, `vt`, `vn` or `f`"));
+            }
             _ => {}
         }
         Ok(())

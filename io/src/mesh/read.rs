@@ -20,5 +20,6 @@ pub fn read_mesh(path: &Path) -> Result<Mesh, Error> {
         _ => return Err(Error::format(&name, "the name of a mesh file must end in .obj, .off or .mesh")),
     };
     let bytes = fs::read(path).map_err(|e| Error::io(path, "read", e))?;
-    parse(&bytes, &name)
+    // Editors may put a byte order mark in front.
+    parse(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes), &name)
 }

@@ -63,8 +63,9 @@ impl Mesh {
                             o.insert(Side::Two);
                         }
                         Side::Two => {
-                            let message =
-                                format!("edge ({p}, {q}) lies in more than two faces (the third: face {k})");
+                            let message = format!(
+                                "edge ({p}, {q}) lies in more than two faces (the third: face {k}), counted from 0"
+                            );
                             return Err(Error::Invalid(message));
                         }
                     },

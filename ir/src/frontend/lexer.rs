@@ -191,8 +191,15 @@ impl Lexer<'_> {
                 "write `2 * x`, not `2x`; exponents look like `1e-3`",
             );
         }
-        let tok = if float { digits.parse().map(Tok::Float).ok() } else { digits.parse().map(Tok::Int).ok() };
-        let tok = tok.unwrap_or_else(|| {
+        if float {
+            let value: f64 = digits.parse().unwrap_or(f64::INFINITY);
+            if value.is_infinite() {
+                self.bad_number(start, "larger than any 64-bit float", "write `inf` if infinity is meant");
+            }
+            self.push(Tok::Float(value), start);
+            return;
+        }
+        let tok = digits.parse().map(Tok::Int).ok().unwrap_or_else(|| {
             self.bad_number(start, "does not fit into 64 bits", "write it as a float, `1e20`");
             Tok::Int(0)
         });

@@ -116,21 +116,22 @@ fn agrees(slope: &Slope, at: usize, wanted: f64, size: f64, scale: f64) -> Optio
     useful.then(|| (value - wanted).abs() <= error + TOLERANCE * reach)
 }
 
-/// Compares the matrix, and the gradient of an energy, with differences.
+/// Compares the matrix, and the gradient of an energy, with differences. False where not a single row could be compared that should have
+/// been.
 pub(super) fn differences(
     kernel: &Kernel,
     inputs: &Inputs,
     matrix: &Matrix,
     said: &mut String,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let options = matrix.problem.options();
     if kernel.func().buffers.values().any(|b| b.elem == Ty::F32) {
         say(said, "slopes", "left out: single precision");
-        return Ok(());
+        return Ok(true);
     }
     if stops_gradient(&kernel.primal(options.wrt.as_deref())?) {
         say(said, "slopes", "left out: differences see what `stop_gradient` hides from derivatives");
-        return Ok(());
+        return Ok(true);
     }
     let unknowns = unknowns(kernel, inputs, options.wrt.as_deref())?;
     let x: Vec<f64> = unknowns.iter().try_fold(Vec::new(), |mut x, (name, array)| {
@@ -149,13 +150,13 @@ pub(super) fn differences(
             return of_matrix(&mut nearby(Derivative::Lagrangian, |at| &at.gradient)?, matrix, said);
         }
         // No derivative of anything.
-        Derivative::GaussNewton => return Ok(()),
+        Derivative::GaussNewton => return Ok(true),
         Derivative::Value | Derivative::Gradient | Derivative::Jacobian => {
             return of_matrix(&mut nearby(Derivative::Value, |at| &at.results)?, matrix, said);
         }
     }
-    of_gradient(&mut nearby(Derivative::Value, |at| &at.results)?, matrix, said)?;
-    of_matrix(&mut nearby(Derivative::Gradient, |at| &at.gradient)?, matrix, said)
+    let gradient = of_gradient(&mut nearby(Derivative::Value, |at| &at.results)?, matrix, said)?;
+    Ok(of_matrix(&mut nearby(Derivative::Gradient, |at| &at.gradient)?, matrix, said)? && gradient)
 }
 
 /// Whether a `stop_gradient` hides something that depends on the unknowns.
@@ -170,7 +171,7 @@ fn stops_gradient(func: &Func) -> bool {
     found
 }
 
-fn of_matrix(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> Result<(), Error> {
+fn of_matrix(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> Result<bool, Error> {
     let rows = matrix.problem.rows();
     let (mut product, mut sizes) = (vec![0.0; rows], vec![0.0; rows]);
     let mut doubtful = 0;
@@ -214,11 +215,10 @@ fn of_matrix(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> Res
             }
         }
     }
-    report(said, "the matrix", doubtful);
-    Ok(())
+    Ok(report(said, "the matrix", doubtful, rows * PROBES as usize))
 }
 
-fn of_gradient(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> Result<(), Error> {
+fn of_gradient(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> Result<bool, Error> {
     let gradient = &matrix.gradient;
     let product = |direction: &[f64]| gradient.iter().zip(direction).map(|(g, d)| g * d).sum::<f64>();
     let size = |direction: &[f64]| gradient.iter().zip(direction).map(|(g, d)| (g * d).abs()).sum::<f64>();
@@ -247,18 +247,23 @@ fn of_gradient(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> R
             }
         }
     }
-    report(said, "the gradient", doubtful);
-    Ok(())
+    Ok(report(said, "the gradient", doubtful, PROBES as usize))
 }
 
-fn report(said: &mut String, what: &str, doubtful: usize) {
-    let rest = match doubtful {
-        0 => String::new(),
-        n => {
-            format!("; {n} rows left out, where the kernel is not smooth or differences have too few digits")
+/// Tells how many rows were compared, in all directions together; whether any was, or there was none.
+fn report(said: &mut String, what: &str, doubtful: usize, all: usize) -> bool {
+    let why = "where the kernel is not smooth or not finite, or differences have too few digits";
+    let text = match doubtful {
+        0 => format!("{what} agrees with differences in {PROBES} directions"),
+        n if n == all => {
+            format!("{what} could not be compared with differences: every row was left out, {why}")
         }
+        n => format!(
+            "{what} agrees with differences in {PROBES} directions; {n} of {all} rows left out, {why}"
+        ),
     };
-    say(said, "slopes", &format!("{what} agrees with differences in {PROBES} directions{rest}"));
+    say(said, "slopes", &text);
+    doubtful < all || all == 0
 }
 
 /// A random direction in which every unknown moves in proportion to itself, or, if it is tiny, to those beside it.
