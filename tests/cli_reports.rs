@@ -393,3 +393,22 @@ fn steps_are_shown_where_arrays_stay() {
     let (text, _) = s.expect(0, &["derive", "k.ir", "--print-after", "all"]);
     assert!(text.contains("extract"), "{text}");
 }
+
+/// A point where differences see nothing confirms no derivative, right or wrong.
+#[test]
+fn verify_tells_where_nothing_was_compared() {
+    let s = Sandbox::new("nothing");
+    let kernel = |extra: &str| {
+        format!(
+            "#[partials(2.0 * a)]
+            fn f(a: f64) -> f64 {{ a^3 }}
+            #[derive(hessian)] #[example(random, 5)]
+            kernel k<N>(x: var f64[N]) -> f64 {{ (sum i in 0..N {{ f(x[i]) + x[i] * x[(i + 1) % N] }}) + {extra} }}"
+        )
+    };
+    s.text("seen.ir", &kernel("0.0"));
+    s.refuses(3, &["verify", "seen.ir"], &["differences"]);
+    s.text("hidden.ir", &kernel("(if x[0] > 0.0 { inf } else { 0.0 })"));
+    let (out, _) = s.expect(0, &["verify", "hidden.ir"]);
+    assert!(out.contains("could not be compared") && !out.contains("is sound"), "{out}");
+}

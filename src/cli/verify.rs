@@ -115,9 +115,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
     console::print(&if differences(&kernel, &inputs, reference, &mut said)? {
         format!("{said}{name}: the {derivative} is sound\n")
     } else {
-        format!(
-            "{said}{name}: differences cannot confirm the {derivative} here; try another point\n"
-        )
+        format!("{said}{name}: differences cannot confirm the {derivative} here; try another point\n")
     })
 }
 

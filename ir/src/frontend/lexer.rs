@@ -264,6 +264,13 @@ mod tests {
     }
 
     #[test]
+    fn floats_beyond_64_bits_are_reported() {
+        let codes = |text: &str| lex(text).1.iter().map(|d| d.code).collect::<Vec<_>>();
+        assert_eq!(codes("1e999"), ["bad-number"]);
+        assert!(codes("1e308 1e-999 0.0").is_empty());
+    }
+
+    #[test]
     fn bad_text_is_reported_and_skipped() {
         let (tokens, diagnostics) = lex("a $ 3x \"open");
         assert_eq!(tokens.len(), 4);

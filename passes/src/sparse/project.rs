@@ -250,8 +250,8 @@ pub fn refuse(func: &Func, obstacle: Obstacle) -> Diagnostic {
         Obstacle::InnerLoad(_) => refusal(
             span,
             message,
-            "unknowns are read here in an inner loop or a conversion",
-            "give the element its unknowns by literal subscripts, or project the inner sum instead",
+            "unknowns are read here in an inner loop, in a conversion, or under a condition on frozen data",
+            "give the element its unknowns by literal subscripts, or project the inner sum instead; a condition on indices, integers or truth values belongs into the sum (`sum i in 0..N if c { .. }`)",
         ),
         Obstacle::Recurrence(_) => refusal(span, message, "a recurrence decides this value", alone),
         Obstacle::Stage(_) => refusal(span, message, "an intermediate array is read here", alone),
