@@ -49,6 +49,10 @@ fn energies_of_elements() {
         "if p[0] * q[1] > 0.3 { sqrt(2.0 + p[0] * q[1]) * exp(p[1]) } else { w[e] }",
         "max(p[0] * w[e], q[1]) + min(p[1], q[0] * q[0])",
         "f64(w[e]) * exp(f64(p[0])) * f64(q[1] * p[1])",
+        "dot(q, fold j in 0..3 with r = p { 0.5 * r + if r[0] < r[1] { q * r[1] } else { p * w[e] } })",
+        "sum j in 0..a % 3 { w[e] * p[0] }",
+        "max(0.0, max j in 0..(b % 3 + 1) { q[1] * p[0] })",
+        "f64(sum j in 0..c % 4 { a * 3 + e }) * f64(p[1])^2 + f64(p[0])",
         "atan2(p[1], 2.0 + q[0]) + tanh(p[0] * q[1]) + f32(sin(f64(q[0] * p[1])))",
     ] {
         let text = format!(

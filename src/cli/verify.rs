@@ -149,7 +149,7 @@ mod tests {
         Matrix::new(&kernel, &inputs, &Options::new(Derivative::Hessian), strategy).unwrap()
     }
 
-    fn message(result: Result<(), Error>) -> String {
+    fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
         let error = result.unwrap_err();
         assert_eq!(error.exit_code(), 3);
         error.to_string()

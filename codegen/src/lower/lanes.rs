@@ -131,12 +131,13 @@ impl Lower<'_, '_> {
     /// Lowers something lane by lane.
     pub(crate) fn each(&mut self, ty: Ty, mut one: impl FnMut(&mut Self) -> Result<Clif>) -> Result<Lanes> {
         let mut scalars = Vec::with_capacity(self.lanes);
+        let before = (self.lane, self.wide);
         self.wide = false;
         for lane in 0..self.lanes {
             self.lane = lane;
             scalars.push(one(self)?);
         }
-        (self.lane, self.wide) = (0, true);
+        (self.lane, self.wide) = before;
         Ok(self.gather(ty, scalars))
     }
 
@@ -164,6 +165,32 @@ impl Lower<'_, '_> {
         let b = self.b.ins().bitcast(types::I8X16, little(), b);
         let mixed = self.b.ins().shuffle(a, b, mask);
         self.b.ins().bitcast(types::F64X2, little(), mixed)
+    }
+
+    /// Masks as wide as doubles, from those of single precision.
+    pub(crate) fn widened_masks(&mut self, singles: &[Clif]) -> Vec<Clif> {
+        let mut doubles = Vec::with_capacity(2 * singles.len());
+        for &four in singles {
+            doubles.extend([0, 8].map(|start| {
+                let bytes = std::array::from_fn(|n| start + 4 * (n as u8 / 8) + n as u8 % 4);
+                self.bytes_of([four, four], bytes, types::I64X2)
+            }));
+        }
+        doubles
+    }
+
+    /// Masks of single precision, from those as wide as doubles.
+    pub(crate) fn narrowed_masks(&mut self, doubles: &[Clif]) -> Vec<Clif> {
+        let bytes = std::array::from_fn(|n| 8 * (n as u8 / 4) + n as u8 % 4);
+        doubles.chunks_exact(2).map(|pair| self.bytes_of([pair[0], pair[1]], bytes, types::I32X4)).collect()
+    }
+
+    /// Some bytes of two vectors, numbered one vector after the other.
+    fn bytes_of(&mut self, vectors: [Clif; 2], bytes: [u8; 16], ty: Type) -> Clif {
+        let mask = self.b.func.dfg.immediates.push(V128Imm(bytes).into());
+        let [a, b] = vectors.map(|vector| self.b.ins().bitcast(types::I8X16, little(), vector));
+        let mixed = self.b.ins().shuffle(a, b, mask);
+        self.b.ins().bitcast(ty, little(), mixed)
     }
 
     /// Vectors of single precision as twice as many of doubles.

@@ -215,8 +215,11 @@ impl Lower<'_, '_> {
             Carry::Min => Op::Min,
             Carry::Max => Op::Max,
         };
-        if let (Lanes::Uniform(before), Lanes::Uniform(_)) = (before, &after) {
-            return Ok(Lanes::Uniform(self.combine_one(op, *before, yielded)?));
+        let uniform = matches!((before, &after), (Lanes::Uniform(_), Lanes::Uniform(_)));
+        if uniform || !self.wide {
+            // In a loop for one lane, what comes from outside still has a value for each.
+            let before = self.lane_value(before);
+            return Ok(Lanes::Uniform(self.combine_one(op, before, yielded)?));
         }
         let ty = self.func.ty(yielded);
         if self.vector_type(ty).is_none() {

@@ -195,8 +195,11 @@ impl Lower<'_, '_> {
 
     /// In each lane the first where its condition holds, else the second.
     fn pick(&mut self, cond: &Lanes, a: &Lanes, b: &Lanes, ty: Ty) -> Lanes {
-        if ty == Ty::F64 {
-            let (masks, a, b) = (self.packed(cond), self.packed(a), self.packed(b));
+        if self.vector_type(ty).is_some() {
+            let (mut masks, a, b) = (self.packed(cond), self.packed(a), self.packed(b));
+            if ty == Ty::F32 {
+                masks = self.narrowed_masks(&masks);
+            }
             let lanes = masks.into_iter().zip(a).zip(b);
             return Lanes::Packed(lanes.map(|((mask, a), b)| self.select_bits(mask, a, b)).collect());
         }
@@ -215,16 +218,17 @@ impl Lower<'_, '_> {
         let wanted = match op {
             Op::Widen => singles,
             Op::Narrow => self.singles && doubles,
-            Op::Select => ty == Ty::F64 && !matches!(lanes[0], Lanes::Uniform(_)),
+            Op::Select => self.vector_type(ty).is_some() && !matches!(lanes[0], Lanes::Uniform(_)),
             Op::And | Op::Or | Op::Not => lanes.iter().any(vectors),
             Op::BoolToFloat => vectors(&lanes[0]),
-            _ => (doubles || (singles && !compares(op))) && is_vector_op(op),
+            _ => (doubles || singles) && is_vector_op(op),
         };
         if !wanted {
             return self.each(ty, |lower| lower.op(op, &operands));
         }
-        let args: Vec<Vec<Clif>> = lanes.iter().map(|lanes| self.packed(lanes)).collect();
+        let mut args: Vec<Vec<Clif>> = lanes.iter().map(|lanes| self.packed(lanes)).collect();
         match op {
+            Op::Select if ty == Ty::F32 => args[0] = self.narrowed_masks(&args[0]),
             Op::Widen => return Ok(Lanes::Packed(self.widened(&args[0]))),
             Op::Narrow => return Ok(Lanes::Packed(self.narrowed(&args[0]))),
             Op::Exp | Op::Log | Op::Sin | Op::Cos if singles => {
@@ -244,7 +248,7 @@ impl Lower<'_, '_> {
                 _ => self.vector_op(op, &args),
             });
         }
-        Ok(Lanes::Packed(made))
+        Ok(Lanes::Packed(if singles && compares(op) { self.widened_masks(&made) } else { made }))
     }
 
     /// A function of `argument`, two doubles of which are in `x`.
@@ -315,7 +319,7 @@ impl Lower<'_, '_> {
     }
 }
 
-/// Comparisons, whose truth values are masks as wide as doubles.
+/// Comparisons: truth values are masks as wide as doubles, whatever is compared.
 fn compares(op: Op) -> bool {
     matches!(op, Op::FloatEq | Op::FloatNe | Op::FloatLt | Op::FloatLe)
 }

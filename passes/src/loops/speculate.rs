@@ -72,6 +72,8 @@ impl Speculate {
         let src = rw.src;
         for &inst in &src.regions[region].insts {
             let data = &src.insts[inst];
+            // What is wrong with a subscript is told where it stands.
+            rw.b.set_span(src.spans[inst]);
             // An operand may be known and yet stay inside: the result of a branch that also gives values, say.
             let indices_known =
                 data.operands().iter().all(|&v| self.structural.holds(v) && rw.map.find(v).is_some());
@@ -111,6 +113,7 @@ impl Speculate {
         let written = walk::written_buffers(rw.src, inst);
         self.hoist(rw, then, &written);
         self.hoist(rw, els, &written);
+        rw.b.set_span(rw.src.spans[inst]);
         let cond = rw.map.get(cond);
         let zeros = [Ty::F64, Ty::F32].map(|ty| rw.b.float(ty, 0.0));
         let before = rw.b.next_value();
