@@ -53,6 +53,9 @@ const LOOK_ALIKES: [(&str, &str); 7] = [
     ("\u{2026}", ".."),
 ];
 
+/// Those that may stand for `dot`.
+const DOTS: &str = "\u{b7}\u{2217}\u{22c5}\u{2022}";
+
 /// Marks and spaces without a shape: they are shown by their number.
 fn is_hidden(character: char) -> bool {
     character.is_control()
@@ -136,8 +139,13 @@ impl Lexer<'_> {
                 .label(span, "unknown character");
         match LOOK_ALIKES.iter().find(|(look, _)| look.contains(character)) {
             Some(&(_, meant)) => {
-                diagnostic =
-                    diagnostic.help(format!("write `{meant}`: operators are plain ASCII")).patch(span, meant);
+                diagnostic = diagnostic.help(format!("write `{meant}`: operators are plain ASCII"));
+                // A dot between vectors is another product.
+                diagnostic = if DOTS.contains(character) {
+                    diagnostic.help("the product of two vectors is `dot(a, b)`")
+                } else {
+                    diagnostic.patch(span, meant)
+                };
                 self.push(Tok::Punct(meant), start);
             }
             None => {

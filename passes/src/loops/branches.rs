@@ -12,7 +12,7 @@
 //! For all `if`s of a region under one condition, in order, each of the two branches for itself:
 //! 1. instructions that equal one of an earlier `if`, operand by operand, are found;
 //! 2. those of them that the rest of the branch needs become results of the earlier `if`, if computing them again takes work worth
-//!    [`WORTH`]; less is computed again, from results where those are at hand.
+//!    `WORTH`; less is computed again, from results where those are at hand.
 //!
 //! # Why it keeps the meaning
 //! Only pure instructions and loads of what nobody writes are found. Under the same condition both `if`s take the same branch; what

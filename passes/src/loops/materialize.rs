@@ -61,7 +61,9 @@ fn kept(func: &Func) -> BTreeMap<Inst, Vec<usize>> {
             }
         }
         if walk::has_effects(func, inst) {
-            needed.iter().for_each(|&n| loops[n].users.push(inst));
+            for &n in &needed {
+                loops[n].users.push(inst);
+            }
         }
         needs[inst] = needed;
         let InstData::Loop { carries, .. } = &func.insts[inst] else { continue };
@@ -71,7 +73,9 @@ fn kept(func: &Func) -> BTreeMap<Inst, Vec<usize>> {
             kept && func.ty(results[*n]).is_float() && !structural.holds(results[*n])
         };
         let wanted: Vec<usize> = (0..results.len()).filter(wanted).collect();
-        wanted.iter().for_each(|&n| numbers[results[n]] = Some(loops.len()));
+        for &n in &wanted {
+            numbers[results[n]] = Some(loops.len());
+        }
         loops.push(Kept { inst, wanted, users: Vec::new() });
     }
     let is_kept = |kept: &Kept| {

@@ -2,7 +2,7 @@
 
 use super::{Parsed, Parser};
 use crate::diag::Diagnostic;
-use crate::frontend::ast::{Expr, ExprKind, Ident, IfExpr, Stmt, StmtKind};
+use crate::frontend::ast::{Block, Expr, ExprKind, Ident, IfExpr, Stmt, StmtKind};
 use crate::frontend::builtin;
 use crate::frontend::lexer::Tok;
 use crate::frontend::pretty::print_expr;
@@ -21,27 +21,45 @@ const LONGEST: usize = 80;
 /// What declarations start with elsewhere.
 const DECLARED: &[&str] = &["auto", "bool", "double", "f32", "f64", "float", "int", "real", "val"];
 
-/// `if c { s += v; }`: what to write for it.
+/// `if c { s += v; }`, also with `else`: what to write for it.
 pub(in crate::frontend) fn conditional_accumulation(node: &IfExpr, span: Span) -> Option<Diagnostic> {
-    let [Stmt { kind: StmtKind::Accum { place, negative, value }, .. }] = node.then.stmts.as_slice() else {
-        return None;
-    };
-    if node.then.value.is_some() || node.otherwise.is_some() {
-        return None;
-    }
-    let (place, cond, value) = (print_expr(place), print_expr(&node.cond), print_expr(value));
-    let sign = if *negative { "-=" } else { "+=" };
-    let line = format!("{place} {sign} if {cond} {{ {value} }} else {{ 0.0 }};");
+    let (place, negative, value) = accumulation(&node.then)?;
     let diagnostic = Diagnostic::error("missing-else", "an `if` is a value: it cannot accumulate")
         .label(span, "accumulates under a condition");
-    if line.len() > LONGEST {
+    let other = match &node.otherwise {
+        None => Some("0.0".to_owned()),
+        Some(block) => accumulation(block).filter(|other| other.0 == place).map(|(_, sign, other)| {
+            let simple = other.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_'));
+            match (sign == negative, simple) {
+                (true, _) => other,
+                (false, true) => format!("-{other}"),
+                (false, false) => format!("-({other})"),
+            }
+        }),
+    };
+    let (cond, sign) = (print_expr(&node.cond), if negative { "-=" } else { "+=" });
+    let line = other.map(|other| format!("{place} {sign} if {cond} {{ {value} }} else {{ {other} }};"));
+    let Some(line) = line.filter(|line| line.len() <= LONGEST) else {
         return Some(diagnostic.help("accumulate a value that may be zero: `s += if c { .. } else { 0.0 };`, or skip iterations by a filter of the loop: `for i in 0..N if c { .. }`"));
+    };
+    if node.otherwise.is_some() {
+        return Some(diagnostic.help(format!("accumulate what the `if` gives: `{line}`")));
     }
     Some(
         diagnostic
             .help(format!("accumulate a value that may be zero: `{line}`"))
             .help(format!("or skip iterations by a filter of the loop: `for i in 0..N if {cond} {{ .. }}`")),
     )
+}
+
+/// A block that accumulates and does nothing else: where, whether it subtracts, and what.
+fn accumulation(block: &Block) -> Option<(String, bool, String)> {
+    match (block.stmts.as_slice(), &block.value) {
+        ([Stmt { kind: StmtKind::Accum { place, negative, value }, .. }], None) => {
+            Some((print_expr(place), *negative, print_expr(value)))
+        }
+        _ => None,
+    }
 }
 
 impl Parser {
