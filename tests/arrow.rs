@@ -8,6 +8,7 @@ use spadina::options::{
     Assembly, Derivative, Engine, Fixed, FixedRule, Options, Project, Strategy, Triangle,
 };
 use spadina::problem::{Evaluation, Problem};
+use spadina_io::array::{Array, Data};
 use spadina_ir::project::{Filter, Projection};
 
 /// Sums of many terms in another order.
@@ -257,5 +258,39 @@ fn sums_that_later_loops_read() {
         let (_, wanted) = evaluate(&kernel, &inputs, &interp);
         close(&found.1.gradient, &wanted.gradient, text);
         close(&found.1.results, &wanted.results, text);
+    }
+}
+
+/// Parameters that all samples share: every entry is a sum over all samples, far more of them than there are loops.
+#[test]
+fn parameters_of_all_samples() {
+    let text = "kernel net<S>(p: var f64[13], input: f64[S, 2], target: f64[S]) -> f64 {
+        sum s in 0..S {
+            let out = sum h in 0..3 {
+                p[9 + h] * tanh(p[2 * h] * input[s, 0] + p[2 * h + 1] * input[s, 1] + p[6 + h])
+            };
+            (out + p[12] - target[s])^2
+        }
+    }";
+    let wave = |shape: &[usize], phase: f64| {
+        let values = (0..shape.iter().product()).map(|n: usize| (phase + 1.3 * n as f64).sin()).collect();
+        Array::new(shape.to_vec(), Data::F64(values)).unwrap()
+    };
+    let kernel = Module::from_text("net.ir", text).unwrap().kernel(None).unwrap();
+    for samples in [0, 1, 2, 70] {
+        let mut inputs = Inputs::new();
+        inputs.set("p", &wave(&[13], 0.2)).set("input", &wave(&[samples, 2], 0.9));
+        inputs.set("target", &wave(&[samples], 2.0));
+        let [structural, dense] = [Strategy::Structural, Strategy::Dense].map(|strategy| {
+            let options = Options { strategy, ..Options::new(Derivative::Hessian) };
+            let mut problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
+            let at = problem.evaluated().unwrap();
+            let matrix = problem.matrix(&at.matrix);
+            let entry = |k: usize| matrix.get(k / 13, k % 13).copied().unwrap_or(0.0);
+            (0..13 * 13).map(entry).collect::<Vec<f64>>()
+        });
+        for (a, b) in structural.iter().zip(&dense) {
+            assert!((a - b).abs() <= 1e-11 * (1.0 + b.abs()), "{samples} samples: {a} {b}");
+        }
     }
 }

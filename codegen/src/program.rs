@@ -109,8 +109,9 @@ impl Body<'_> {
         }
         let end = self.position[root];
         for &(position, inst) in &wanted {
-            let loops = func.insts[inst].regions().into_iter().next().is_some();
-            if !loops && self.resets.is_empty() {
+            // What has no regions writes nothing.
+            let nested = !func.insts[inst].regions().is_empty();
+            if !nested && self.resets.is_empty() {
                 continue;
             }
             let written = walk::written_buffers(func, inst);

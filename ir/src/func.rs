@@ -370,8 +370,7 @@ impl Func {
 
     /// A name that no buffer has yet, made from `stem`.
     pub fn fresh_buffer_name(&self, stem: &str) -> String {
-        let mut names = self.fresh_buffer_names(stem);
-        names.next().unwrap_or_else(|| unreachable!("numbers do not end"))
+        self.fresh_buffer_names(stem).next().expect("numbers do not end")
     }
 
     /// Names that no buffer has yet, made from `stem`: itself, then with numbers from 2 on behind it.

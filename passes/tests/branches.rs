@@ -30,12 +30,14 @@ fn kernel(first: &str, second: &str, third: &str) -> Func {
     program.kernels.into_iter().next().unwrap().func
 }
 
-fn bindings(func: &Func) -> Bindings {
+fn bindings(func: &Func, size: usize) -> Bindings {
     let mut bindings = Bindings::default();
-    bindings.sizes.extend(func.sizes.keys().map(|size| (size, 4)));
+    bindings.sizes.extend(func.sizes.keys().map(|symbol| (symbol, size as i64)));
     for (buffer, data) in func.buffers.iter().filter(|(_, data)| data.role != Role::Output) {
         let sign = if data.name == "w" { -1.0 } else { 1.0 };
-        bindings.arrays.insert(buffer, ArrayData::F64(vec![0.3, 0.7 * sign, 1.1, 2.0 * sign]));
+        let len = if data.dims.is_empty() { 1 } else { size };
+        let values = [0.3, 0.7 * sign, 1.1, 2.0 * sign];
+        bindings.arrays.insert(buffer, ArrayData::F64(values[..len].to_vec()));
     }
     bindings
 }
@@ -54,8 +56,10 @@ fn shared(func: &Func) -> Func {
     let shared = pass(func).unwrap();
     let violations: Vec<String> = verify(&shared).iter().map(ToString::to_string).collect();
     assert!(violations.is_empty(), "{}\n{shared}", violations.join("\n"));
-    let [before, after] = [func, &shared].map(|func| run(func, &bindings(func)).unwrap().arrays);
-    assert_eq!(before, after);
+    for size in [0, 1, 2, 4] {
+        let [before, after] = [func, &shared].map(|func| run(func, &bindings(func, size)).unwrap().arrays);
+        assert_eq!(before, after, "size {size}");
+    }
     dce::eliminate(&shared)
 }
 

@@ -116,7 +116,7 @@ impl Visitor for Materialize {
         let arrays: Vec<(usize, Buffer)> = kept
             .into_iter()
             .map(|n| {
-                let name = self.names.next().unwrap_or_default();
+                let name = self.names.next().expect("numbers do not end");
                 let elem = src.ty(src.results[inst][n]);
                 (n, rw.b.buffer(scratch(name, elem, src.spans[inst])))
             })

@@ -9,8 +9,9 @@
 //! reads nothing may be computed for several iterations at once, some of which do not take it.
 //!
 //! # Method
-//! Before an `if` whose condition is not structural, the structural index computations of its branches and their loads are built; inside, hash-consing finds them again. What the branches accumulate becomes further results of
-//! the `if`, zero in the other branch, accumulated behind it.
+//! Before an `if` whose condition is not structural, the structural index computations of its branches and their loads are built;
+//! inside, hash-consing finds them again. What the branches accumulate becomes further results of the `if`, zero in the other branch,
+//! accumulated behind it.
 //!
 //! # Why it keeps the meaning
 //! Loads are pure. Subscripts under a value guard are checked unconditionally at prepare, so the load is legal whichever branch
