@@ -6,8 +6,9 @@
 //!
 //! # Method
 //! A [`Lanes`] stands for one IR value in `L` iterations. Double precision is packed two lanes to a vector; where most work is in single
-//! precision, `L` is 4 and that is packed four lanes to a vector; everything else is one scalar a lane. Conversions happen where a value is used: [`Lower::lane_value`] takes one lane out, [`Lower::packed`] makes
-//! vectors. So any operation can be lowered lane by lane, by the same code that serves one lane, and those worth it in vectors.
+//! precision, `L` is 4 and that is packed four lanes to a vector; everything else is one scalar a lane. Conversions happen where a value is
+//! used: [`Lower::lane_value`] takes one lane out, [`Lower::packed`] makes vectors. So any operation can be lowered lane by lane, by the
+//! same code that serves one lane, and those worth it in vectors.
 //!
 //! # Limits
 //! `L` is a multiple of the lanes of a vector. Beside doubles, single precision is one scalar a lane.
