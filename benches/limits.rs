@@ -10,9 +10,11 @@ mod support;
 
 use spadina::inputs::Inputs;
 use spadina::options::{Derivative, Options};
-use support::{costs, evaluate_ms, generated, hand, hand_ms, median, prepare};
+use support::{costs, evaluate_for, evaluate_ms, generated, hand, hand_ms, median, prepare};
 
 const ROUNDS: usize = 7;
+/// How long each side runs in a round.
+const MILLISECONDS: u128 = 300;
 
 struct Workload {
     name: &'static str,
@@ -101,10 +103,11 @@ fn main() {
             let mut ours = Vec::new();
             let mut theirs: Vec<Vec<f64>> = vec![Vec::new(); work.variants.len()];
             for _ in 0..ROUNDS {
-                ours.push(evaluate_ms(&mut problem, 31));
+                ours.push(evaluate_for(&mut problem, 31, MILLISECONDS));
                 for (n, variant) in work.variants.iter().enumerate() {
                     let count = threads.to_string();
-                    let mut args = vec![work.size, "deriv", &count, "--budget", "0.3"];
+                    let budget = format!("{}", MILLISECONDS as f64 / 1e3);
+                    let mut args = vec![work.size, "deriv", &count, "--budget", &budget];
                     if !variant.is_empty() {
                         args.extend(["--variant", variant]);
                     }

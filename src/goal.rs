@@ -1,6 +1,7 @@
 //! From a kernel to the program that computes one of its derivatives.
 
 use crate::error::Error;
+use crate::incidence::ByVertex;
 use crate::kernel::Kernel;
 use crate::options::Derivative;
 use crate::product::Kind;
@@ -19,7 +20,7 @@ use spadina_passes::sparse::{project, stages};
 pub(crate) enum Goal {
     /// Results, gradient, matrix by structure: whatever the derivative has.
     Whole(Derivative),
-    /// The same, row by row where rows follow from the loops: what runs here with all unknowns in order. Objects keep to `Whole`, which
+    /// The same, row by row where rows follow from the loops, or vertex by vertex where elements are pairs: what runs here with all unknowns in order. Objects keep to `Whole`, which
     /// their header can prepare, and so do plans that drop or renumber entries.
     Here(Derivative),
     /// Only the matrix, by its definition, into dense blocks.
@@ -116,7 +117,8 @@ fn sources(kernel: &Kernel, primal: &Func, request: Request<'_>) -> Result<Vec<B
     Ok(names.iter().filter_map(|name| primal.buffer_named(name)).collect())
 }
 
-/// The program of a sparse matrix without what nobody asks for; row by row if it runs here and rows follow from the loops.
+/// The program of a sparse matrix without what nobody asks for; if it runs here, row by row where rows follow from the loops, and vertex by
+/// vertex where elements are pairs.
 fn matrix_program(
     kernel: &Kernel,
     goal: Goal,
@@ -129,9 +131,14 @@ fn matrix_program(
         sparse = sparse.without(&others).map_err(|diagnostic| kernel.refusal(diagnostic))?;
     }
     let plain = matches!(goal, Goal::Whole(_)) || stages::listed(&sparse.eval).next().is_some();
-    let rows = if plain { None } else { pipeline::affine(&sparse) };
-    let sparse = rows.unwrap_or(sparse);
-    Program::new(sparse.eval, sparse.index)
+    if plain {
+        return Program::new(sparse.eval, sparse.index);
+    }
+    if let Some(rows) = pipeline::affine(&sparse) {
+        return Program::new(rows.eval, rows.index);
+    }
+    let by_vertex = pipeline::by_vertex(&sparse).map(ByVertex::new).transpose()?;
+    Ok(Program::new(sparse.eval, sparse.index)?.run_by(by_vertex))
 }
 
 /// Array results have no rows in a program whose rows are unknowns: they are computed by a program of their own.

@@ -45,6 +45,7 @@ pub mod error;
 pub mod explain;
 mod export;
 mod goal;
+mod incidence;
 pub mod inputs;
 pub mod kernel;
 mod lint;

@@ -60,7 +60,7 @@ impl NativeIndex {
         let common = mine.intersection(&others).copied().collect();
         mark_rows(&program.index, &common, &mut info);
         mark_corner(&program.eval, &program.index, &common, &mut info)?;
-        info.may_store = rows_of_iterations(&program.eval);
+        info.may_store = program.emits_once() || rows_of_iterations(&program.eval);
         let usual = SlotLayout { stores: info.may_store, ..USUAL };
         let described = of_evaluation(&info, &own);
         let (eval, jit) =

@@ -2,6 +2,7 @@
 
 use crate::compiler::check_invariants;
 use crate::error::Error;
+use crate::incidence::ByVertex;
 use crate::native::{NativeEval, NativeIndex};
 use spadina_codegen::options::{Batch, Options as CodeOptions};
 use spadina_ir::func::Func;
@@ -17,6 +18,10 @@ pub struct Program {
     pub eval: Func,
     /// Prepare: subscripts and the places of entries.
     pub index: Func,
+    /// What compiled code runs in its place.
+    by_vertex: Option<ByVertex>,
+    /// Whether each entry of the matrix is likely to be emitted once.
+    emits_once: bool,
     native: Mutex<Native>,
 }
 
@@ -40,7 +45,38 @@ impl Program {
         for func in [&eval, &index] {
             check_invariants(&func.name, &verify(func))?;
         }
-        Ok(Program { eval, index, native: Mutex::default() })
+        Ok(Program { eval, index, by_vertex: None, emits_once: false, native: Mutex::default() })
+    }
+
+    /// The same, with a program that compiled code runs in its place.
+    pub(crate) fn run_by(self, by_vertex: Option<ByVertex>) -> Program {
+        Program { by_vertex, ..self }
+    }
+
+    /// The same, where each entry of the matrix is likely to be emitted once: then prepare counts.
+    pub(crate) fn emitting_once(self) -> Program {
+        Program { emits_once: true, ..self }
+    }
+
+    /// Whether each entry of the matrix is likely to be emitted once.
+    pub(crate) fn emits_once(&self) -> bool {
+        self.emits_once
+    }
+
+    /// What compiled code runs in its place.
+    pub(crate) fn by_vertex(&self) -> Option<&ByVertex> {
+        self.by_vertex.as_ref()
+    }
+
+    /// Makes the machine code that a plan most likely needs.
+    pub(crate) fn compile(&self, owned: bool) -> Result<(), Error> {
+        match &self.by_vertex {
+            Some(by_vertex) => {
+                by_vertex.compile()?;
+                by_vertex.program.compile(owned)
+            }
+            None => self.native_index(owned).map(|_| ()),
+        }
     }
 
     /// The index program in machine code; `owned` where several threads will evaluate.

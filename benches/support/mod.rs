@@ -75,11 +75,16 @@ pub fn generated(kind: &str, size: usize, names: &[&str]) -> Inputs {
 
 /// Median milliseconds of one evaluation, over at least `rounds` evaluations and 50 ms.
 pub fn evaluate_ms(problem: &mut Problem, rounds: usize) -> f64 {
+    evaluate_for(problem, rounds, 50)
+}
+
+/// Median milliseconds of one evaluation, over at least `rounds` evaluations and so many milliseconds.
+pub fn evaluate_for(problem: &mut Problem, rounds: usize, milliseconds: u128) -> f64 {
     let mut at = problem.evaluation();
     problem.evaluate(&mut at).unwrap();
     let mut times = Vec::new();
     let start = Instant::now();
-    while times.len() < rounds || start.elapsed().as_millis() < 50 {
+    while times.len() < rounds || start.elapsed().as_millis() < milliseconds {
         let one = Instant::now();
         problem.evaluate(&mut at).unwrap();
         times.push(one.elapsed().as_secs_f64() * 1e3);

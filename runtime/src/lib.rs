@@ -19,6 +19,7 @@ mod found;
 mod frontier;
 mod gaps;
 pub mod gauss_newton;
+pub mod incidence;
 pub mod options;
 pub mod partition;
 pub mod plan;

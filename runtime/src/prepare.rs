@@ -56,6 +56,43 @@ fn make(
     team: Team<'_>,
     old: Option<&Arc<Pattern>>,
 ) -> Result<Plan, RuntimeError> {
+    let numbering = Numbering::new(&inputs, options)?;
+    let mut plan = begin(program, inputs, options)?;
+    let mut streams = run(program, &mut plan, team)?;
+    if team.members() > 1 {
+        let made = Partition::new(&plan.info, &plan.trips, &streams, plan.row_positions, team.members())?;
+        plan.partitions = Mutex::new(BTreeMap::from([(team.members(), Arc::new(made))]));
+    }
+    plan.gaps = gaps(&plan.info.stored, &plan.buffers, &streams)?;
+    streams.retain(|s| s.matrix);
+    finish(&mut plan, streams, &numbering, options, (team, old))?;
+    plan.corner = places(&plan)?;
+    Ok(plan)
+}
+
+/// The streams of a program alone.
+pub(crate) fn streams(
+    program: &dyn IndexProgram,
+    inputs: Inputs<'_>,
+    team: Team<'_>,
+) -> Result<Vec<SiteStream>, RuntimeError> {
+    run(program, &mut begin(program, inputs, &PrepareOptions::default())?, team)
+}
+
+/// Runs the index program of a plan that has begun.
+fn run(program: &dyn IndexProgram, plan: &mut Plan, team: Team<'_>) -> Result<Vec<SiteStream>, RuntimeError> {
+    let mut env = Env::new(plan.env_layout);
+    let _scratch = plan.fill_index_env(&mut env)?;
+    plan.trips = run_trips(program, &env)?;
+    run_index(program, &plan.buffers, &mut env, &plan.trips, (plan.row_positions, plan.col_positions), team)
+}
+
+/// A plan with sizes and arrays.
+fn begin(
+    program: &dyn IndexProgram,
+    inputs: Inputs<'_>,
+    options: &PrepareOptions,
+) -> Result<Plan, RuntimeError> {
     let env_layout = program.env_layout();
     let info = program.info().clone();
     if env_layout.sizes != inputs.sizes.len()
@@ -68,9 +105,8 @@ fn make(
         return Err(RuntimeError::TooLarge { what: "unknowns" });
     }
     let shape = (inputs.rows, inputs.cols, inputs.square);
-    let numbering = Numbering::new(&inputs, options)?;
     let frozen = freeze(&inputs.buffers, inputs.arrays)?;
-    let mut plan = Plan {
+    Ok(Plan {
         serial: next_serial(),
         info,
         env_layout,
@@ -79,6 +115,7 @@ fn make(
         frozen,
         trips: Vec::new(),
         row_positions: inputs.rows,
+        col_positions: inputs.cols,
         pattern: Arc::new(Pattern::default()),
         row_start: Vec::new(),
         cleared: None,
@@ -90,22 +127,7 @@ fn make(
         layout: SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false, stores: false },
         partitions: Mutex::new(BTreeMap::new()),
         made_for: Some((shape, options.clone())),
-    };
-    let mut env = Env::new(env_layout);
-    let scratch = plan.fill_index_env(&mut env)?;
-    plan.trips = run_trips(program, &env)?;
-    let mut streams =
-        run_index(program, &plan.buffers, &mut env, &plan.trips, (inputs.rows, inputs.cols), team)?;
-    drop(scratch);
-    if team.members() > 1 {
-        let made = Partition::new(&plan.info, &plan.trips, &streams, plan.row_positions, team.members())?;
-        plan.partitions = Mutex::new(BTreeMap::from([(team.members(), Arc::new(made))]));
-    }
-    plan.gaps = gaps(&plan.info.stored, &plan.buffers, &streams)?;
-    streams.retain(|s| s.matrix);
-    finish(&mut plan, streams, &numbering, options, (team, old))?;
-    plan.corner = places(&plan)?;
-    Ok(plan)
+    })
 }
 
 /// Prepares again for other frozen arrays or sizes. Where these are the very arrays and sizes of the old plan, it is the old plan; else the

@@ -201,16 +201,14 @@ impl Lower<'_, '_> {
                 n += 1;
                 continue;
             }
-            let start = if let Some(&known) = rows.get(&a) {
+            let known = rows.get(&a).or_else(|| self.row_starts.get(&row)).copied();
+            let start = if let Some(known) = known {
                 known
             } else {
                 let position = self.position(row)?;
-                let (address, offset) = self.element(row_start, position, 2);
-                let first = self.b.ins().uload32(slot_flags(), address, offset);
-                let (start, _) = self.element(values, Linear { dynamic: Some(first), constant: 0 }, 3);
-                rows.insert(a, start);
-                start
+                self.row_address(values, row_start, position)
             };
+            rows.insert(a, start);
             let owner = if common { b } else { a };
             let owned = match (filter, owners.get(&owner)) {
                 (None, _) => None,
@@ -284,11 +282,16 @@ impl Lower<'_, '_> {
     /// Stores an entry that nothing else adds to, or two neighbors: added to zero, as the zero of a sum has no sign.
     fn store_entries(&mut self, address: Clif, offset: i32, value: Value, next: Option<Value>) -> Result<()> {
         if let Some(next) = next {
-            let both = self.side_by_side(value, next)?;
-            let zero = self.b.ins().f64const(0.0);
-            let zeros = self.b.ins().splat(types::F64X2, zero);
-            let both = self.float_add(zeros, both);
+            let mut both = self.side_by_side(value, next)?;
+            if !self.summed.contains(value) || !self.summed.contains(next) {
+                let zero = self.b.ins().f64const(0.0);
+                let zeros = self.b.ins().splat(types::F64X2, zero);
+                both = self.float_add(zeros, both);
+            }
             self.b.ins().store(unaligned_flags(), both, address, offset);
+        } else if self.summed.contains(value) {
+            let value = self.get(value)?;
+            self.b.ins().store(shared_flags(), value, address, offset);
         } else {
             let zero = self.b.ins().f64const(0.0);
             let sum = self.add_signed(zero, value, types::F64)?;

@@ -8,9 +8,10 @@
 //! # Method
 //! 1. Products are flattened through products, sums through sums that only they use. Factors and terms are sorted; like terms are added.
 //!    So equal products and sums become one, and what cancels is gone.
-//! 2. Optionally, sums are split by the factor that most of their terms share, again and again.
-//! 3. Pairs of factors, then pairs of terms, that several multisets hold are combined once (`ad/share`).
-//! 4. The result is built on the tape beside what was there; the cheaper one is taken.
+//! 2. Reciprocals of a square root and of its square are one: `(1/r)^2` is `1/s`, and where `1/s` is needed `1/r` is `r (1/s)`.
+//! 3. Optionally, sums are split by the factor that most of their terms share, again and again.
+//! 4. Pairs of factors, then pairs of terms, that several multisets hold are combined once (`ad/share`).
+//! 5. The result is built on the tape beside what was there; the cheaper one is taken.
 //!
 //! # Why it keeps the meaning
 //! Commutative, associative and distributive laws. Results change by rounding. A root that would become a literal zero stays as it
@@ -41,8 +42,8 @@ pub fn improve(tape: &mut Tape, roots: &[Ref], factoring: Factoring) -> Vec<Ref>
     let before = tape.cost(roots);
     let forms = Forms::new(tape, roots, factoring);
     let terms: Vec<Term> = roots.iter().map(|&root| forms.of(root)).collect();
-    let Forms { atoms, .. } = forms;
-    let mut better = Build::new(tape, &atoms, &terms).run(&terms);
+    let Forms { atoms, roots: squares, .. } = forms;
+    let mut better = Build::new(tape, &atoms, &squares, &terms).run(&terms);
     for (new, &old) in better.iter_mut().zip(roots) {
         if tape.as_literal(*new) == Some(0.0) {
             *new = old;
@@ -85,6 +86,14 @@ enum Key {
     Sum(Vec<(u64, Vec<u32>)>),
 }
 
+/// The atoms of a square root, of its square, and of their reciprocals as far as they are there.
+struct Root {
+    itself: u32,
+    square: u32,
+    inverse: Option<u32>,
+    square_inverse: Option<u32>,
+}
+
 /// The normal forms of nodes.
 struct Forms<'a> {
     tape: &'a Tape,
@@ -94,6 +103,7 @@ struct Forms<'a> {
     terms: Vec<Option<Term>>,
     /// Sums that become part of the only sum that uses them.
     inlined: Vec<bool>,
+    roots: Vec<Root>,
     factoring: Factoring,
 }
 
@@ -115,8 +125,8 @@ impl<'a> Forms<'a> {
             }
         }
         let terms = vec![None; count];
-        let mut forms =
-            Forms { tape, atoms: Vec::new(), table: FxHashMap::default(), terms, inlined, factoring };
+        let (atoms, table) = (Vec::new(), FxHashMap::default());
+        let mut forms = Forms { tape, atoms, table, terms, inlined, roots: Vec::new(), factoring };
         for n in (0..count).filter(|&n| uses[n] > 0) {
             if !forms.inlined[n] {
                 forms.terms[n] = Some(forms.node(n));
@@ -146,12 +156,72 @@ impl<'a> Forms<'a> {
     fn given(&mut self, node: usize) -> Term {
         let given = self.tape.reference(node);
         let atom = self.atom(Key::Given(given), Atom::Given(given));
+        if let Some(square) = self.tape.square(node).filter(|square| !square.is_negated())
+            && self.tape.is_given(square.node())
+            && self.roots.iter().all(|known| known.itself != atom)
+        {
+            let square = self.atom(Key::Given(square), Atom::Given(square));
+            self.roots.push(Root { itself: atom, square, inverse: None, square_inverse: None });
+        }
         Term { coefficient: 1.0, factors: vec![atom] }
+    }
+
+    /// The reciprocal of a term whose coefficient is positive.
+    fn reciprocal(&mut self, term: Term) -> u32 {
+        let plain = term.coefficient == 1.0;
+        let factor = (plain && term.factors.len() == 1).then(|| term.factors[0]);
+        let atom = self.atom(Key::Inv(term.key()), Atom::Inv(term));
+        for known in &mut self.roots {
+            if factor == Some(known.itself) {
+                known.inverse = Some(atom);
+            } else if factor == Some(known.square) {
+                known.square_inverse = Some(atom);
+            }
+        }
+        atom
+    }
+
+    /// Reciprocals of roots in pairs become those of squares; a root times the reciprocal of its square becomes its own reciprocal.
+    fn pair_roots(&mut self, factors: &mut Vec<u32>) {
+        for n in 0..self.roots.len() {
+            let take = |factors: &mut Vec<u32>, atom: Option<u32>| {
+                let at = factors.iter().position(|&factor| Some(factor) == atom);
+                at.map(|at| factors.remove(at)).is_some()
+            };
+            let count = |factors: &[u32], atom| factors.iter().filter(|&&f| Some(f) == atom).count();
+            while count(factors, self.roots[n].inverse) > 1 {
+                take(factors, self.roots[n].inverse);
+                take(factors, self.roots[n].inverse);
+                let square = Term { coefficient: 1.0, factors: vec![self.roots[n].square] };
+                factors.push(self.reciprocal(square));
+            }
+            let Root { itself: root, square_inverse: square_inv, .. } = self.roots[n];
+            while factors.contains(&root) && count(factors, square_inv) > 0 {
+                take(factors, Some(root));
+                take(factors, square_inv);
+                let root = Term { coefficient: 1.0, factors: vec![root] };
+                factors.push(self.reciprocal(root));
+            }
+        }
+        factors.sort_unstable();
+    }
+
+    /// A literal multiple of something that is there, too: its factor may meet others.
+    fn multiple(&mut self, n: usize) -> Option<Term> {
+        let Node::Mul(x, y) = self.tape.get(n) else { return None };
+        let (literal, rest) = match (self.tape.as_literal(x), self.tape.as_literal(y)) {
+            (Some(literal), None) => (literal, y),
+            (None, Some(literal)) => (literal, x),
+            _ => return None,
+        };
+        let mut term = self.tape.is_given(rest.node()).then(|| self.given(rest.node()))?;
+        term.coefficient *= literal;
+        Some(term)
     }
 
     fn node(&mut self, n: usize) -> Term {
         if self.tape.is_built(n) {
-            return self.given(n);
+            return self.multiple(n).unwrap_or_else(|| self.given(n));
         }
         match self.tape.get(n) {
             Node::Leaf(_) => self.given(n),
@@ -164,7 +234,7 @@ impl<'a> Forms<'a> {
                 let mut x = self.of(x);
                 let sign = x.coefficient.signum();
                 x.coefficient = x.coefficient.abs();
-                let atom = self.atom(Key::Inv(x.key()), Atom::Inv(x));
+                let atom = self.reciprocal(x);
                 Term { coefficient: sign, factors: vec![atom] }
             }
             Node::Add(..) => {
@@ -190,7 +260,7 @@ impl<'a> Forms<'a> {
         let coefficient = x.coefficient * y.coefficient;
         let mut factors = x.factors.clone();
         factors.extend(&y.factors);
-        factors.sort_unstable();
+        self.pair_roots(&mut factors);
         if factors.len() <= LONGEST {
             return Term { coefficient, factors };
         }
@@ -207,7 +277,7 @@ impl<'a> Forms<'a> {
     fn sum(&mut self, mut terms: BTreeMap<Vec<u32>, f64>) -> Term {
         terms.retain(|_, coefficient| *coefficient != 0.0);
         while terms.len() > 1 && self.factoring == Factoring::Common {
-            let Some(factor) = most_common(&terms) else { break };
+            let Some(factor) = self.most_common(&terms) else { break };
             let mut inside = BTreeMap::new();
             terms.retain(|factors, coefficient| match factors.binary_search(&factor) {
                 Ok(at) => {
@@ -218,6 +288,15 @@ impl<'a> Forms<'a> {
                 }
                 Err(_) => true,
             });
+            if inside.len() == 2 && inside.contains_key(&Vec::new()) {
+                // As many operations as before, and the other term is no longer there for others.
+                for (mut rest, coefficient) in inside {
+                    rest.push(factor);
+                    rest.sort_unstable();
+                    terms.insert(rest, coefficient);
+                }
+                break;
+            }
             let inner = self.sum(inside);
             let whole = self.product(&inner, &Term { coefficient: 1.0, factors: vec![factor] });
             *terms.entry(whole.factors).or_insert(0.0) += whole.coefficient;
@@ -238,26 +317,30 @@ impl<'a> Forms<'a> {
         let atom = self.atom(key, Atom::Sum(terms));
         Term { coefficient: scale, factors: vec![atom] }
     }
-}
 
-/// The factor that most terms have, two at least.
-fn most_common(terms: &BTreeMap<Vec<u32>, f64>) -> Option<u32> {
-    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-    for factors in terms.keys() {
-        for (n, &factor) in factors.iter().enumerate() {
-            if n == 0 || factors[n - 1] != factor {
-                *counts.entry(factor).or_insert(0) += 1;
+    /// The factor that most terms have, two at least; among equals a reciprocal, which leaves products that others need.
+    fn most_common(&self, terms: &BTreeMap<Vec<u32>, f64>) -> Option<u32> {
+        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        for factors in terms.keys() {
+            for (n, &factor) in factors.iter().enumerate() {
+                if n == 0 || factors[n - 1] != factor {
+                    *counts.entry(factor).or_insert(0) += 1;
+                }
             }
         }
+        let is_inverse = |atom: u32| matches!(self.atoms[atom as usize], Atom::Inv(_));
+        let best = counts
+            .into_iter()
+            .max_by_key(|&(factor, count)| (count, is_inverse(factor), std::cmp::Reverse(factor)));
+        best.filter(|&(_, count)| count > 1).map(|(factor, _)| factor)
     }
-    let best = counts.into_iter().max_by_key(|&(factor, count)| (count, std::cmp::Reverse(factor)));
-    best.filter(|&(_, count)| count > 1).map(|(factor, _)| factor)
 }
 
 /// Normal forms on their way back to the tape.
 struct Build<'a> {
     tape: &'a mut Tape,
     atoms: &'a [Atom],
+    roots: &'a [Root],
     live: Vec<bool>,
     /// Products by their factors, a literal coefficient among them.
     products: FxHashMap<Vec<u32>, u32>,
@@ -268,12 +351,12 @@ struct Build<'a> {
 }
 
 impl<'a> Build<'a> {
-    fn new(tape: &'a mut Tape, atoms: &'a [Atom], roots: &[Term]) -> Build<'a> {
+    fn new(tape: &'a mut Tape, atoms: &'a [Atom], roots: &'a [Root], terms: &[Term]) -> Build<'a> {
         let live = vec![false; atoms.len()];
         let (products, lists, literals) = (FxHashMap::default(), Vec::new(), Vec::new());
-        let mut build = Build { tape, atoms, live, products, lists, literals };
-        for root in roots {
-            build.need(root);
+        let mut build = Build { tape, atoms, roots, live, products, lists, literals };
+        for term in terms {
+            build.need(term);
         }
         // What an atom needs has smaller numbers.
         for n in (0..atoms.len()).rev() {
@@ -351,7 +434,13 @@ impl Build<'_> {
                 Atom::Product(term) => self.build_product(term, &mut factors, &mut parts),
                 Atom::Inv(term) => {
                     let a = self.build_product(term, &mut factors, &mut parts);
-                    self.tape.inv(a)
+                    match self.square_of(n as u32) {
+                        Some(square) => {
+                            let inverse = self.tape.inv(square);
+                            self.tape.mul(a, inverse)
+                        }
+                        None => self.tape.inv(a),
+                    }
                 }
                 Atom::Sum(terms) => {
                     for term in terms {
@@ -363,6 +452,16 @@ impl Build<'_> {
             factors.refs[n] = Some(value);
         }
         roots.iter().map(|root| self.build_product(root, &mut factors, &mut parts)).collect()
+    }
+
+    /// The square of a root whose reciprocal an atom is, where the reciprocal of the square is needed, too.
+    fn square_of(&self, atom: u32) -> Option<Ref> {
+        let root = self.roots.iter().find(|known| known.inverse == Some(atom))?;
+        let both = root.square_inverse.is_some_and(|inverse| self.live[inverse as usize]);
+        match self.atoms[root.square as usize] {
+            Atom::Given(square) if both => Some(square),
+            _ => None,
+        }
     }
 
     /// Builds a product, if it is not there, and remembers its size as a part of sums.

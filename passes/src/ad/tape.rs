@@ -75,6 +75,8 @@ pub struct Tape {
     origins: Vec<Option<Value>>,
     table: FxHashMap<Node, u32>,
     images: FxHashMap<Value, Ref>,
+    /// What square roots are the roots of.
+    squares: FxHashMap<u32, Ref>,
     /// Values from here on are not there for free: they belong to the attempt.
     base: Value,
 }
@@ -82,8 +84,9 @@ pub struct Tape {
 impl Tape {
     /// An empty tape for values of one type; those numbered `base` and above are taken apart and built again.
     pub fn new(ty: Ty, base: Value) -> Tape {
-        let (table, images) = (FxHashMap::default(), FxHashMap::default());
-        Tape { ty, nodes: Vec::new(), origins: Vec::new(), table, images, base }
+        let (nodes, origins, table) = (Vec::new(), Vec::new(), FxHashMap::default());
+        let (images, squares) = (FxHashMap::default(), FxHashMap::default());
+        Tape { ty, nodes, origins, table, images, squares, base }
     }
 
     /// How many nodes there are.
@@ -105,6 +108,16 @@ impl Tape {
     /// Whether a node has its value already.
     pub fn is_built(&self, node: usize) -> bool {
         self.origins[node].is_some()
+    }
+
+    /// Whether a node is there or is not taken apart.
+    pub fn is_given(&self, node: usize) -> bool {
+        self.is_built(node) || matches!(self.nodes[node], Node::Leaf(_))
+    }
+
+    /// What a node is the square root of, if it is known to be one.
+    pub fn square(&self, node: usize) -> Option<Ref> {
+        self.squares.get(&(node as u32)).copied()
     }
 
     fn make(&mut self, node: Node) -> Ref {
@@ -214,6 +227,7 @@ impl Tape {
                 {
                     args
                 }
+                Some(InstData::Op(Op::Sqrt, args)) if func.ty(v) == self.ty => args,
                 _ => &[],
             };
             let before = stack.len();
@@ -242,6 +256,11 @@ impl Tape {
                     (Op::Div, Some(x), Some(y)) => {
                         let inverse = self.inv(y);
                         self.mul(x, inverse)
+                    }
+                    (Op::Sqrt, Some(x), _) => {
+                        let root = self.make(Node::Leaf(v));
+                        self.squares.insert(root.0 >> 1, x);
+                        root
                     }
                     _ => self.make(Node::Leaf(v)),
                 }

@@ -4,6 +4,7 @@ pub mod collect;
 pub mod element;
 pub mod extract;
 pub mod hessian;
+pub mod incidence;
 pub mod index;
 pub mod jacobian;
 pub mod places;
