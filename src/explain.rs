@@ -11,7 +11,7 @@ use spadina_ir::span::Span;
 use spadina_ir::walk;
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::analysis::cost::{self, PhaseCost};
-use spadina_passes::pipeline::{self, Road, Sparse};
+use spadina_passes::pipeline::{self, Road, Sparse, Trace};
 use spadina_passes::sparse::stages;
 use std::time::Duration;
 
@@ -108,12 +108,10 @@ impl Kernel {
             Derivative::Value => pipeline::value(&primal).map_err(refuse)?,
             Derivative::Gradient => pipeline::gradient(&primal, Weights::One).map_err(refuse)?,
             Derivative::Jacobian | Derivative::GaussNewton => {
-                road_of(pipeline::jacobian(&primal).map_err(refuse)?).0.trace
+                trace_of(pipeline::jacobian(&primal).map_err(refuse)?)
             }
-            Derivative::Hessian => road_of(pipeline::hessian(&primal, Weights::One).map_err(refuse)?).0.trace,
-            Derivative::Lagrangian => {
-                road_of(pipeline::hessian(&primal, Weights::Inputs).map_err(refuse)?).0.trace
-            }
+            Derivative::Hessian => trace_of(pipeline::hessian(&primal, Weights::One).map_err(refuse)?),
+            Derivative::Lagrangian => trace_of(pipeline::hessian(&primal, Weights::Inputs).map_err(refuse)?),
         };
         Ok(trace.steps().iter().map(|step| (step.pass, step.time)).collect())
     }
@@ -146,7 +144,7 @@ impl Kernel {
     }
 }
 
-/// The program that runs here, and in words how it was made.
+/// The program that runs here (of one by vertex the elements), and in words how it was made.
 fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
     if stages::listed(&sparse.eval).next().is_some() {
         return (
@@ -154,16 +152,28 @@ fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
             "structural: sweeps from each row, intermediate arrays eliminated by sparse products",
         );
     }
-    match (pipeline::affine(&sparse), sparse.road) {
-        (Some(rows), _) => {
-            (rows, "structural: row by row, each entry stored once (rows follow from the loops)")
-        }
-        (None, Road::Elimination) => (sparse, "structural: elimination inside each element"),
-        (None, Road::Blocks) => {
-            (sparse, "structural: elimination inside each element, its loops kept, one block an element")
-        }
-        (None, Road::Sweeps) => (sparse, "structural: a sweep from each row to the unknowns"),
+    if let Some(rows) = pipeline::affine(&sparse) {
+        return (rows, "structural: row by row, each entry stored once (rows follow from the loops)");
     }
+    let road = match sparse.road {
+        _ if pipeline::by_vertex(&sparse).is_some() => {
+            "structural: elimination inside each element, gathered vertex by vertex (each end computes its own rows)"
+        }
+        Road::Elimination => "structural: elimination inside each element",
+        Road::Blocks => "structural: elimination inside each element, its loops kept, one block an element",
+        Road::Sweeps => "structural: a sweep from each row to the unknowns",
+    };
+    (sparse, road)
+}
+
+/// The passes behind the program that runs here.
+fn trace_of(sparse: Sparse) -> Trace {
+    let (sparse, _) = road_of(sparse);
+    let stores = |sparse: &Sparse| sparse.trace.steps().iter().any(|step| step.pass == "rows");
+    if stores(&sparse) || stages::listed(&sparse.eval).next().is_some() {
+        return sparse.trace;
+    }
+    pipeline::by_vertex(&sparse).map_or(sparse.trace, |made| made.sparse.trace)
 }
 
 /// Whether a loop stores complete rows (`direct`), or emits entries otherwise.

@@ -26,7 +26,8 @@ pub(crate) struct ByVertex {
 
 impl ByVertex {
     pub(crate) fn new(made: pipeline::ByVertex) -> Result<ByVertex, Error> {
-        let program = Program::new(made.sparse.eval, made.sparse.index)?.emitting_once();
+        let stored = made.lists.iter().map(|lists| lists.site).collect();
+        let program = Program::new(made.sparse.eval, made.sparse.index)?.storing(stored);
         let ends = |lists: Lists| {
             let index = index_program(&lists.ends)
                 .map_err(|refused| Error::Internal(format!("ends depend on values: {}", refused.message)))?;

@@ -60,8 +60,11 @@ impl NativeIndex {
         let common = mine.intersection(&others).copied().collect();
         mark_rows(&program.index, &common, &mut info);
         mark_corner(&program.eval, &program.index, &common, &mut info)?;
-        info.may_store = program.emits_once() || rows_of_iterations(&program.eval);
-        let usual = SlotLayout { stores: info.may_store, ..USUAL };
+        let all = rows_of_iterations(&program.eval);
+        for phase in &mut info.phases {
+            phase.once = all || phase.sites.iter().any(|site| program.stored().contains(&site.site));
+        }
+        let usual = SlotLayout { stores: info.phases.iter().any(|phase| phase.once), ..USUAL };
         let described = of_evaluation(&info, &own);
         let (eval, jit) =
             compile_both((&program.eval, &described), (&program.index, &theirs), usual, options)?;
@@ -158,7 +161,7 @@ fn align(
     }
     let sites = index.sites.max(eval.sites);
     let (stored, filled, scalar_outputs) = (eval.stored.clone(), eval.filled.clone(), eval.scalar_outputs);
-    Ok((ProgramInfo { phases, scalar_outputs, sites, stored, filled, may_store: false }, phase))
+    Ok((ProgramInfo { phases, scalar_outputs, sites, stored, filled }, phase))
 }
 
 /// What the root of a phase is.

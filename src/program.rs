@@ -20,8 +20,8 @@ pub struct Program {
     pub index: Func,
     /// What compiled code runs in its place.
     by_vertex: Option<ByVertex>,
-    /// Whether each entry of the matrix is likely to be emitted once.
-    emits_once: bool,
+    /// Sites whose phases are likely to emit each of their entries once, before others add to them.
+    stored: Vec<u32>,
     native: Mutex<Native>,
 }
 
@@ -45,7 +45,7 @@ impl Program {
         for func in [&eval, &index] {
             check_invariants(&func.name, &verify(func))?;
         }
-        Ok(Program { eval, index, by_vertex: None, emits_once: false, native: Mutex::default() })
+        Ok(Program { eval, index, by_vertex: None, stored: Vec::new(), native: Mutex::default() })
     }
 
     /// The same, with a program that compiled code runs in its place.
@@ -53,14 +53,14 @@ impl Program {
         Program { by_vertex, ..self }
     }
 
-    /// The same, where each entry of the matrix is likely to be emitted once: then prepare counts.
-    pub(crate) fn emitting_once(self) -> Program {
-        Program { emits_once: true, ..self }
+    /// The same, where the phases of some sites are likely to emit each of their entries once, before others add to them: then prepare counts.
+    pub(crate) fn storing(self, stored: Vec<u32>) -> Program {
+        Program { stored, ..self }
     }
 
-    /// Whether each entry of the matrix is likely to be emitted once.
-    pub(crate) fn emits_once(&self) -> bool {
-        self.emits_once
+    /// Sites whose phases are likely to emit each of their entries once, before others add to them.
+    pub(crate) fn stored(&self) -> &[u32] {
+        &self.stored
     }
 
     /// What compiled code runs in its place.

@@ -20,6 +20,7 @@ mod frontier;
 mod gaps;
 pub mod gauss_newton;
 pub mod incidence;
+mod once;
 pub mod options;
 pub mod partition;
 pub mod plan;

@@ -438,7 +438,6 @@ mod tests {
             sites: 1,
             stored: Vec::new(),
             filled: Vec::new(),
-            may_store: false,
         };
         let stream = SiteStream {
             site: 0,

@@ -9,6 +9,7 @@ use crate::csr::Pattern;
 use crate::error::RuntimeError;
 use crate::frontier::frontiers;
 use crate::gaps::gaps;
+use crate::once;
 use crate::options::{FixedRule, PrepareOptions};
 use crate::partition::Partition;
 use crate::plan::{Plan, PlanSite, next_serial};
@@ -17,6 +18,7 @@ use crate::streams::{SiteStream, run_index, run_trips};
 use crate::team::Team;
 use spadina_layout::env::Env;
 use spadina_layout::filter::{DROPPED, Filter, Triangle};
+use spadina_layout::program::ProgramInfo;
 use spadina_layout::site::{SlotLayout, SlotMode, SlotWidth};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -191,8 +193,13 @@ fn finish(
         named = Some(borders);
     }
     let views: Vec<_> = streams.iter().map(SiteStream::view).collect();
-    let may_store = plan.info.may_store && stored.is_empty() && !options.entry_slots;
-    let choice = Choice { entry_slots: options.entry_slots, min_width: options.min_width, may_store };
+    let (some, all) = emitting_once(&plan.info);
+    let may_store = some && stored.is_empty() && !options.entry_slots;
+    let choice = Choice {
+        entry_slots: options.entry_slots,
+        min_width: options.min_width,
+        may_store: may_store && all,
+    };
     let made = assemble(&views, &filter, &numbering.forced, choice, team, old.filter(|_| stored.is_empty()))?;
     plan.layout = made.layout;
     let mut pattern = made.pattern;
@@ -207,7 +214,11 @@ fn finish(
         let start = |&row: &u32| if row == DROPPED { 0 } else { row_ptr[row as usize] };
         plan.row_start = map.iter().map(start).collect();
     }
-    if stored.is_empty() && !numbering.moves() {
+    if may_store && !all && !filter.drops() && !numbering.moves() {
+        plan.cleared = once::others(&plan.info, &streams, &made.slots, plan.layout, &pattern);
+        plan.layout.stores = plan.cleared.is_some();
+    }
+    if stored.is_empty() && !numbering.moves() && plan.cleared.is_none() {
         plan.frontiers = frontiers(&streams, &plan.trips, pattern.row_ptr());
     }
     drop(stored);
@@ -218,6 +229,15 @@ fn finish(
     plan.sites = with_slots.map(|(s, slots)| PlanSite { site: s.site, slots, first: s.first }).collect();
     debug_assert!(plan.sites.iter().all(|s: &PlanSite| s.slots.width() == plan.layout.width));
     Ok(())
+}
+
+/// Whether some phases with entries, and whether all of them, may store what they emit; some must come before all others.
+fn emitting_once(info: &ProgramInfo) -> (bool, bool) {
+    let mut phases = info.phases.iter().filter(|phase| !phase.sites.is_empty()).map(|phase| phase.once);
+    let first = phases.by_ref().take_while(|&once| once).count();
+    // One that adds has ended the first, if there is one.
+    let all = info.phases.iter().filter(|phase| !phase.sites.is_empty()).all(|phase| phase.once);
+    (first > 0 && phases.all(|once| !once), first > 0 && all)
 }
 
 /// From positions to numbers, by order and fixed unknowns.

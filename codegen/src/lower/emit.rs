@@ -180,7 +180,7 @@ impl Lower<'_, '_> {
     ) -> Result<()> {
         let Eval { slots, values, row_start, filter, junk } = eval;
         let shape = &site.shape;
-        let mode = slots.mode_of(shape);
+        let (mode, stores) = (slots.mode_of(shape), self.stores(slots));
         let mut rows: BTreeMap<u32, Clif> = BTreeMap::new();
         let mut owners: BTreeMap<u32, Clif> = BTreeMap::new();
         let mut offsets: BTreeMap<usize, Clif> = BTreeMap::new();
@@ -245,7 +245,7 @@ impl Lower<'_, '_> {
             let (address, bytes) = self.element(block, inside_block, 3);
             n += 1;
             if let Some(block) = projected {
-                if slots.stores {
+                if stores {
                     return Err(CodegenError::malformed("a projected block whose entries are stored"));
                 }
                 let offset = entry_offset(emit.rows.len(), a.min(b), a.max(b));
@@ -265,7 +265,7 @@ impl Lower<'_, '_> {
                 _ => None,
             };
             let doubles = |v: &Value| self.func.ty(*v) == Ty::F64;
-            if slots.stores {
+            if stores {
                 let next = next.filter(|next| doubles(next) && doubles(&value));
                 n += usize::from(next.is_some());
                 self.store_entries(address, bytes, value, next)?;
@@ -277,6 +277,11 @@ impl Lower<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the entries of this phase are stored.
+    pub(crate) fn stores(&self, slots: SlotLayout) -> bool {
+        slots.stores && self.info.is_some_and(|info| info.once)
     }
 
     /// Stores an entry that nothing else adds to, or two neighbors: added to zero, as the zero of a sum has no sign.

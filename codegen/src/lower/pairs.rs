@@ -108,7 +108,7 @@ impl Lower<'_, '_> {
     /// Adds doubles that will be stored to zero, in both iterations at once.
     fn add_zeros(&mut self, body: Region) -> Result<()> {
         let func = self.func;
-        if !matches!(self.mode, Mode::Eval(Eval { slots, .. }) if slots.stores) {
+        if !matches!(self.mode, Mode::Eval(Eval { slots, .. }) if self.stores(slots)) {
             return Ok(());
         }
         let emissions = func.regions[body].insts.iter().filter_map(|&inst| match &func.insts[inst] {

@@ -33,6 +33,7 @@ mod numbering;
 use crate::dce;
 use crate::rewrite::{CopyAll, Rewriter, Visitor};
 use crate::sparse::work;
+use cranelift_entity::EntitySet;
 use numbering::{Number, Numbering, Numbers};
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{
@@ -44,11 +45,17 @@ use spadina_ir::types::{Size, SizeExpr, Ty};
 use spadina_ir::walk;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What an end costs beyond its element: it is looked up, its sums begin and end. Measured on springs and other pairs in one, two and three
+/// dimensions, in units of [`work`].
+const LIST: u64 = 12;
+
 /// What prepare makes of the elements of one phase: a list of incident ends for every vertex that has some.
 #[derive(Clone, Debug)]
 pub struct Lists {
     /// Emits one pair, the ends of the element, in each iteration; its only column is an array over all vertices.
     pub ends: Func,
+    /// The site of the entries between both ends.
+    pub site: u32,
     /// How many vertices have ends.
     pub vertices: Size,
     /// How many ends there are.
@@ -81,18 +88,37 @@ pub fn by_vertex(func: &Func) -> Option<(Func, Vec<Lists>)> {
     });
     let mut rw = Rewriter::new(func, format!("{}.vertices", func.name));
     let mut lists = Vec::new();
-    for n in 0..func.regions[func.body].insts.len() {
-        let inst = func.regions[func.body].insts[n];
+    let mut done = EntitySet::new();
+    let insts = &func.regions[func.body].insts;
+    // What is stored comes before what is added to it, unless it reads what comes in between.
+    if func.buffers_of(Role::Scratch).next().is_none() {
+        for &inst in insts.iter().filter(|&&inst| !walk::has_effects(func, inst)) {
+            if uses(func, inst).all(|value| rw.map.find(value).is_some()) {
+                rw.b.set_span(func.spans[inst]);
+                rw.copy(inst, &mut CopyAll);
+                done.insert(inst);
+            }
+        }
+        for (&inst, phase) in &phases {
+            if uses(func, inst).all(|value| rw.map.find(value).is_some()) {
+                lists.push(phase.gather(&mut rw, sites + lists.len() as u32)?);
+                done.insert(inst);
+            }
+        }
+    }
+    for &inst in insts.iter().filter(|&&inst| !done.contains(inst)) {
         rw.b.set_span(func.spans[inst]);
         match phases.get(&inst) {
-            Some(phase) => {
-                lists.push(phase.gather(&mut rw, sites)?);
-                sites += 1;
-            }
+            Some(phase) => lists.push(phase.gather(&mut rw, sites + lists.len() as u32)?),
             None => rw.copy(inst, &mut CopyAll),
         }
     }
     Some((dce::eliminate(&rw.b.finish()), lists))
+}
+
+/// What an instruction needs.
+fn uses(func: &Func, inst: Inst) -> impl Iterator<Item = Value> {
+    func.insts[inst].operands().into_iter().chain(walk::captures(func, inst))
 }
 
 /// A loop whose elements have two ends that play the same part.
@@ -280,13 +306,14 @@ impl Pairwise {
         });
         let needed: Vec<Value> = needed.chain(sums).collect();
         let once = work::of_values(func, self.body, &needed);
-        once <= work::emission(self.emission(func)) + work::ENTRY_LINES * (self.mine.len() as u64).pow(2)
+        once + LIST <= work::emission(self.emission(func))
     }
 
     /// Builds the loop over vertices; the lists that it needs.
     fn gather(&self, rw: &mut Rewriter<'_>, site: u32) -> Option<Lists> {
         let func = rw.src;
-        let lists = self.declare(rw)?;
+        let lists = self.declare(rw, site)?;
+        rw.b.set_span(func.spans[self.root]);
         let b = &mut rw.b;
         let (zero, one) = (b.int(0), b.int(1));
         let count = b.size(&SizeExpr::size(lists.vertices));
@@ -418,7 +445,7 @@ impl Pairwise {
     }
 
     /// Declares the arrays of the lists, and writes the ends program.
-    fn declare(&self, rw: &mut Rewriter<'_>) -> Option<Lists> {
+    fn declare(&self, rw: &mut Rewriter<'_>, site: u32) -> Option<Lists> {
         let func = rw.src;
         let fresh = |b: &Builder, stem: &str| b.func().fresh_buffer_name(stem);
         let names = ["incidence.vertices", "incidence.ends"];
@@ -435,7 +462,7 @@ impl Pairwise {
         let start = declare("incidence.start", &starts, Entries::Offsets(ends.clone()));
         let other = declare("incidence.other", &ends, through);
         let element = declare("incidence.element", &ends, Entries::Any);
-        Some(Lists { ends: self.ends_program(func), vertices, total, vertex, start, other, element })
+        Some(Lists { ends: self.ends_program(func), site, vertices, total, vertex, start, other, element })
     }
 
     fn ends_program(&self, func: &Func) -> Func {
@@ -458,6 +485,14 @@ struct Ends<'a> {
 impl Visitor for Ends<'_> {
     fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
         if inst == self.phase.emit {
+            // Errors name the unknown.
+            let emit = self.phase.emission(rw.src);
+            for row in [self.phase.mine[0], self.phase.theirs[0]] {
+                if let Some(InstData::Position(buffer, index)) = rw.src.def(emit.rows[row as usize]) {
+                    let index = rw.map.all(index);
+                    rw.b.check(*buffer, &index);
+                }
+            }
             let (a, b) = self.phase.ends;
             let places = [a, b].map(|end| {
                 let end = rw.map.get(end);

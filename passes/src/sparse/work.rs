@@ -63,9 +63,6 @@ fn of_inst(func: &Func, inst: Inst) -> u64 {
     }
 }
 
-/// What an entry costs that is added to where others add as well, beyond its slot: lines that are zeroed and read before they are written.
-pub const ENTRY_LINES: u64 = 4;
-
 /// The work of the values of a region that these are computed from.
 pub fn of_values(func: &Func, region: Region, values: &[Value]) -> u64 {
     let mut needed = values.to_vec();
