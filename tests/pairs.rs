@@ -23,6 +23,12 @@ const INERTIA: &str = "
         sum v in 0..V { m[v] * sqnorm(x[v])^2 } + sum e: [i, j] in ends { w[e] * (sqrt(0.1 + sqnorm(x[i] - x[j])) - 1.0)^2 }
     }";
 
+/// The same with a diagonal Hessian: it fits into blocks where each vertex has an element.
+const DIAGONAL: &str = "
+    kernel diagonal<V, E>(x: var vec3[V], ends: index<V>[E, 2], w: f64[E], m: f64[V]) -> f64 {
+        sum e: [i, j] in ends { w[e] * (sqrt(0.1 + sqnorm(x[i] - x[j])) - 1.0)^2 } + sum v in 0..V { m[v] * sqnorm(x[v]) }
+    }";
+
 /// Two graphs of pairs, under a condition on values, and elements that are none.
 const SEVERAL: &str = "
     kernel several<V, E>(x: var vec3[V], ends: index<V>[E, 2], w: f64[E], m: f64[V]) -> f64 {
@@ -37,7 +43,7 @@ const ARRAYS: &str = "
         sum e: [i, j] in ends { w[e] * ((x[0, i] - x[0, j])^2 + (x[1, i] - x[1, j])^2 + (t[i] - t[j])^2)^2 }
     }";
 
-const ALL: [&str; 4] = [SPRINGS, INERTIA, SEVERAL, ARRAYS];
+const ALL: [&str; 5] = [SPRINGS, INERTIA, DIAGONAL, SEVERAL, ARRAYS];
 
 fn kernel(text: &str) -> Kernel {
     Module::from_text("pairs.ir", text).unwrap().kernel(None).unwrap()

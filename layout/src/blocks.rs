@@ -2,7 +2,7 @@
 
 use crate::error::LayoutError;
 use crate::filter::{DROPPED, Filter};
-use crate::rows::SiteRows;
+use crate::rows::{Fit, SiteRows};
 use crate::site::{Block, SiteShape};
 use alloc::vec::Vec;
 
@@ -58,7 +58,7 @@ fn axis_blocks(shape: &SiteShape) -> impl Iterator<Item = &Block> {
 /// Finds whether sorting can go block by block; then `row_width[r]` holds the width of the block that starts at row `r` (in
 /// final numbers), 0 where none starts, and `col_width` the same for columns, unless it is empty: then columns are like rows.
 ///
-/// It can when every pair of blocks is full or empty, nothing is dropped, numbering keeps blocks together, and no two
+/// It can when every pair of blocks is full or empty (or one of a block with itself that another emission fills), nothing is dropped, numbering keeps blocks together, and no two
 /// blocks overlap without being the same. Streams must have passed [`check_streams`]. Linear in positions and references.
 pub fn consistent_blocks(
     streams: &[Stream<'_>],
@@ -69,7 +69,8 @@ pub fn consistent_blocks(
     if row_width.len() < filter.rows {
         return Err(LayoutError::Workspace);
     }
-    if filter.drops() || !streams.iter().all(|s| SiteRows::fits_blocks(s.shape)) {
+    let fits: Vec<Fit> = streams.iter().map(|s| SiteRows::fit(s.shape)).collect();
+    if filter.drops() || fits.contains(&Fit::Entries) {
         return Ok(false);
     }
     row_width.fill(0);
@@ -100,7 +101,27 @@ pub fn consistent_blocks(
             }
         }
     }
-    Ok(is_disjoint(row_width) && is_disjoint(col_width))
+    Ok(is_disjoint(row_width) && is_disjoint(col_width) && is_covered(streams, &fits, filter))
+}
+
+/// Whether each block that some emission leaves partly empty is filled by another one.
+fn is_covered(streams: &[Stream<'_>], fits: &[Fit], filter: &Filter<'_>) -> bool {
+    if fits.iter().all(|&fit| fit == Fit::Blocks) {
+        return true;
+    }
+    let mut full = alloc::vec![false; filter.rows];
+    let number = |base: u32| filter.row_map.map_or(base, |map| map[base as usize]) as usize;
+    let of = |fit: Fit| streams.iter().zip(fits).filter(move |(_, found)| **found == fit);
+    let emissions = |stream: &Stream<'_>| stream.emissions * stream.shape.stream_width();
+    for (stream, _) in of(Fit::Blocks).filter(|(stream, _)| stream.shape.symmetric) {
+        let (width, diagonal) = (stream.shape.stream_width(), SiteRows::diagonal(stream.shape));
+        for emission in stream.bases[..emissions(stream)].chunks_exact(width.max(1)) {
+            for (&base, _) in emission.iter().zip(&diagonal).filter(|(_, meets)| **meets) {
+                full[number(base)] = true;
+            }
+        }
+    }
+    of(Fit::Covered).all(|(stream, _)| stream.bases[..emissions(stream)].iter().all(|&base| full[number(base)]))
 }
 
 /// Notes that a block starts at a position; false where another width does, or where numbering tears it apart.

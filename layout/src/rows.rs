@@ -1,6 +1,6 @@
 //! A site seen row by row: which parts of an emission's stream name the rows, and which columns each row meets.
 
-use crate::site::{SiteShape, SlotLayout, SlotMode};
+use crate::site::{Block, SiteShape, SlotLayout, SlotMode};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -11,6 +11,17 @@ pub enum Grain {
     Block,
     /// One item per entry.
     Entry,
+}
+
+/// How an emission fits sorting by blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fit {
+    /// Every pair of blocks that has an entry has all of them.
+    Blocks,
+    /// All but pairs of a block with itself, of which others may have the missing entries: a term for each vertex whose Hessian is diagonal.
+    Covered,
+    /// Not at all.
+    Entries,
 }
 
 /// A row, or a block of rows, of the local matrix.
@@ -70,7 +81,7 @@ pub struct SiteRows {
 }
 
 impl SiteRows {
-    /// The row view of a shape; with [`Grain::Block`] only for shapes that [`SiteRows::fits_blocks`] accepts.
+    /// The row view of a shape; with [`Grain::Block`] only for shapes that [`SiteRows::fit`] finds fit.
     pub fn new(shape: &SiteShape, grain: Grain, layout: SlotLayout) -> SiteRows {
         let mut rows = SiteRows {
             stream_width: shape.stream_width(),
@@ -183,20 +194,32 @@ impl SiteRows {
         }
     }
 
-    /// True where every pair of blocks that has an entry has all of them.
-    pub fn fits_blocks(shape: &SiteShape) -> bool {
+    /// Whether every pair of blocks that has an entry has all of them.
+    pub fn fit(shape: &SiteShape) -> Fit {
         let mut counts = vec![0_usize; shape.block_pairs()];
         for (row, col, _) in shape.expanded() {
             let (row, col) =
                 (SiteShape::locate(&shape.row_blocks, row), SiteShape::locate(&shape.col_blocks, col));
-            let (Some((a, _)), Some((b, _))) = (row, col) else { return false };
+            let (Some((a, _)), Some((b, _))) = (row, col) else { return Fit::Entries };
             counts[a * shape.col_blocks.len() + b] += 1;
         }
-        counts.iter().enumerate().all(|(pair, &count)| {
-            let height = shape.row_blocks[pair / shape.col_blocks.len()].width as usize;
-            let width = shape.col_blocks[pair % shape.col_blocks.len()].width as usize;
-            count == 0 || count == height * width
-        })
+        let mut fit = Fit::Blocks;
+        for (pair, &count) in counts.iter().enumerate() {
+            let (a, b) = (pair / shape.col_blocks.len(), pair % shape.col_blocks.len());
+            let (height, width) = (shape.row_blocks[a].width as usize, shape.col_blocks[b].width as usize);
+            match fit {
+                _ if count == 0 || count == height * width => {}
+                _ if shape.symmetric && a == b => fit = Fit::Covered,
+                _ => return Fit::Entries,
+            }
+        }
+        fit
+    }
+
+    /// The row blocks of a symmetric shape that meet themselves.
+    pub fn diagonal(shape: &SiteShape) -> Vec<bool> {
+        let meets = |block: &Block| shape.entries.contains(&(block.start, block.start));
+        shape.row_blocks.iter().map(|block| shape.symmetric && meets(block)).collect()
     }
 
     /// The columns of a group.
