@@ -104,16 +104,16 @@ impl Kernel {
     ) -> Result<Vec<(&'static str, Duration)>, Error> {
         let primal = self.differentiable(derivative, wrt)?;
         let refuse = |diagnostic| self.refusal(diagnostic);
-        let trace = match derivative {
-            Derivative::Value => pipeline::value(&primal).map_err(refuse)?,
-            Derivative::Gradient => pipeline::gradient(&primal, Weights::One).map_err(refuse)?,
+        let traces = match derivative {
+            Derivative::Value => vec![pipeline::value(&primal).map_err(refuse)?],
+            Derivative::Gradient => vec![pipeline::gradient(&primal, Weights::One).map_err(refuse)?],
             Derivative::Jacobian | Derivative::GaussNewton => {
-                trace_of(pipeline::jacobian(&primal).map_err(refuse)?)
+                traces_of(pipeline::jacobian(&primal).map_err(refuse)?)
             }
-            Derivative::Hessian => trace_of(pipeline::hessian(&primal, Weights::One).map_err(refuse)?),
-            Derivative::Lagrangian => trace_of(pipeline::hessian(&primal, Weights::Inputs).map_err(refuse)?),
+            Derivative::Hessian => traces_of(pipeline::hessian(&primal, Weights::One).map_err(refuse)?),
+            Derivative::Lagrangian => traces_of(pipeline::hessian(&primal, Weights::Inputs).map_err(refuse)?),
         };
-        Ok(trace.steps().iter().map(|step| (step.pass, step.time)).collect())
+        Ok(traces.iter().flat_map(Trace::steps).map(|step| (step.pass, step.time)).collect())
     }
 
     fn explained(
@@ -166,14 +166,13 @@ fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
     (sparse, road)
 }
 
-/// The passes behind the program that runs here.
-fn trace_of(sparse: Sparse) -> Trace {
+/// The passes behind the program that runs here: those of the elements, then those that make the program by vertex.
+fn traces_of(sparse: Sparse) -> Vec<Trace> {
     let (sparse, _) = road_of(sparse);
-    let stores = |sparse: &Sparse| sparse.trace.steps().iter().any(|step| step.pass == "rows");
-    if stores(&sparse) || stages::listed(&sparse.eval).next().is_some() {
-        return sparse.trace;
-    }
-    pipeline::by_vertex(&sparse).map_or(sparse.trace, |made| made.sparse.trace)
+    let by_rows = sparse.trace.steps().iter().any(|step| step.pass == "rows");
+    let elements = !by_rows && stages::listed(&sparse.eval).next().is_none();
+    let by_vertex = elements.then(|| pipeline::by_vertex(&sparse)).flatten();
+    std::iter::once(sparse.trace).chain(by_vertex.map(|made| made.sparse.trace)).collect()
 }
 
 /// Whether a loop stores complete rows (`direct`), or emits entries otherwise.

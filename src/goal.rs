@@ -1,7 +1,6 @@
 //! From a kernel to the program that computes one of its derivatives.
 
 use crate::error::Error;
-use crate::incidence::ByVertex;
 use crate::kernel::Kernel;
 use crate::options::Derivative;
 use crate::product::Kind;
@@ -137,8 +136,10 @@ fn matrix_program(
     if let Some(rows) = pipeline::affine(&sparse) {
         return Program::new(rows.eval, rows.index);
     }
-    let by_vertex = pipeline::by_vertex(&sparse).map(ByVertex::new).transpose()?;
-    Ok(Program::new(sparse.eval, sparse.index)?.run_by(by_vertex))
+    match pipeline::by_vertex(&sparse) {
+        Some(made) => Program::new(made.sparse.eval, made.sparse.index)?.over(made.lists),
+        None => Program::new(sparse.eval, sparse.index),
+    }
 }
 
 /// Array results have no rows in a program whose rows are unknowns: they are computed by a program of their own.

@@ -6,9 +6,9 @@ use crate::options::Engine;
 use crate::outputs::total;
 use crate::part::{Part, Setup, bindings, frozen, specs, subscript_error};
 use crate::program::Program;
+use spadina_ir::func::{Buffer, Func};
 use spadina_ir::interp::{self, ArrayData};
 use spadina_ir::span::SourceFile;
-use spadina_passes::pipeline;
 use spadina_passes::sparse::incidence::Lists;
 use spadina_passes::sparse::index::index_program;
 use spadina_runtime::array::OwnedArray;
@@ -17,41 +17,45 @@ use spadina_runtime::prepare::Inputs;
 use spadina_runtime::team::Team;
 use std::sync::Arc;
 
-/// The same program vertex by vertex: compiled code runs it in place of the other.
+/// The lists that a program by vertex runs over, each with the program that tells the ends of its elements.
 #[derive(Debug)]
-pub(crate) struct ByVertex {
-    pub(crate) program: Arc<Program>,
-    lists: Vec<(Lists, Arc<Program>)>,
-}
+pub(crate) struct Gathering(Vec<(Lists, Program)>);
 
-impl ByVertex {
-    pub(crate) fn new(made: pipeline::ByVertex) -> Result<ByVertex, Error> {
-        let stored = made.lists.iter().map(|lists| lists.site).collect();
-        let program = Program::new(made.sparse.eval, made.sparse.index)?.storing(stored);
-        let ends = |lists: Lists| {
+impl Gathering {
+    pub(crate) fn new(lists: Vec<Lists>) -> Result<Gathering, Error> {
+        let with_ends = |lists: Lists| {
             let index = index_program(&lists.ends)
                 .map_err(|refused| Error::Internal(format!("ends depend on values: {}", refused.message)))?;
             let ends = Program::new(lists.ends.clone(), index)?;
-            Ok((lists, Arc::new(ends)))
+            Ok((lists, ends))
         };
-        let lists = made.lists.into_iter().map(ends).collect::<Result<_, Error>>()?;
-        Ok(ByVertex { program: Arc::new(program), lists })
+        Ok(Gathering(lists.into_iter().map(with_ends).collect::<Result<_, Error>>()?))
+    }
+
+    /// The sites whose phases are likely to emit each of their entries once, before others add to them.
+    pub(crate) fn sites(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().map(|(lists, _)| lists.site)
+    }
+
+    /// Whether a buffer of the program is part of a list.
+    pub(crate) fn holds(&self, buffer: Buffer) -> bool {
+        self.0.iter().any(|(lists, _)| buffers(lists).contains(&buffer))
     }
 
     /// Machine code for what prepare runs first.
     pub(crate) fn compile(&self) -> Result<(), Error> {
-        self.lists.iter().try_for_each(|(_, ends)| ends.native_index(false).map(|_| ()))
+        self.0.iter().try_for_each(|(_, ends)| ends.native_index(false).map(|_| ()))
     }
 
-    /// Makes the lists, unless those of an older part were made of the very same arrays.
+    /// Makes the lists of a program, unless those of an older part were made of the very same arrays.
     pub(crate) fn listed(
         &self,
+        func: &Func,
         source: &SourceFile,
         setup: &Setup<'_>,
         inputs: &[(usize, usize)],
     ) -> Result<Arc<Listed>, Error> {
         let bound = setup.bound;
-        let func = &self.program.eval;
         let sources = frozen(func, bound, inputs);
         let old = setup.old.and_then(Part::listed);
         if let Some(old) = old.filter(|old| old.is_of(bound, &sources)) {
@@ -61,7 +65,7 @@ impl ByVertex {
         sizes.resize(func.sizes.len(), 0);
         let mut arrays = Vec::new();
         let mut counts = (0, 0);
-        for (lists, ends) in &self.lists {
+        for (lists, ends) in &self.0 {
             let found = match setup.how.engine {
                 Engine::Jit => compiled(ends, source, setup, &sources)?,
                 Engine::Interp => interpreted(ends, source, bound, inputs)?,
@@ -71,12 +75,16 @@ impl ByVertex {
             }
             counts.0 += found.vertex.len();
             counts.1 += found.other.len();
-            let buffers = [lists.vertex, lists.start, lists.other, lists.element];
-            arrays.extend(buffers.map(number).into_iter().zip(found.into_arrays().map(Arc::new)));
+            arrays.extend(buffers(lists).map(number).into_iter().zip(found.into_arrays().map(Arc::new)));
         }
         let sources = sources.into_iter().map(|(_, array)| array).collect();
         Ok(Arc::new(Listed { bound_sizes: bound.sizes.clone(), sources, counts, sizes, arrays }))
     }
+}
+
+/// What lists are made of, in the order of [`Incidence::into_arrays`].
+fn buffers(lists: &Lists) -> [Buffer; 4] {
+    [lists.vertex, lists.start, lists.other, lists.element]
 }
 
 /// The ends of all elements, by vertex, with machine code.

@@ -62,7 +62,8 @@ impl NativeIndex {
         mark_corner(&program.eval, &program.index, &common, &mut info)?;
         let all = rows_of_iterations(&program.eval);
         for phase in &mut info.phases {
-            phase.once = all || phase.sites.iter().any(|site| program.stored().contains(&site.site));
+            let gathered = |site: u32| program.gathering().is_some_and(|all| all.sites().any(|s| s == site));
+            phase.once = all || phase.sites.iter().any(|site| gathered(site.site));
         }
         let usual = SlotLayout { stores: info.phases.iter().any(|phase| phase.once), ..USUAL };
         let described = of_evaluation(&info, &own);

@@ -57,7 +57,6 @@ pub(crate) struct Setup<'a> {
 
 /// A prepared program.
 pub(crate) struct Part {
-    /// What runs: the program asked for, or what runs in its place.
     program: Arc<Program>,
     /// The lists that a program by vertex runs over.
     listed: Option<Arc<Listed>>,
@@ -92,20 +91,18 @@ impl Part {
     pub(crate) fn prepare(kernel: &Kernel, program: &Arc<Program>, setup: &Setup<'_>) -> Result<Part, Error> {
         let &Setup { bound, how, take, .. } = setup;
         let (func, source, kernel) = (&program.eval, kernel.source(), kernel.func());
-        let inputs =
-            func.buffers.iter().filter(|(_, data)| is_input(data.role) && data.plane == Plane::Primal);
+        let is_list = |buffer| program.gathering().is_some_and(|all| all.holds(buffer));
+        let inputs = func
+            .buffers
+            .iter()
+            .filter(|(buffer, data)| is_input(data.role) && data.plane == Plane::Primal && !is_list(*buffer));
         let inputs = inputs.map(|(buffer, data)| {
             let written = kernel.buffer_named(&data.name);
             let written = written.ok_or_else(|| Error::Internal(format!("`{}` is not bound", data.name)))?;
             Ok((number(buffer), number(written)))
         });
         let inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
-        let (mut program, mut listed) = (program, None);
-        if let Some(by_vertex) = program.by_vertex() {
-            listed = Some(by_vertex.listed(source, setup, &inputs)?);
-            program = &by_vertex.program;
-        }
-        let func = &program.eval;
+        let listed = program.gathering().map(|all| all.listed(func, source, setup, &inputs)).transpose()?;
         let rows = total(func, bound, &func.rows)?;
         let cols = total(func, bound, &func.columns)?;
         let stages = stages::listed(func).collect::<Vec<_>>();

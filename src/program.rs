@@ -2,12 +2,13 @@
 
 use crate::compiler::check_invariants;
 use crate::error::Error;
-use crate::incidence::ByVertex;
+use crate::incidence::Gathering;
 use crate::native::{NativeEval, NativeIndex};
 use spadina_codegen::options::{Batch, Options as CodeOptions};
 use spadina_ir::func::Func;
 use spadina_ir::verify::verify;
 use spadina_layout::site::SlotLayout;
+use spadina_passes::sparse::incidence::Lists;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,10 +19,8 @@ pub struct Program {
     pub eval: Func,
     /// Prepare: subscripts and the places of entries.
     pub index: Func,
-    /// What compiled code runs in its place.
-    by_vertex: Option<ByVertex>,
-    /// Sites whose phases are likely to emit each of their entries once, before others add to them.
-    stored: Vec<u32>,
+    /// The lists that it runs over, if it runs vertex by vertex.
+    gathering: Option<Gathering>,
     native: Mutex<Native>,
 }
 
@@ -45,38 +44,25 @@ impl Program {
         for func in [&eval, &index] {
             check_invariants(&func.name, &verify(func))?;
         }
-        Ok(Program { eval, index, by_vertex: None, stored: Vec::new(), native: Mutex::default() })
+        Ok(Program { eval, index, gathering: None, native: Mutex::default() })
     }
 
-    /// The same, with a program that compiled code runs in its place.
-    pub(crate) fn run_by(self, by_vertex: Option<ByVertex>) -> Program {
-        Program { by_vertex, ..self }
+    /// The same program, which runs over lists.
+    pub(crate) fn over(self, lists: Vec<Lists>) -> Result<Program, Error> {
+        Ok(Program { gathering: Some(Gathering::new(lists)?), ..self })
     }
 
-    /// The same, where the phases of some sites are likely to emit each of their entries once, before others add to them: then prepare counts.
-    pub(crate) fn storing(self, stored: Vec<u32>) -> Program {
-        Program { stored, ..self }
-    }
-
-    /// Sites whose phases are likely to emit each of their entries once, before others add to them.
-    pub(crate) fn stored(&self) -> &[u32] {
-        &self.stored
-    }
-
-    /// What compiled code runs in its place.
-    pub(crate) fn by_vertex(&self) -> Option<&ByVertex> {
-        self.by_vertex.as_ref()
+    /// The lists that it runs over, if it runs vertex by vertex.
+    pub(crate) fn gathering(&self) -> Option<&Gathering> {
+        self.gathering.as_ref()
     }
 
     /// Makes the machine code that a plan most likely needs.
     pub(crate) fn compile(&self, owned: bool) -> Result<(), Error> {
-        match &self.by_vertex {
-            Some(by_vertex) => {
-                by_vertex.compile()?;
-                by_vertex.program.compile(owned)
-            }
-            None => self.native_index(owned).map(|_| ()),
+        if let Some(gathering) = &self.gathering {
+            gathering.compile()?;
         }
+        self.native_index(owned).map(|_| ())
     }
 
     /// The index program in machine code; `owned` where several threads will evaluate.

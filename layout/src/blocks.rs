@@ -121,7 +121,8 @@ fn is_covered(streams: &[Stream<'_>], fits: &[Fit], filter: &Filter<'_>) -> bool
             }
         }
     }
-    of(Fit::Covered).all(|(stream, _)| stream.bases[..emissions(stream)].iter().all(|&base| full[number(base)]))
+    of(Fit::Covered)
+        .all(|(stream, _)| stream.bases[..emissions(stream)].iter().all(|&base| full[number(base)]))
 }
 
 /// Notes that a block starts at a position; false where another width does, or where numbering tears it apart.

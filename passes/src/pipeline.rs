@@ -11,7 +11,7 @@
 //! walk:      primal or gradient, seed, dce, simplify, solve, simplify
 //! sparse:    dce, hoist, extract, hoist, branches, dce, materialize;   index program
 //! affine:    sparse without its last pass, rows, dce, hoist, branches, dce, materialize;   index program
-//! vertices:  sparse without its last pass, incidence, dce, hoist, branches, dce, materialize;   index program
+//! vertices:  sparse without its last pass, incidence, signs, dce, materialize;   index program
 //! ```
 //! `given` comes after the last derivative, in programs with partials that the author gives.
 //!
@@ -132,9 +132,8 @@ const ARRAYS: &[Pass] = &[
 ];
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, branches::PASS, dce::PASS, materialize::PASS];
-/// What ends a program whose entries are stored.
-const STORED: &[Pass] =
-    &[dce::PASS, hoist::PASS, branches::PASS, dce::PASS, signs::PASS, dce::PASS, materialize::PASS];
+/// What ends a program by vertex: all but its new loops is as it was.
+const STORED: &[Pass] = &[signs::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.
 const SPARSE: &[Pass] =
     &[dce::PASS, hoist::PASS, extract::PASS, hoist::SUMS, branches::PASS, dce::PASS, materialize::PASS];
@@ -217,7 +216,7 @@ pub fn affine(sparse: &Sparse) -> Option<Sparse> {
 /// A program that runs over incidence lists, and what prepare makes them of.
 #[derive(Clone, Debug)]
 pub struct ByVertex {
-    /// The same matrix.
+    /// The same matrix; the steps are those after the element program.
     pub sparse: Sparse,
     /// The lists of each phase that has some.
     pub lists: Vec<Lists>,
@@ -228,8 +227,8 @@ pub struct ByVertex {
 pub fn by_vertex(sparse: &Sparse) -> Option<ByVertex> {
     let last = sparse.trace.steps.iter().rfind(|step| step.pass != materialize::PASS.name)?;
     let (gathering, lists) = incidence::by_vertex(&last.func)?;
-    let mut trace = sparse.trace.clone();
-    trace.steps.pop_if(|step| step.pass == materialize::PASS.name);
+    // Nearly all programs have few steps from here on: those before are not copied.
+    let mut trace = Trace { steps: Vec::new(), clock: Instant::now() };
     trace.push("incidence", "vertex by vertex, over lists of the elements that meet there", gathering);
     finish(&mut trace, STORED).ok()?;
     let eval = trace.func().clone();

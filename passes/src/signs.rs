@@ -2,16 +2,15 @@
 //!
 //! # Problem
 //! ```text
-//! d = a - b;  emit [.., c, -d, ..]      ==>   d' = b - a;  emit [.., c, d', ..]
+//! d = a - b;  emit [.., -d, ..];  yield d      ==>   d' = b - a;  emit [.., d', ..];  yield -d'
 //! ```
-//! Entries that are neighbors in a row are added to memory together, so they should have one sign: where both are negations they are
-//! subtracted, but where one is it must be negated first. The same holds for values that are stored as they are.
+//! An entry that is stored must have its sign; what is summed up is subtracted as easily as added.
 //!
 //! # Method
 //! 1. A sum of operands of different signs may be computed either way round: a *choice*. All other signs follow from the operands',
 //!    because the builder moves negations out of sums, products and quotients.
-//! 2. Choices are reversed one by one, last ones first, what follows from them being brought up to date, and kept where fewer neighbors
-//!    differ in sign.
+//! 2. Choices are reversed one by one, last ones first, what follows from them being brought up to date, and kept where fewer stored
+//!    entries are negations.
 //! 3. A reversed choice is built negated and negated again; the builder does the rest.
 //!
 //! # Why it keeps the meaning
@@ -25,7 +24,7 @@ use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
 use cranelift_entity::{EntitySet, SecondaryMap};
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Carry, EmitData, Func, Inst, InstData, Region, Value};
+use spadina_ir::func::{Carry, Func, Inst, InstData, Region, Value};
 use spadina_ir::op::Op;
 use spadina_ir::walk;
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,13 +103,20 @@ type Operand = Option<u32>;
 /// What the signs of a region are.
 struct Signs {
     nodes: Vec<Node>,
-    /// Values that should have one sign: neighbors, or one and nothing for a value that should come as it is.
-    wishes: Vec<[Operand; 2]>,
+    /// Values that should come as they are.
+    wishes: Vec<Operand>,
 }
 
 impl Signs {
     /// `None` where nothing can be gained.
     fn of(func: &Func, region: Region, sums: &[bool]) -> Option<Signs> {
+        let stored = |&inst: &Inst| match &func.insts[inst] {
+            InstData::Emit(emit) => !emit.symmetric && emit.project.is_none(),
+            _ => false,
+        };
+        if !func.regions[region].insts.iter().any(stored) {
+            return None;
+        }
         let mut signs = Signs { nodes: Vec::new(), wishes: Vec::new() };
         let mut number: SecondaryMap<Value, Operand> = SecondaryMap::new();
         let mut fixed: EntitySet<Value> = EntitySet::new();
@@ -136,7 +142,10 @@ impl Signs {
                         wishes,
                     });
                 }
-                InstData::Emit(emit) => signs.wish_for(func, emit, &number),
+                InstData::Emit(emit) if emit.symmetric || emit.project.is_some() => {
+                    fixed.extend(emit.values.iter().copied());
+                }
+                InstData::Emit(emit) => signs.wishes.extend(emit.values.iter().map(|&v| number[v])),
                 InstData::Accum(..) => {}
                 data => {
                     fixed.extend(data.operands());
@@ -144,7 +153,6 @@ impl Signs {
                 }
             }
         }
-        signs.wish_for_sums(func, region, &number);
         if signs.wishes.is_empty() {
             return None;
         }
@@ -162,46 +170,11 @@ impl Signs {
             signs.nodes[at].negative = signs.implied(at).unwrap_or(false);
         }
         for (n, wish) in (0..).zip(&signs.wishes) {
-            for &at in wish.iter().flatten() {
+            if let Some(at) = *wish {
                 signs.nodes[at as usize].wishes.push(n);
             }
         }
         Some(signs)
-    }
-
-    /// Entries that one instruction adds to memory; entries that are stored or projected as they are.
-    fn wish_for(&mut self, func: &Func, emit: &EmitData, number: &SecondaryMap<Value, Operand>) {
-        if !emit.symmetric || emit.project.is_some() {
-            self.wishes.extend(emit.values.iter().map(|&v| [number[v], None]));
-            return;
-        }
-        let columns = if emit.symmetric { &emit.rows } else { &emit.cols };
-        let mut entries = emit.expanded().into_iter().peekable();
-        while let Some((row, col, k)) = entries.next() {
-            let (Some(&first), second) = (columns.get(col as usize), col + 1) else { continue };
-            let Some(&next) = columns.get(second as usize) else { continue };
-            if !follows(func, first, next) {
-                continue;
-            }
-            if let Some((_, _, l)) = entries.next_if(|&(r, c, _)| (r, c) == (row, second)) {
-                self.wishes.push([number[emit.values[k]], number[emit.values[l]]]);
-            }
-        }
-    }
-
-    /// Accumulations to neighbors, one after the other.
-    fn wish_for_sums(&mut self, func: &Func, region: Region, number: &SecondaryMap<Value, Operand>) {
-        let effects = func.regions[region].insts.iter().filter_map(|&inst| match &func.insts[inst] {
-            InstData::Accum(buffer, index, value) => Some((*buffer, index, *value)),
-            _ => None,
-        });
-        let mut effects = effects.peekable();
-        while let Some((buffer, index, value)) = effects.next() {
-            let neighbor = effects.next_if(|(other, next, _)| *other == buffer && is_next(func, index, next));
-            if let Some((_, _, next)) = neighbor {
-                self.wishes.push([number[value], number[next]]);
-            }
-        }
     }
 
     fn sign(&self, operand: Operand) -> bool {
@@ -221,8 +194,7 @@ impl Signs {
     }
 
     fn is_broken(&self, wish: u32) -> bool {
-        let [a, b] = self.wishes[wish as usize];
-        self.sign(a) != self.sign(b)
+        self.sign(self.wishes[wish as usize])
     }
 
     fn search(&mut self) {
@@ -271,22 +243,4 @@ impl Signs {
         let negative = |&at: &usize| self.nodes[at].negative && self.implied(at).is_none();
         (0..self.nodes.len()).filter(negative).map(|at| self.nodes[at].inst).collect()
     }
-}
-
-/// Whether two positions are neighbors by their literal last subscripts.
-fn follows(func: &Func, first: Value, second: Value) -> bool {
-    match (func.def(first), func.def(second)) {
-        (Some(InstData::Position(a, index)), Some(InstData::Position(b, next))) => {
-            a == b && is_next(func, index, next)
-        }
-        _ => false,
-    }
-}
-
-fn is_next(func: &Func, index: &[Value], next: &[Value]) -> bool {
-    let (Some((&last, before)), Some((&after, rest))) = (index.split_last(), next.split_last()) else {
-        return false;
-    };
-    let literals = func.as_int(last).zip(func.as_int(after));
-    before == rest && literals.is_some_and(|(last, after)| last.checked_add(1) == Some(after))
 }

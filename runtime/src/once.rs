@@ -57,7 +57,8 @@ fn runs(shape: &SiteShape, layout: SlotLayout) -> Option<Vec<Run>> {
                 run.len += 1;
             }
             _ => {
-                runs.push((row, Run { block, inside: inside as usize, offset, skip: skip as usize, len: 1 }))
+                let (inside, skip) = (inside as usize, skip as usize);
+                runs.push((row, Run { block, inside, offset, skip, len: 1 }));
             }
         }
     }

@@ -113,7 +113,7 @@ pub fn by_vertex(func: &Func) -> Option<(Func, Vec<Lists>)> {
             None => rw.copy(inst, &mut CopyAll),
         }
     }
-    Some((dce::eliminate(&rw.b.finish()), lists))
+    Some((rw.b.finish(), lists))
 }
 
 /// What an instruction needs.
