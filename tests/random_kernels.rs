@@ -290,6 +290,12 @@ fn compiled_programs_compute_what_interpreted_ones_do() {
                 failures.push(format!("given seed {seed}: {error}\n{given}"));
             }
         }
+        if seed % 4 == 2 {
+            let pairs = generate(seed, &Config::pairs());
+            if let Err(error) = check(&pairs, more) {
+                failures.push(format!("pairs seed {seed}: {error}\n{pairs}"));
+            }
+        }
         if seed % 2 == 1 {
             let guarded = generate(seed, &Config::guarded());
             if let Err(error) = check(&guarded, more) {
@@ -311,4 +317,17 @@ fn compiled_programs_compute_what_interpreted_ones_do() {
     let heads: Vec<&str> = failures.iter().map(|text| text.lines().next().unwrap()).collect();
     let first = failures.first().map_or("", |text| text);
     assert!(failures.is_empty(), "{} failures:\n{}\nthe first:\n{first}", heads.len(), heads.join("\n"));
+}
+
+#[test]
+fn many_pairs_are_gathered() {
+    const SEEDS: u64 = 60;
+    let gathered = |seed: &u64| {
+        let case = generate(*seed, &Config::pairs());
+        let kernel = Kernel::from_func(case.func).unwrap();
+        let road = kernel.explain(Derivative::Hessian, None).unwrap().road;
+        road.is_some_and(|road| road.contains("vertex by vertex"))
+    };
+    let count = (0..SEEDS).filter(gathered).count() as u64;
+    assert!(count >= SEEDS / 5, "{count} of {SEEDS} random programs of pairs");
 }

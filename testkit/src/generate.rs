@@ -5,6 +5,7 @@
 //! kinks, smooth for all inputs of [`crate::inputs`]; indices are in range by construction.
 
 mod domain;
+mod ends;
 mod expr;
 mod guard;
 mod stage;
@@ -52,6 +53,8 @@ pub struct Config {
     pub given: bool,
     /// Conditions in and beside each other, loads that they keep in range, and maps over the grid.
     pub guards: bool,
+    /// Elements of two vertices that play the same part.
+    pub pairs: bool,
 }
 
 impl Default for Config {
@@ -71,6 +74,7 @@ impl Default for Config {
             wide: false,
             given: false,
             guards: false,
+            pairs: false,
         }
     }
 }
@@ -105,6 +109,11 @@ impl Config {
     /// Programs in which conditions, maps and rows meet in every way.
     pub fn guarded() -> Config {
         Config { guards: true, terms: 2, ops: 4, ..Config::default() }
+    }
+
+    /// Energies of elements of two vertices that play the same part, beside others.
+    pub fn pairs() -> Config {
+        Config { pairs: true, branches: true, kinks: true, terms: 2, ops: 3, ..Config::plain_energy() }
     }
 
     /// Residuals over tables and stencils, and nothing else.

@@ -13,7 +13,7 @@
 //! Each entry is written once where no two elements have the same ends: it is stored, not added to what was zeroed before, and threads own
 //! what they compute. An element is computed twice for it.
 //! # Method
-//! 1. A phase qualifies if it has one symmetric emission whose rows are named by two integers `a` and `b` of the iteration, in pairs: each
+//! 1. A phase qualifies if it has one emission, whose rows are its columns, and are named by two integers `a` and `b` of the iteration, in pairs: each
 //!    row of `a` has a partner with `b` in its place; if it accumulates to such rows and to scalars only, and has no other effect.
 //! 2. The iteration is numbered (`numbering.rs`) as it is and with `a` and `b` traded. Every entry and every accumulation must be what the
 //!    traded iteration gives to its partner. Values that are summed up into scalars must not change.
@@ -153,7 +153,7 @@ impl Pairwise {
             effects.into_iter().partition(|&inst| matches!(func.insts[inst], InstData::Accum(..)));
         let [emit] = others[..] else { return None };
         let InstData::Emit(data) = &func.insts[emit] else { return None };
-        if !data.symmetric || data.direct || data.project.is_some() {
+        if data.rows != data.cols || data.direct || data.project.is_some() {
             return None;
         }
         let named = data.rows.iter().map(|&row| named_by(func, row)).collect::<Option<Vec<Named<'_>>>>()?;
@@ -202,7 +202,6 @@ impl Pairwise {
         for (&a, &b) in self.mine.iter().zip(&self.theirs) {
             (partner[a as usize], partner[b as usize]) = (b, a);
         }
-        let ordered = |a: u32, b: u32| if a <= b { (a, b) } else { (b, a) };
         let mut values = BTreeMap::new();
         for (&entry, &value) in emit.entries.iter().zip(&emit.values) {
             if values.insert(entry, numbering.of(value, &plain)).is_some() {
@@ -210,7 +209,7 @@ impl Pairwise {
             }
         }
         for (&(a, b), &value) in emit.entries.iter().zip(&emit.values) {
-            let opposite = ordered(partner[a as usize], partner[b as usize]);
+            let opposite = stored(emit, partner[a as usize], partner[b as usize]);
             if values.get(&opposite) != Some(&numbering.of(value, &traded)) {
                 return false;
             }
@@ -225,23 +224,20 @@ impl Pairwise {
         numbering: &mut Numbering<'_>,
         (plain, traded): (&Numbers, &Numbers),
     ) -> Option<()> {
-        let mut places: BTreeMap<(Buffer, Vec<Number>), Number> = BTreeMap::new();
-        let mut place = |inst: Inst, numbers: &Numbers| {
-            let InstData::Accum(buffer, index, value) = &func.insts[inst] else { return None };
-            let index = index.iter().map(|&v| numbering.of(v, numbers)).collect::<Vec<Number>>();
-            Some(((*buffer, index), numbering.of(*value, numbers)))
+        let mut sums = |numbers: &Numbers| {
+            let sum = |&inst: &Inst| {
+                let InstData::Accum(buffer, index, value) = &func.insts[inst] else { return None };
+                let index = index.iter().map(|&v| numbering.of(v, numbers)).collect::<Vec<Number>>();
+                Some((*buffer, index, numbering.of(*value, numbers)))
+            };
+            let mut all = accums.iter().map(sum).collect::<Option<Vec<_>>>()?;
+            all.sort_unstable();
+            Some(all)
         };
-        for &inst in accums {
-            let (at, value) = place(inst, plain)?;
-            if places.insert(at, value).is_some() {
-                return None;
-            }
+        if sums(plain)? != sums(traded)? {
+            return None;
         }
         for &inst in accums {
-            let (at, value) = place(inst, traded)?;
-            if places.get(&at) != Some(&value) {
-                return None;
-            }
             let InstData::Accum(buffer, index, _) = &func.insts[inst] else { return None };
             if func.buffers[*buffer].role != Role::Output {
                 return None;
@@ -267,9 +263,9 @@ impl Pairwise {
         emit
     }
 
-    /// The value of an entry; rows and columns in either order.
+    /// The value of an entry.
     fn entry(emit: &EmitData, a: u32, b: u32) -> Option<Value> {
-        let wanted = if a <= b { (a, b) } else { (b, a) };
+        let wanted = stored(emit, a, b);
         emit.entries.iter().position(|&entry| entry == wanted).map(|n| emit.values[n])
     }
 
@@ -278,7 +274,7 @@ impl Pairwise {
         let emit = self.emission(func);
         let mut found = Vec::new();
         for (n, &a) in (0..).zip(&self.mine) {
-            for (m, &b) in (0..).zip(&self.mine).skip(n as usize) {
+            for (m, &b) in (0..).zip(&self.mine).skip(if emit.symmetric { n as usize } else { 0 }) {
                 found.extend(Pairwise::entry(emit, a, b).map(|value| ((n, m), value)));
             }
         }
@@ -379,7 +375,7 @@ impl Pairwise {
             cols: places,
             entries,
             values,
-            symmetric: true,
+            symmetric: emit.symmetric,
             direct: false,
             project: None,
         };
@@ -518,6 +514,11 @@ impl Visitor for Ends<'_> {
 fn array(name: String, elem: Ty, role: Role, length: &SizeExpr, entries: Entries) -> BufferData {
     let dims = vec![length.clone()];
     BufferData { name, elem, dims, role, plane: Plane::Primal, entries, default: None, span: (0, 0) }
+}
+
+/// Where an emission has an entry: of two that are mirror images of each other it may have one.
+fn stored(emit: &EmitData, a: u32, b: u32) -> (u32, u32) {
+    if emit.symmetric && a > b { (b, a) } else { (a, b) }
 }
 
 /// A row that one integer names, beside literals.

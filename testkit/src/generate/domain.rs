@@ -21,6 +21,7 @@ enum Domain {
     Plane,
     Pairs,
     Wide,
+    Ends,
     Guarded,
     Once,
 }
@@ -51,6 +52,8 @@ impl Generator<'_> {
         }
         let domain = if self.world.wide.is_some() && self.rng.chance(0.8) {
             Domain::Wide
+        } else if self.config.pairs && self.rng.chance(0.8) {
+            Domain::Ends
         } else if self.config.guards && self.rng.chance(0.6) {
             Domain::Guarded
         } else {
@@ -76,6 +79,11 @@ impl Generator<'_> {
             Domain::Wide => {
                 let (lo, hi, step) = self.whole(|world| &world.e);
                 self.looped(lo, hi, step, summed, &mut |generator, e| generator.wide(e, summed))
+            }
+            Domain::Ends => {
+                let size = self.world.e.clone();
+                let (lo, hi) = (self.b.int(0), self.b.size(&size));
+                self.looped(lo, hi, 1, summed, &mut |generator, e| generator.pair(e, summed))
             }
             Domain::Guarded => self.guarded_grid(summed),
             Domain::Grid => self.grid(summed),
@@ -127,7 +135,7 @@ impl Generator<'_> {
     }
 
     /// An expression over the pool: given back where it is summed, else added to a sink, perhaps under a condition.
-    fn contribution(&mut self, pool: &mut Pool, sinks: Sinks, summed: bool) -> Option<Value> {
+    pub(super) fn contribution(&mut self, pool: &mut Pool, sinks: Sinks, summed: bool) -> Option<Value> {
         self.check_pool(pool);
         let value = self.meeting(pool);
         let mut sinks = sinks;
