@@ -156,8 +156,11 @@ fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
         return (rows, "structural: row by row, each entry stored once (rows follow from the loops)");
     }
     let road = match sparse.road {
-        _ if pipeline::by_vertex(&sparse).is_some() => {
+        Road::Elimination if pipeline::by_vertex(&sparse).is_some() => {
             "structural: elimination inside each element, gathered vertex by vertex (each end computes its own rows)"
+        }
+        _ if pipeline::by_vertex(&sparse).is_some() => {
+            "structural: a sweep from each row to the unknowns, gathered vertex by vertex (each end computes its own rows)"
         }
         Road::Elimination => "structural: elimination inside each element",
         Road::Blocks => "structural: elimination inside each element, its loops kept, one block an element",

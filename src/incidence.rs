@@ -2,6 +2,7 @@
 
 use crate::bind::{Bound, number};
 use crate::error::Error;
+use crate::kernel::is_input;
 use crate::options::Engine;
 use crate::outputs::total;
 use crate::part::{Part, Setup, bindings, frozen, specs, subscript_error};
@@ -9,6 +10,7 @@ use crate::program::Program;
 use spadina_ir::func::{Buffer, Func};
 use spadina_ir::interp::{self, ArrayData};
 use spadina_ir::span::SourceFile;
+use spadina_ir::types::Ty;
 use spadina_passes::sparse::incidence::Lists;
 use spadina_passes::sparse::index::index_program;
 use spadina_runtime::array::OwnedArray;
@@ -112,10 +114,14 @@ fn interpreted(
     inputs: &[(usize, usize)],
 ) -> Result<Incidence, Error> {
     let mut bindings = bindings(&ends.index, bound, inputs, None);
-    for &all in &ends.index.columns {
-        // Nothing is read of it, but the interpreter wants every input.
-        let len = bound.len_of(&ends.index.buffers[all])?;
-        bindings.arrays.insert(all, ArrayData::F64(vec![0.0; len]));
+    // Nothing is read of the column, nor of weights, but the interpreter wants every input.
+    for (buffer, data) in ends.index.buffers.iter().filter(|(_, data)| is_input(data.role)) {
+        if data.elem.is_float() && !bindings.arrays.contains_key(&buffer) {
+            let zeros = vec![0.0; bound.len_of(data)?];
+            let single = data.elem == Ty::F32;
+            let zeros = if single { ArrayData::F32(vec![0.0; zeros.len()]) } else { ArrayData::F64(zeros) };
+            bindings.arrays.insert(buffer, zeros);
+        }
     }
     let found = interp::run(&ends.index, &bindings).map_err(|error| Error::interpreting(source, error))?;
     // Of each pair and its mirror image the first.

@@ -362,6 +362,14 @@ impl<'a, 'b> Lower<'a, 'b> {
         self.values[value] = Some(lanes);
     }
 
+    /// Values that are not visible any more.
+    pub(crate) fn forget(&mut self, values: &[Value]) {
+        for &value in values {
+            self.values[value] = None;
+            self.positions[value] = Vec::new();
+        }
+    }
+
     /// The value in all lanes.
     pub(crate) fn lanes_of(&mut self, value: Value) -> Result<Lanes> {
         if let Some(here) = self.reread(value)? {

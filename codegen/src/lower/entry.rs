@@ -4,6 +4,7 @@ use crate::error::{CodegenError, Result};
 use crate::lower::context::{Cursor, Eval, Filter, Lower, Mode, Program};
 use crate::lower::lanes::{Lanes, PER_SINGLES};
 use crate::lower::live;
+use crate::lower::pipeline::Numbers;
 use crate::program::{Phase, Split};
 use crate::varying::{Wide, neighbors, varying};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -148,21 +149,25 @@ impl Lower<'_, '_> {
         places
     }
 
-    /// Iterations `numbers` of a phase side by side; lanes that are not active compute, but have no effects. `finish` ends a lane.
-    fn iterations(
-        &mut self,
-        phase: &Phase,
-        numbers: &[(Clif, Option<Clif>)],
-        mut finish: impl FnMut(&mut Self, usize),
-    ) -> Result<()> {
-        let Some(split) = phase.split else { return Err(CodegenError::malformed("lanes without a loop")) };
-        self.choose_rereads(split.body, numbers[0].0);
+    /// Sets the induction variable of iterations that run side by side.
+    pub(crate) fn set_inductions(&mut self, split: Split, numbers: &[(Clif, Option<Clif>)]) -> Result<()> {
         let mut inductions = Vec::new();
         for &(number, _) in numbers {
             inductions.push(self.induction(split, number)?);
         }
         let iv = self.induction_variable(split)?;
         self.set_lanes(iv, Lanes::Each(inductions));
+        Ok(())
+    }
+
+    /// Iterations `numbers` of a phase side by side; lanes that are not active compute, but have no effects. `finish` ends a lane.
+    pub(crate) fn iterations(
+        &mut self,
+        split: Split,
+        numbers: &[(Clif, Option<Clif>)],
+        mut finish: impl FnMut(&mut Self, usize),
+    ) -> Result<()> {
+        self.set_inductions(split, numbers)?;
         self.wide = true;
         self.region(split.body)?;
         self.wide = false;
@@ -343,40 +348,51 @@ pub(crate) fn eval(
     }
     let trips = if lists && !subtotals.is_empty() { Some(lower.trip_value(phase)?) } else { None };
     let wide = lower.choose_lanes(phase);
-    let range = match from {
-        From::Range => lower.begin_range(params[1], params[2]),
-        From::List { .. } => {
-            let zero = lower.int(0);
-            lower.begin_range(zero, params[2])
-        }
-        From::Either => lower.begin_range(params[3], params[4]),
+    let (begin, end) = match from {
+        From::Range => (params[1], params[2]),
+        From::List { .. } => (lower.int(0), params[2]),
+        From::Either => (params[3], params[4]),
     };
-    let mut elements = Vec::new();
-    let mut numbers = Vec::new();
-    for (place, active) in lower.places(range.i, range.end) {
-        let mask = (from == From::Either).then(|| params[2]);
-        let (element, number) = if lists { lower.listed(params[1], mask, place) } else { (place, place) };
-        elements.push(element);
-        numbers.push((number, active));
-    }
-    let finish = |lower: &mut Lower<'_, '_>, lane: usize| {
+    let at = |lower: &mut Lower<'_, '_>, place: Clif| {
+        let mut found = Numbers::default();
+        for (place, active) in lower.places(place, end) {
+            let mask = (from == From::Either).then(|| params[2]);
+            let (element, number) =
+                if lists { lower.listed(params[1], mask, place) } else { (place, place) };
+            found.elements.push(element);
+            found.numbers.push((number, active));
+        }
+        found
+    };
+    let finish = |lower: &mut Lower<'_, '_>, lane: usize, found: &Numbers| {
         for (&total, &subtotal) in totals.iter().zip(&subtotals) {
             let (before, subtotal) = (lower.b.use_var(total), lower.b.use_var(subtotal));
             let after = lower.float_add(before, subtotal);
             lower.b.def_var(total, after);
         }
         if let Some(trips) = trips {
-            lower.store_sums(trips, elements[lane], numbers[lane].0);
+            lower.store_sums(trips, found.elements[lane], found.numbers[lane].0);
         }
     };
-    if wide {
-        lower.iterations(phase, &numbers, finish)?;
-    } else {
-        lower.iteration(phase, numbers[0].0)?;
-        finish(&mut lower, 0);
+    match (phase.split.filter(|_| wide), if wide { lower.cut(phase) } else { None }) {
+        (Some(_), Some(halves)) => lower.pipelined(phase, &halves, (begin, end), at, finish)?,
+        (Some(split), None) => {
+            let range = lower.begin_range(begin, end);
+            let found = at(&mut lower, range.i);
+            lower.choose_rereads(split.body, found.numbers[0].0);
+            lower.iterations(split, &found.numbers, |lower, lane| finish(lower, lane, &found))?;
+            let step = lower.iterations_a_pass();
+            lower.end_range(&range, step);
+        }
+        (None, _) => {
+            let range = lower.begin_range(begin, end);
+            let found = at(&mut lower, range.i);
+            lower.iteration(phase, found.numbers[0].0)?;
+            finish(&mut lower, 0, &found);
+            let step = lower.iterations_a_pass();
+            lower.end_range(&range, step);
+        }
     }
-    let step = lower.iterations_a_pass();
-    lower.end_range(&range, step);
     match from {
         From::Range => lower.store_totals(&totals, params[3]),
         From::List { .. } => {}

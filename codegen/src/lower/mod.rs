@@ -9,6 +9,7 @@ pub(crate) mod lanes;
 pub(crate) mod live;
 pub(crate) mod memory;
 pub(crate) mod pairs;
+pub(crate) mod pipeline;
 pub(crate) mod place;
 pub(crate) mod region;
 pub(crate) mod reread;

@@ -8,7 +8,7 @@
 //! # Method
 //! 1. Products are flattened through products, sums through sums that only they use. Factors and terms are sorted; like terms are added.
 //!    So equal products and sums become one, and what cancels is gone.
-//! 2. Reciprocals of a square root and of its square are one: `(1/r)^2` is `1/s`, and where `1/s` is needed `1/r` is `r (1/s)`.
+//! 2. Reciprocals of a square root and of its square are one: where `1/r` is needed `1/s` is `(1/r)^2`.
 //! 3. Optionally, sums are split by the factor that most of their terms share, again and again.
 //! 4. Pairs of factors, then pairs of terms, that several multisets hold are combined once (`ad/share`).
 //! 5. The result is built on the tape beside what was there; the cheaper one is taken.
@@ -27,6 +27,11 @@ use std::collections::BTreeMap;
 
 /// Longest product or sum that is flattened.
 const LONGEST: usize = 24;
+
+/// Whether literals may be multiplied into one: it is between `2^-64` and `2^64`.
+pub(crate) fn is_moderate(literal: f64) -> bool {
+    (5e-20..=2e19).contains(&literal.abs())
+}
 
 /// Whether sums are split by common factors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -181,26 +186,16 @@ impl<'a> Forms<'a> {
         atom
     }
 
-    /// Reciprocals of roots in pairs become those of squares; a root times the reciprocal of its square becomes its own reciprocal.
-    fn pair_roots(&mut self, factors: &mut Vec<u32>) {
-        for n in 0..self.roots.len() {
-            let take = |factors: &mut Vec<u32>, atom: Option<u32>| {
-                let at = factors.iter().position(|&factor| Some(factor) == atom);
-                at.map(|at| factors.remove(at)).is_some()
-            };
-            let count = |factors: &[u32], atom| factors.iter().filter(|&&f| Some(f) == atom).count();
-            while count(factors, self.roots[n].inverse) > 1 {
-                take(factors, self.roots[n].inverse);
-                take(factors, self.roots[n].inverse);
-                let square = Term { coefficient: 1.0, factors: vec![self.roots[n].square] };
-                factors.push(self.reciprocal(square));
-            }
-            let Root { itself: root, square_inverse: square_inv, .. } = self.roots[n];
-            while factors.contains(&root) && count(factors, square_inv) > 0 {
-                take(factors, Some(root));
-                take(factors, square_inv);
-                let root = Term { coefficient: 1.0, factors: vec![root] };
-                factors.push(self.reciprocal(root));
+    /// The reciprocal of a square becomes that of its root, twice, where that one is there. Not the other way round: `r (1/s)` is no number
+    /// where `1/r` is infinite.
+    fn split_squares(&self, factors: &mut Vec<u32>) {
+        for known in &self.roots {
+            let (Some(inverse), Some(square)) = (known.inverse, known.square_inverse) else { continue };
+            for n in 0..factors.len() {
+                if factors[n] == square {
+                    factors[n] = inverse;
+                    factors.push(inverse);
+                }
             }
         }
         factors.sort_unstable();
@@ -258,9 +253,18 @@ impl<'a> Forms<'a> {
 
     fn product(&mut self, x: &Term, y: &Term) -> Term {
         let coefficient = x.coefficient * y.coefficient;
+        if !is_moderate(coefficient) && x.coefficient != 0.0 && y.coefficient != 0.0 {
+            // Literals that scale unknowns stay with them: their product may be zero where no result is.
+            let (far, near) = if is_moderate(x.coefficient) { (y, x) } else { (x, y) };
+            let atom = self.atom(Key::Product(far.key()), Atom::Product(far.clone()));
+            let mut factors = near.factors.clone();
+            factors.push(atom);
+            factors.sort_unstable();
+            return Term { coefficient: near.coefficient, factors };
+        }
         let mut factors = x.factors.clone();
         factors.extend(&y.factors);
-        self.pair_roots(&mut factors);
+        self.split_squares(&mut factors);
         if factors.len() <= LONGEST {
             return Term { coefficient, factors };
         }
@@ -434,10 +438,10 @@ impl Build<'_> {
                 Atom::Product(term) => self.build_product(term, &mut factors, &mut parts),
                 Atom::Inv(term) => {
                     let a = self.build_product(term, &mut factors, &mut parts);
-                    match self.square_of(n as u32) {
-                        Some(square) => {
-                            let inverse = self.tape.inv(square);
-                            self.tape.mul(a, inverse)
+                    match self.root_of(n as u32) {
+                        Some(root) => {
+                            let inverse = self.tape.inv(root);
+                            self.tape.mul(inverse, inverse)
                         }
                         None => self.tape.inv(a),
                     }
@@ -454,12 +458,12 @@ impl Build<'_> {
         roots.iter().map(|root| self.build_product(root, &mut factors, &mut parts)).collect()
     }
 
-    /// The square of a root whose reciprocal an atom is, where the reciprocal of the square is needed, too.
-    fn square_of(&self, atom: u32) -> Option<Ref> {
-        let root = self.roots.iter().find(|known| known.inverse == Some(atom))?;
-        let both = root.square_inverse.is_some_and(|inverse| self.live[inverse as usize]);
-        match self.atoms[root.square as usize] {
-            Atom::Given(square) if both => Some(square),
+    /// The root of a square whose reciprocal an atom is, where the reciprocal of the root is needed, too.
+    fn root_of(&self, atom: u32) -> Option<Ref> {
+        let root = self.roots.iter().find(|known| known.square_inverse == Some(atom))?;
+        let both = root.inverse.is_some_and(|inverse| self.live[inverse as usize]);
+        match self.atoms[root.itself as usize] {
+            Atom::Given(root) if both => Some(root),
             _ => None,
         }
     }

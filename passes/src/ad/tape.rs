@@ -5,6 +5,7 @@
 //!
 //! A quotient `a / b` is the product of `a` and the reciprocal of `b`; where a reciprocal is used once, a quotient is built again.
 
+use crate::ad::algebra::is_moderate;
 use rustc_hash::FxHashMap;
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{Const, Func, InstData, Value};
@@ -191,11 +192,14 @@ impl Tape {
     }
 
     fn scale(&mut self, factor: f64, a: Ref) -> Ref {
-        let (c, rest) = self.scaled(a);
-        let factor = factor * c;
         if factor == 0.0 {
             return self.literal(0.0);
         }
+        let (c, rest) = self.scaled(a);
+        let sign = if a.is_negated() { -1.0 } else { 1.0 };
+        // Literals that scale unknowns stay with them: their product may be zero where no result is.
+        let joins = is_moderate(factor * c) || c.abs() == 1.0;
+        let (factor, rest) = if joins { (factor * c, rest) } else { (factor * sign, a.abs()) };
         if factor.abs() == 1.0 {
             return if factor < 0.0 { rest.negate() } else { rest };
         }

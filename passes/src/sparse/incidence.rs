@@ -47,7 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What an end costs beyond its element: it is looked up, its sums begin and end. Measured on springs and other pairs in one, two and three
 /// dimensions, in units of [`work`].
-const LIST: u64 = 12;
+const LIST: u64 = 1200;
 
 /// What prepare makes of the elements of one phase: a list of incident ends for every vertex that has some.
 #[derive(Clone, Debug)]
@@ -458,17 +458,19 @@ impl Pairwise {
         let start = declare("incidence.start", &starts, Entries::Offsets(ends.clone()));
         let other = declare("incidence.other", &ends, through);
         let element = declare("incidence.element", &ends, Entries::Any);
-        Some(Lists { ends: self.ends_program(func), site, vertices, total, vertex, start, other, element })
+        Some(Lists { ends: self.ends_program(func)?, site, vertices, total, vertex, start, other, element })
     }
 
-    fn ends_program(&self, func: &Func) -> Func {
+    /// `None` where the ends depend on what other loops give.
+    fn ends_program(&self, func: &Func) -> Option<Func> {
         let mut rw = Rewriter::new(func, format!("{}.ends", func.name));
         let name = rw.b.func().fresh_buffer_name("incidence");
         let all = rw.b.buffer(array(name, Ty::F64, Role::Var, &self.length, Entries::Any));
         rw.b.set_columns(vec![all]);
         rw.b.set_rows(vec![all]);
-        rw.region(func.body, &mut Ends { phase: self, all });
-        dce::eliminate(&rw.b.finish())
+        let mut ends = Ends { phase: self, all, found: false };
+        rw.region(func.body, &mut ends);
+        ends.found.then(|| dce::eliminate(&rw.b.finish()))
     }
 }
 
@@ -476,20 +478,28 @@ impl Pairwise {
 struct Ends<'a> {
     phase: &'a Pairwise,
     all: Buffer,
+    found: bool,
 }
 
 impl Visitor for Ends<'_> {
     fn visit(&mut self, rw: &mut Rewriter<'_>, inst: Inst) {
+        let known = |rw: &Rewriter<'_>, value: Value| rw.map.find(value).is_some();
         if inst == self.phase.emit {
+            let (a, b) = self.phase.ends;
+            if !known(rw, a) || !known(rw, b) {
+                return;
+            }
+            self.found = true;
             // Errors name the unknown.
             let emit = self.phase.emission(rw.src);
             for row in [self.phase.mine[0], self.phase.theirs[0]] {
-                if let Some(InstData::Position(buffer, index)) = rw.src.def(emit.rows[row as usize]) {
+                if let Some(InstData::Position(buffer, index)) = rw.src.def(emit.rows[row as usize])
+                    && index.iter().all(|&value| known(rw, value))
+                {
                     let index = rw.map.all(index);
                     rw.b.check(*buffer, &index);
                 }
             }
-            let (a, b) = self.phase.ends;
             let places = [a, b].map(|end| {
                 let end = rw.map.get(end);
                 rw.b.position(self.all, &[end])
@@ -505,7 +515,12 @@ impl Visitor for Ends<'_> {
                 direct: false,
                 project: None,
             });
-        } else if inst == self.phase.root || !walk::has_effects(rw.src, inst) {
+        } else if inst == self.phase.root {
+            if rw.src.insts[inst].operands().iter().all(|&value| known(rw, value)) {
+                rw.copy(inst, self);
+            }
+        } else if !walk::has_effects(rw.src, inst) && uses(rw.src, inst).all(|value| known(rw, value)) {
+            // What other loops give is left out, with all that is computed from it.
             rw.copy(inst, self);
         }
     }
