@@ -72,7 +72,7 @@ pub(crate) fn of_bound(
     }
     let primal = guarded(&kernel.primal(request.wrt)?).map_err(|diagnostic| kernel.refusal(diagnostic))?;
     let inputs: Vec<(usize, usize)> = primal.buffers.keys().map(|b| (number(b), number(b))).collect();
-    let data = bindings(&primal, bound, &inputs, None);
+    let data = bindings(&primal, &bound.sizes, bound, &inputs);
     let found = match derivative {
         Derivative::Hessian | Derivative::Lagrangian => hessian(&primal, &data, scope),
         Derivative::Value | Derivative::Gradient | Derivative::Jacobian | Derivative::GaussNewton => {
@@ -138,7 +138,7 @@ fn of_terms(
     let (kernel, bound) = (problem.kernel(), problem.bound());
     let primal = &guarded(problem.primal()).map_err(|diagnostic| kernel.refusal(diagnostic))?;
     let inputs: Vec<(usize, usize)> = primal.buffers.keys().map(|b| (number(b), number(b))).collect();
-    let data = bindings(primal, bound, &inputs, None);
+    let data = bindings(primal, &bound.sizes, bound, &inputs);
     let found = find(primal, &data).map_err(|error| refused(kernel, error))?;
     Ok(found.into_iter().map(|(start, end)| Span { start, end }).collect())
 }

@@ -11,7 +11,7 @@ use spadina_ir::span::Span;
 use spadina_ir::walk;
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::analysis::cost::{self, PhaseCost};
-use spadina_passes::pipeline::{self, Road, Sparse, Trace};
+use spadina_passes::pipeline::{self, Road, Sparse};
 use spadina_passes::sparse::stages;
 use std::time::Duration;
 
@@ -104,16 +104,18 @@ impl Kernel {
     ) -> Result<Vec<(&'static str, Duration)>, Error> {
         let primal = self.differentiable(derivative, wrt)?;
         let refuse = |diagnostic| self.refusal(diagnostic);
-        let traces = match derivative {
-            Derivative::Value => vec![pipeline::value(&primal).map_err(refuse)?],
-            Derivative::Gradient => vec![pipeline::gradient(&primal, Weights::One).map_err(refuse)?],
+        let trace = match derivative {
+            Derivative::Value => pipeline::value(&primal).map_err(refuse)?,
+            Derivative::Gradient => pipeline::gradient(&primal, Weights::One).map_err(refuse)?,
             Derivative::Jacobian | Derivative::GaussNewton => {
-                traces_of(pipeline::jacobian(&primal).map_err(refuse)?)
+                road_of(pipeline::jacobian(&primal).map_err(refuse)?).0.trace
             }
-            Derivative::Hessian => traces_of(pipeline::hessian(&primal, Weights::One).map_err(refuse)?),
-            Derivative::Lagrangian => traces_of(pipeline::hessian(&primal, Weights::Inputs).map_err(refuse)?),
+            Derivative::Hessian => road_of(pipeline::hessian(&primal, Weights::One).map_err(refuse)?).0.trace,
+            Derivative::Lagrangian => {
+                road_of(pipeline::hessian(&primal, Weights::Inputs).map_err(refuse)?).0.trace
+            }
         };
-        Ok(traces.iter().flat_map(Trace::steps).map(|step| (step.pass, step.time)).collect())
+        Ok(trace.steps().iter().map(|step| (step.pass, step.time)).collect())
     }
 
     fn explained(
@@ -144,7 +146,7 @@ impl Kernel {
     }
 }
 
-/// The program that runs here (of one by vertex the elements), and in words how it was made.
+/// The program that runs here, and in words how it was made.
 fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
     if stages::listed(&sparse.eval).next().is_some() {
         return (
@@ -152,30 +154,16 @@ fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
             "structural: sweeps from each row, intermediate arrays eliminated by sparse products",
         );
     }
-    if let Some(rows) = pipeline::affine(&sparse) {
-        return (rows, "structural: row by row, each entry stored once (rows follow from the loops)");
+    match (pipeline::affine(&sparse), sparse.road) {
+        (Some(rows), _) => {
+            (rows, "structural: row by row, each entry stored once (rows follow from the loops)")
+        }
+        (None, Road::Elimination) => (sparse, "structural: elimination inside each element"),
+        (None, Road::Blocks) => {
+            (sparse, "structural: elimination inside each element, its loops kept, one block an element")
+        }
+        (None, Road::Sweeps) => (sparse, "structural: a sweep from each row to the unknowns"),
     }
-    let road = match sparse.road {
-        Road::Elimination if pipeline::by_vertex(&sparse).is_some() => {
-            "structural: elimination inside each element, gathered vertex by vertex (each end computes its own rows)"
-        }
-        _ if pipeline::by_vertex(&sparse).is_some() => {
-            "structural: a sweep from each row to the unknowns, gathered vertex by vertex (each end computes its own rows)"
-        }
-        Road::Elimination => "structural: elimination inside each element",
-        Road::Blocks => "structural: elimination inside each element, its loops kept, one block an element",
-        Road::Sweeps => "structural: a sweep from each row to the unknowns",
-    };
-    (sparse, road)
-}
-
-/// The passes behind the program that runs here: those of the elements, then those that make the program by vertex.
-fn traces_of(sparse: Sparse) -> Vec<Trace> {
-    let (sparse, _) = road_of(sparse);
-    let by_rows = sparse.trace.steps().iter().any(|step| step.pass == "rows");
-    let elements = !by_rows && stages::listed(&sparse.eval).next().is_none();
-    let by_vertex = elements.then(|| pipeline::by_vertex(&sparse)).flatten();
-    std::iter::once(sparse.trace).chain(by_vertex.map(|made| made.sparse.trace)).collect()
 }
 
 /// Whether a loop stores complete rows (`direct`), or emits entries otherwise.

@@ -19,7 +19,7 @@ use spadina_passes::sparse::{project, stages};
 pub(crate) enum Goal {
     /// Results, gradient, matrix by structure: whatever the derivative has.
     Whole(Derivative),
-    /// The same, row by row where rows follow from the loops, or vertex by vertex where elements are pairs: what runs here with all unknowns in order. Objects keep to `Whole`, which
+    /// The same, row by row where rows follow from the loops: what runs here with all unknowns in order. Objects keep to `Whole`, which
     /// their header can prepare, and so do plans that drop or renumber entries.
     Here(Derivative),
     /// Only the matrix, by its definition, into dense blocks.
@@ -116,8 +116,7 @@ fn sources(kernel: &Kernel, primal: &Func, request: Request<'_>) -> Result<Vec<B
     Ok(names.iter().filter_map(|name| primal.buffer_named(name)).collect())
 }
 
-/// The program of a sparse matrix without what nobody asks for; if it runs here, row by row where rows follow from the loops, and vertex by
-/// vertex where elements are pairs.
+/// The program of a sparse matrix without what nobody asks for; row by row if it runs here and rows follow from the loops.
 fn matrix_program(
     kernel: &Kernel,
     goal: Goal,
@@ -130,16 +129,9 @@ fn matrix_program(
         sparse = sparse.without(&others).map_err(|diagnostic| kernel.refusal(diagnostic))?;
     }
     let plain = matches!(goal, Goal::Whole(_)) || stages::listed(&sparse.eval).next().is_some();
-    if plain {
-        return Program::new(sparse.eval, sparse.index);
-    }
-    if let Some(rows) = pipeline::affine(&sparse) {
-        return Program::new(rows.eval, rows.index);
-    }
-    match pipeline::by_vertex(&sparse) {
-        Some(made) => Program::new(made.sparse.eval, made.sparse.index)?.over(made.lists),
-        None => Program::new(sparse.eval, sparse.index),
-    }
+    let rows = if plain { None } else { pipeline::affine(&sparse) };
+    let sparse = rows.unwrap_or(sparse);
+    Program::new(sparse.eval, sparse.index)
 }
 
 /// Array results have no rows in a program whose rows are unknowns: they are computed by a program of their own.

@@ -45,7 +45,6 @@ pub mod error;
 pub mod explain;
 mod export;
 mod goal;
-mod incidence;
 pub mod inputs;
 pub mod kernel;
 mod lint;

@@ -49,7 +49,7 @@ impl Problem {
         let func = self.primal();
         let activity = Activity::of(func, &func.columns);
         let inputs: Vec<(usize, usize)> = (0..func.buffers.len()).map(|n| (n, n)).collect();
-        let mut bound = bindings(func, self.bound(), &inputs, None);
+        let mut bound = bindings(func, &self.bound().sizes, self.bound(), &inputs);
         bound.arrays.retain(|buffer, _| is_input(func.buffers[*buffer].role));
         let mut found: Vec<(Inst, Op, Trouble)> = Vec::new();
         interp::observe(func, &bound, &mut |inst, op, args| {

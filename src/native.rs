@@ -60,12 +60,8 @@ impl NativeIndex {
         let common = mine.intersection(&others).copied().collect();
         mark_rows(&program.index, &common, &mut info);
         mark_corner(&program.eval, &program.index, &common, &mut info)?;
-        let all = rows_of_iterations(&program.eval);
-        for phase in &mut info.phases {
-            let gathered = |site: u32| program.gathering().is_some_and(|all| all.sites().any(|s| s == site));
-            phase.once = all || phase.sites.iter().any(|site| gathered(site.site));
-        }
-        let usual = SlotLayout { stores: info.phases.iter().any(|phase| phase.once), ..USUAL };
+        info.may_store = rows_of_iterations(&program.eval);
+        let usual = SlotLayout { stores: info.may_store, ..USUAL };
         let described = of_evaluation(&info, &own);
         let (eval, jit) =
             compile_both((&program.eval, &described), (&program.index, &theirs), usual, options)?;
@@ -162,7 +158,7 @@ fn align(
     }
     let sites = index.sites.max(eval.sites);
     let (stored, filled, scalar_outputs) = (eval.stored.clone(), eval.filled.clone(), eval.scalar_outputs);
-    Ok((ProgramInfo { phases, scalar_outputs, sites, stored, filled }, phase))
+    Ok((ProgramInfo { phases, scalar_outputs, sites, stored, filled, may_store: false }, phase))
 }
 
 /// What the root of a phase is.

@@ -2,21 +2,20 @@
 
 use crate::bind::{Bound, number};
 use crate::error::Error;
-use crate::incidence::Listed;
 use crate::kernel::{Kernel, is_input};
-use crate::native::{NativeEval, NativeIndex};
+use crate::native::NativeEval;
 use crate::options::Engine;
 use crate::outputs::{Output, Seed, Slices, Take, destinations, element, outputs, seeds, total};
 use crate::product::Kind;
 use crate::program::Program;
 use spadina_codegen::batch::{Batched, batched};
 use spadina_codegen::options::Batch;
-use spadina_ir::func::{Buffer, BufferData, Func, Plane, Role};
+use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::interp::{self, ArrayData, Bindings};
 use spadina_ir::span::SourceFile;
-use spadina_ir::types::{Size, SizeExpr};
+use spadina_ir::types::Size;
 use spadina_passes::analysis::effort::{self, Setting};
-use spadina_passes::sparse::stages;
+use spadina_passes::sparse::stages::listed;
 use spadina_runtime::array::{Array, ArrayMut, OwnedArray};
 use spadina_runtime::buffer::{BufferSpec, BufferUse};
 use spadina_runtime::csr::Pattern;
@@ -58,8 +57,6 @@ pub(crate) struct Setup<'a> {
 /// A prepared program.
 pub(crate) struct Part {
     program: Arc<Program>,
-    /// The lists that a program by vertex runs over.
-    listed: Option<Arc<Listed>>,
     how: How,
     /// `(buffer of the program, buffer of the kernel as written)` of all inputs.
     inputs: Vec<(usize, usize)>,
@@ -75,7 +72,7 @@ pub(crate) struct Part {
 
 enum Backend {
     Jit { eval: Arc<NativeEval>, plan: Arc<Plan>, workspace: Box<Workspace>, scalars: Vec<f64> },
-    Interp,
+    Interp { sizes: Vec<i64> },
 }
 
 /// Intermediate arrays that the emitted matrix has rows and columns for.
@@ -91,21 +88,17 @@ impl Part {
     pub(crate) fn prepare(kernel: &Kernel, program: &Arc<Program>, setup: &Setup<'_>) -> Result<Part, Error> {
         let &Setup { bound, how, take, .. } = setup;
         let (func, source, kernel) = (&program.eval, kernel.source(), kernel.func());
-        let is_list = |buffer| program.gathering().is_some_and(|all| all.holds(buffer));
-        let inputs = func
-            .buffers
-            .iter()
-            .filter(|(buffer, data)| is_input(data.role) && data.plane == Plane::Primal && !is_list(*buffer));
+        let inputs =
+            func.buffers.iter().filter(|(_, data)| is_input(data.role) && data.plane == Plane::Primal);
         let inputs = inputs.map(|(buffer, data)| {
             let written = kernel.buffer_named(&data.name);
             let written = written.ok_or_else(|| Error::Internal(format!("`{}` is not bound", data.name)))?;
             Ok((number(buffer), number(written)))
         });
         let inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
-        let listed = program.gathering().map(|all| all.listed(func, source, setup, &inputs)).transpose()?;
         let rows = total(func, bound, &func.rows)?;
         let cols = total(func, bound, &func.columns)?;
-        let stages = stages::listed(func).collect::<Vec<_>>();
+        let stages = listed(func).collect::<Vec<_>>();
         let stages = total(func, bound, &stages)?;
         let mut outputs = outputs(kernel, func, take, bound)?;
         let mut seeds = seeds(kernel, func, bound)?;
@@ -115,8 +108,8 @@ impl Part {
             seeds.iter_mut().filter(|s| listed(s.buffer)).for_each(|s| s.widen(batch.lanes));
         }
         let (backend, pattern) = match how.engine {
-            Engine::Jit => jit(program, source, setup, &inputs, listed.as_deref(), (rows, cols))?,
-            Engine::Interp => interpret(program, source, bound, &inputs, listed.as_deref(), &seeds)?,
+            Engine::Jit => jit(program, source, setup, &inputs, (rows, cols))?,
+            Engine::Interp => interpret(program, source, bound, &inputs, &seeds)?,
         };
         let stages = if stages > 0 {
             let elimination = Elimination::prepare(&pattern, stages, how.threads)?;
@@ -125,7 +118,7 @@ impl Part {
             None
         };
         let (program, how) = (Arc::clone(program), how.clone());
-        Ok(Part { program, listed, how, inputs, seeds, outputs, pattern, stages, backend })
+        Ok(Part { program, how, inputs, seeds, outputs, pattern, stages, backend })
     }
 
     /// What holds a number for each direction, where a program of products can take this many in a call.
@@ -145,17 +138,7 @@ impl Part {
 
     /// The counted work of an evaluation, without the elimination of stages.
     pub(crate) fn work(&self, bound: &Bound) -> u64 {
-        effort::of(&self.program.eval, &Setting { sizes: self.sizes(bound), directions: None })
-    }
-
-    /// The sizes of the program that runs.
-    fn sizes<'a>(&'a self, bound: &'a Bound) -> &'a [i64] {
-        self.listed.as_ref().map_or(&bound.sizes, |listed| &listed.sizes)
-    }
-
-    /// The lists that a program by vertex runs over.
-    pub(crate) fn listed(&self) -> Option<&Arc<Listed>> {
-        self.listed.as_ref()
+        effort::of(&self.program.eval, &Setting { sizes: &bound.sizes, directions: None })
     }
 
     /// The multiplications that eliminate stages.
@@ -172,11 +155,10 @@ impl Part {
                 let (eval, plan) = (Arc::clone(eval), Arc::clone(plan));
                 Backend::Jit { eval, plan, workspace, scalars: scalars.clone() }
             }
-            Backend::Interp => Backend::Interp,
+            Backend::Interp { sizes } => Backend::Interp { sizes: sizes.clone() },
         };
         Ok(Part {
             program: Arc::clone(&self.program),
-            listed: self.listed.clone(),
             how: self.how.clone(),
             inputs: self.inputs.clone(),
             seeds: self.seeds.clone(),
@@ -196,20 +178,17 @@ impl Part {
     pub(crate) fn slot_bytes(&self) -> usize {
         match &self.backend {
             Backend::Jit { plan, .. } => plan.slot_bytes(),
-            Backend::Interp => 0,
+            Backend::Interp { .. } => 0,
         }
     }
 
-    /// Iterations of all loops over elements, and bytes of machine code; nothing where it is interpreted.
+    /// Iterations of all phases, and bytes of machine code; nothing where it is interpreted.
     pub(crate) fn effort(&self) -> (u64, usize) {
         match &self.backend {
             Backend::Jit { plan, eval, .. } => {
-                let trips: u64 = plan.trips().iter().map(|&trip| trip as u64).sum();
-                // Where there are lists, loops go over vertices; two ends are an element.
-                let (vertices, ends) = self.listed.as_ref().map_or((0, 0), |listed| listed.counts);
-                (trips - vertices as u64 + ends as u64 / 2, eval.code_bytes())
+                (plan.trips().iter().map(|&trip| trip as u64).sum(), eval.code_bytes())
             }
-            Backend::Interp => (0, 0),
+            Backend::Interp { .. } => (0, 0),
         }
     }
 
@@ -260,8 +239,8 @@ impl Part {
                 }
                 Ok(())
             }
-            Backend::Interp => {
-                let mut bindings = bindings(&self.program.eval, bound, &self.inputs, self.listed.as_deref());
+            Backend::Interp { sizes } => {
+                let mut bindings = bindings(&self.program.eval, sizes, bound, &self.inputs);
                 for seed in &self.seeds {
                     let data = match &seed.single {
                         Some(single) => ArrayData::F32(single.clone()),
@@ -334,40 +313,58 @@ fn jit(
     source: &SourceFile,
     setup: &Setup<'_>,
     inputs: &[(usize, usize)],
-    listed: Option<&Listed>,
     (rows, cols): (usize, usize),
 ) -> Result<(Backend, Arc<Pattern>), Error> {
     let &Setup { bound, how, old, .. } = setup;
     let func = &program.eval;
-    let mut frozen = frozen(func, bound, inputs);
-    let mut sizes = &bound.sizes;
-    if let Some(listed) = listed {
-        frozen.extend(listed.arrays.iter().cloned());
-        sizes = &listed.sizes;
-    }
     let owned = how.threads > 1;
     let index = program.native_index(owned)?;
     let batch = batch_of(func, setup);
     let side_by_side = batch.as_ref().and_then(|batch| batched(func, batch));
-    let mut buffers = specs(func, sizes);
-    for (buffer, spec) in func.buffers.keys().zip(&mut buffers) {
+    let specs = func.buffers.iter().map(|(buffer, data)| {
+        let mut dims: Vec<i64> = data.dims.iter().map(|d| bound.eval(d).unwrap_or(-1)).collect();
         if side_by_side.as_ref().is_some_and(|all| all.buffers().contains(&buffer)) {
-            spec.dims.push(setup.lanes as i64);
+            dims.push(setup.lanes as i64);
         }
-    }
+        let usage = match data.role {
+            Role::Var | Role::Data => BufferUse::Data,
+            Role::Structural => BufferUse::Frozen,
+            Role::Scratch => BufferUse::Scratch,
+            Role::Output if data.dims.is_empty() => BufferUse::Absent,
+            Role::Output => BufferUse::Output,
+        };
+        BufferSpec { name: data.name.clone(), element: element(data.elem), dims, usage }
+    });
+    let buffers: Vec<BufferSpec> = specs.collect();
+    let frozen: Vec<(usize, Arc<OwnedArray>)> = inputs
+        .iter()
+        .filter(|(n, _)| buffers[*n].usage == BufferUse::Frozen)
+        .filter_map(|&(n, at)| Some((n, Arc::clone(bound.arrays[at].as_ref()?))))
+        .collect();
     let square = rows == cols && func.rows == func.columns;
-    let inputs = Inputs { sizes, buffers, arrays: &frozen, rows, cols, square };
+    let inputs = Inputs { sizes: &bound.sizes, buffers, arrays: &frozen, rows, cols, square };
     let options = setup.options.cloned().unwrap_or_default();
     let old = old.and_then(|part| match &part.backend {
         Backend::Jit { plan, .. } => Some(plan),
-        Backend::Interp => None,
+        Backend::Interp { .. } => None,
     });
     let team = Team::new(how.threads, how.pool.as_ref());
     let plan = match old {
         Some(old) => rebind(old, &*index, inputs, &options, team),
         None => prepare(&*index, inputs, &options, team).map(Arc::new),
     };
-    subscript_error(func, source, &index)?;
+    if let Some(record) = index.take_error() {
+        let buffer = usize::try_from(record.buffer).ok();
+        let buffer = buffer.and_then(|n| func.buffers.values().nth(n)).map(|b| b.name.clone());
+        let wrong = RuntimeError::Subscript {
+            buffer: buffer.unwrap_or_default(),
+            axis: record.axis,
+            index: record.index,
+            bound: record.bound,
+            span: (record.span_start, record.span_end),
+        };
+        return Err(Error::running(source, wrong));
+    }
     let plan = plan.map_err(|error| Error::running(source, error))?;
     let eval = match batch {
         Some(batch) => program.native_batch(&index, owned, batch, plan.slot_layout())?,
@@ -380,56 +377,14 @@ fn jit(
     Ok((Backend::Jit { eval, plan, workspace, scalars }, pattern))
 }
 
-/// The bound arrays that a program keeps.
-pub(crate) fn frozen(func: &Func, bound: &Bound, inputs: &[(usize, usize)]) -> Vec<(usize, Arc<OwnedArray>)> {
-    let kept = |n: usize| {
-        func.buffers.get(Buffer::from_u32(n as u32)).is_some_and(|data| data.role == Role::Structural)
-    };
-    let kept = inputs.iter().filter(|(n, _)| kept(*n));
-    kept.filter_map(|&(n, at)| Some((n, Arc::clone(bound.arrays[at].as_ref()?)))).collect()
-}
-
-/// The buffers of a program at these sizes.
-pub(crate) fn specs(func: &Func, sizes: &[i64]) -> Vec<BufferSpec> {
-    let spec = |data: &BufferData| {
-        let length = |d: &SizeExpr| d.eval(&|size: Size| sizes[size.as_u32() as usize]).unwrap_or(-1);
-        let usage = match data.role {
-            Role::Var | Role::Data => BufferUse::Data,
-            Role::Structural => BufferUse::Frozen,
-            Role::Scratch => BufferUse::Scratch,
-            Role::Output if data.dims.is_empty() => BufferUse::Absent,
-            Role::Output => BufferUse::Output,
-        };
-        let dims = data.dims.iter().map(length).collect();
-        BufferSpec { name: data.name.clone(), element: element(data.elem), dims, usage }
-    };
-    func.buffers.values().map(spec).collect()
-}
-
-/// The wrong subscript that a number of iterations was to be read at.
-pub(crate) fn subscript_error(func: &Func, source: &SourceFile, index: &NativeIndex) -> Result<(), Error> {
-    let Some(record) = index.take_error() else { return Ok(()) };
-    let buffer = usize::try_from(record.buffer).ok();
-    let buffer = buffer.and_then(|n| func.buffers.values().nth(n)).map(|b| b.name.clone());
-    let wrong = RuntimeError::Subscript {
-        buffer: buffer.unwrap_or_default(),
-        axis: record.axis,
-        index: record.index,
-        bound: record.bound,
-        span: (record.span_start, record.span_end),
-    };
-    Err(Error::running(source, wrong))
-}
-
 fn interpret(
     program: &Program,
     source: &SourceFile,
     bound: &Bound,
     inputs: &[(usize, usize)],
-    listed: Option<&Listed>,
     seeds: &[Seed],
 ) -> Result<(Backend, Arc<Pattern>), Error> {
-    let mut bindings = bindings(&program.index, bound, inputs, listed);
+    let mut bindings = bindings(&program.index, &bound.sizes, bound, inputs);
     for seed in seeds {
         // No subscript depends on a direction, but the interpreter wants every input.
         let zeros = match &seed.single {
@@ -455,29 +410,21 @@ fn interpret(
     }
     let pattern = Pattern::new(rows, cols, row_ptr, col_idx);
     let pattern = pattern.ok_or_else(|| Error::Internal("the interpreter made no valid pattern".into()))?;
-    Ok((Backend::Interp, Arc::new(pattern)))
+    Ok((Backend::Interp { sizes: bound.sizes.clone() }, Arc::new(pattern)))
 }
 
 /// What the interpreter takes.
-pub(crate) fn bindings(
-    func: &Func,
-    bound: &Bound,
-    inputs: &[(usize, usize)],
-    listed: Option<&Listed>,
-) -> Bindings {
+pub(crate) fn bindings(func: &Func, sizes: &[i64], bound: &Bound, inputs: &[(usize, usize)]) -> Bindings {
     let mut bindings = Bindings::default();
-    let sizes = listed.map_or(&bound.sizes, |listed| &listed.sizes);
     for (n, &value) in sizes.iter().enumerate() {
         bindings.sizes.insert(Size::from_u32(n as u32), value);
     }
-    let given = inputs.iter().map(|&(n, at)| (n, bound.arrays[at].as_deref()));
-    let lists = listed.into_iter().flat_map(|listed| &listed.arrays);
-    for (n, array) in given.chain(lists.map(|(n, array)| (*n, Some(&**array)))) {
+    for &(n, at) in inputs {
         let buffer = Buffer::from_u32(n as u32);
         if func.buffers.get(buffer).is_none() {
             continue;
         }
-        let data = match array {
+        let data = match bound.arrays[at].as_deref() {
             Some(OwnedArray::F64(data)) => ArrayData::F64(data.clone()),
             Some(OwnedArray::F32(data)) => ArrayData::F32(data.clone()),
             Some(OwnedArray::I64(data)) => ArrayData::Int(data.clone()),

@@ -257,7 +257,7 @@ impl Programs<'_> {
     fn compiled(&self, goal: Goal, with_results: bool) -> Result<Arc<Program>, Error> {
         let program = self.program(goal, with_results)?;
         if self.how.engine == Engine::Jit {
-            program.compile(self.how.threads > 1)?;
+            program.native_index(self.how.threads > 1)?;
         }
         Ok(program)
     }

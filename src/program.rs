@@ -2,13 +2,11 @@
 
 use crate::compiler::check_invariants;
 use crate::error::Error;
-use crate::incidence::Gathering;
 use crate::native::{NativeEval, NativeIndex};
 use spadina_codegen::options::{Batch, Options as CodeOptions};
 use spadina_ir::func::Func;
 use spadina_ir::verify::verify;
 use spadina_layout::site::SlotLayout;
-use spadina_passes::sparse::incidence::Lists;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,8 +17,6 @@ pub struct Program {
     pub eval: Func,
     /// Prepare: subscripts and the places of entries.
     pub index: Func,
-    /// The lists that it runs over, if it runs vertex by vertex.
-    gathering: Option<Gathering>,
     native: Mutex<Native>,
 }
 
@@ -44,25 +40,7 @@ impl Program {
         for func in [&eval, &index] {
             check_invariants(&func.name, &verify(func))?;
         }
-        Ok(Program { eval, index, gathering: None, native: Mutex::default() })
-    }
-
-    /// The same program, which runs over lists.
-    pub(crate) fn over(self, lists: Vec<Lists>) -> Result<Program, Error> {
-        Ok(Program { gathering: Some(Gathering::new(lists)?), ..self })
-    }
-
-    /// The lists that it runs over, if it runs vertex by vertex.
-    pub(crate) fn gathering(&self) -> Option<&Gathering> {
-        self.gathering.as_ref()
-    }
-
-    /// Makes the machine code that a plan most likely needs.
-    pub(crate) fn compile(&self, owned: bool) -> Result<(), Error> {
-        if let Some(gathering) = &self.gathering {
-            gathering.compile()?;
-        }
-        self.native_index(owned).map(|_| ())
+        Ok(Program { eval, index, native: Mutex::default() })
     }
 
     /// The index program in machine code; `owned` where several threads will evaluate.

@@ -318,16 +318,3 @@ fn compiled_programs_compute_what_interpreted_ones_do() {
     let first = failures.first().map_or("", |text| text);
     assert!(failures.is_empty(), "{} failures:\n{}\nthe first:\n{first}", heads.len(), heads.join("\n"));
 }
-
-#[test]
-fn many_pairs_are_gathered() {
-    const SEEDS: u64 = 60;
-    let gathered = |seed: &u64| {
-        let case = generate(*seed, &Config::pairs());
-        let kernel = Kernel::from_func(case.func).unwrap();
-        let road = kernel.explain(Derivative::Hessian, None).unwrap().road;
-        road.is_some_and(|road| road.contains("vertex by vertex"))
-    };
-    let count = (0..SEEDS).filter(gathered).count() as u64;
-    assert!(count >= SEEDS / 5, "{count} of {SEEDS} random programs of pairs");
-}

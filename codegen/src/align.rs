@@ -65,7 +65,7 @@ pub fn align(func: &Func, index: &ProgramInfo) -> Result<Aligned> {
     }
     let sites = index.sites.max(eval.sites);
     let ProgramInfo { scalar_outputs, stored, filled, .. } = eval;
-    let info = ProgramInfo { phases, scalar_outputs, sites, stored, filled };
+    let info = ProgramInfo { phases, scalar_outputs, sites, stored, filled, may_store: false };
     Ok(Aligned { info, eval_phases: eval.phases.len(), index_phase: phase })
 }
 

@@ -111,6 +111,7 @@ pub fn compile_object(
                 sites: 0,
                 stored: Vec::new(),
                 filled: Vec::new(),
+                may_store: false,
             },
         };
         let aligned = align(program.eval, &index_info)?;

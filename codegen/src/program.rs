@@ -202,7 +202,7 @@ pub fn program_info(func: &Func) -> Result<ProgramInfo> {
     let stored = stored(func)?.outputs;
     let filled = filled(func).keys().map(|b| b.as_u32()).collect();
     let scalar_outputs = outputs.len();
-    Ok(ProgramInfo { phases: infos, scalar_outputs, sites, stored, filled })
+    Ok(ProgramInfo { phases: infos, scalar_outputs, sites, stored, filled, may_store: false })
 }
 
 /// The description `info` of the sites with what evaluation alone knows: sums and scratch arrays.

@@ -137,8 +137,7 @@ impl Const {
 /// How a loop combines the values its region yields.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Carry {
-    /// Their sum, from 0. The only carry that derivatives pass through untouched. Doubles in a loop that emits matrix entries are summed by
-    /// iterations of even and of odd number, and both are added at the end: such loops run by pairs.
+    /// Their sum, from 0. The only carry that derivatives pass through untouched.
     Sum,
     /// Their product, from 1.
     Prod,

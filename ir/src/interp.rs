@@ -25,7 +25,6 @@ use crate::math;
 use crate::op::Op;
 use crate::project::{Projection, project_slice};
 use crate::types::Ty;
-use crate::walk;
 use cranelift_entity::SecondaryMap;
 use smallvec::{SmallVec, smallvec};
 use std::collections::BTreeMap;
@@ -291,11 +290,8 @@ impl Machine<'_> {
             return Err(self.ill_formed("a loop needs one yield per carry"));
         }
         let mut current = Consts::new();
-        let mut turns = Vec::with_capacity(carries.len());
         for (&carry, &yielded) in carries.iter().zip(&region.yields) {
-            let neutral = self.neutral(carry, self.func.ty(yielded))?;
-            turns.push(walk::takes_turns(self.func, carry, body, yielded).then_some(neutral));
-            current.push(neutral);
+            current.push(self.neutral(carry, self.func.ty(yielded))?);
         }
         let mut iv = lo;
         while iv < hi {
@@ -310,22 +306,12 @@ impl Machine<'_> {
                 self.values[param] = Some(argument);
             }
             let yields = self.region(body)?;
-            for (((&carry, total), yielded), other) in
-                carries.iter().zip(&mut current).zip(yields).zip(&mut turns)
-            {
+            for ((&carry, total), yielded) in carries.iter().zip(&mut current).zip(yields) {
                 *total = self.combine(carry, *total, yielded)?;
-                if let Some(other) = other {
-                    std::mem::swap(total, other);
-                }
             }
             match iv.checked_add(step) {
                 Some(next) => iv = next,
                 None => break,
-            }
-        }
-        for (total, other) in current.iter_mut().zip(turns) {
-            if let Some(other) = other {
-                *total = self.combine(Carry::Sum, *total, other)?;
             }
         }
         Ok(current)

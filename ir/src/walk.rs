@@ -1,7 +1,6 @@
 //! Ways to read a program: visiting regions, finding what a region captures, whether it has effects.
 
-use crate::func::{Carry, Func, Inst, InstData, Region, Value};
-use crate::types::Ty;
+use crate::func::{Func, Inst, InstData, Region, Value};
 use cranelift_entity::EntitySet;
 use std::collections::BTreeSet;
 
@@ -23,12 +22,6 @@ pub fn has_effects(func: &Func, inst: Inst) -> bool {
     let data = &func.insts[inst];
     data.is_effect()
         || data.regions().into_iter().any(|r| func.regions[r].insts.iter().any(|&i| has_effects(func, i)))
-}
-
-/// Whether a sum of a loop takes turns between two sums ([`Carry::Sum`]).
-pub fn takes_turns(func: &Func, carry: Carry, body: Region, yielded: Value) -> bool {
-    let emits = |&inst: &Inst| matches!(&func.insts[inst], InstData::Emit(emit) if !emit.cols.is_empty());
-    carry == Carry::Sum && func.ty(yielded) == Ty::F64 && func.regions[body].insts.iter().any(emits)
 }
 
 /// The values that an instruction's regions use but do not define, in order of first use, without repeats.

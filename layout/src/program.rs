@@ -67,9 +67,6 @@ pub struct PhaseInfo {
     pub corner: Vec<CornerSum>,
     /// True where the phase reads what earlier phases sum up: it starts when they have ended.
     pub waits: bool,
-    /// True where each matrix entry of the phase is likely to be emitted once by phases of this kind, and by others only later: it is then
-    /// stored, if prepare finds it so.
-    pub once: bool,
 }
 
 /// A sum over all iterations of a phase that is added to one place.
@@ -122,6 +119,8 @@ pub struct ProgramInfo {
     pub stored: Vec<StoredOutput>,
     /// Scratch buffers and outputs, by number, every element of which is stored once before it is read: nobody needs to zero them.
     pub filled: Vec<u32>,
+    /// Whether values that no other emission adds to are to be stored: worth preparing for where rows belong to iterations.
+    pub may_store: bool,
 }
 
 /// Elements of an output that one iteration computes whole, beside the complete rows of a direct emission: they are overwritten,

@@ -150,8 +150,7 @@ pub struct SlotLayout {
     pub width: SlotWidth,
     /// Whether offsets may be marked as dropped (then `mode` is `Entry`).
     pub drops: bool,
-    /// Whether phases whose entries are likely to be emitted once ([`crate::program::PhaseInfo::once`]) store them: what they emit is not added
-    /// to what was zeroed before.
+    /// Whether every value of the matrix is emitted exactly once: it is stored, not added to what was zeroed before.
     pub stores: bool,
 }
 

@@ -11,6 +11,5 @@ pub mod loops;
 pub mod pass;
 pub mod pipeline;
 pub mod rewrite;
-pub mod signs;
 pub mod simplify;
 pub mod sparse;

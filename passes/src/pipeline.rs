@@ -11,7 +11,6 @@
 //! walk:      primal or gradient, seed, dce, simplify, solve, simplify
 //! sparse:    dce, hoist, extract, hoist, branches, dce, materialize;   index program
 //! affine:    sparse without its last pass, rows, dce, hoist, branches, dce, materialize;   index program
-//! vertices:  sparse without its last pass, incidence, signs, dce, materialize;   index program
 //! ```
 //! `given` comes after the last derivative, in programs with partials that the author gives.
 //!
@@ -28,10 +27,8 @@ use crate::loops::{
     unroll,
 };
 use crate::pass::Pass;
-use crate::signs;
 use crate::simplify;
 use crate::sparse::hessian::Failure;
-use crate::sparse::incidence::{self, Lists};
 use crate::sparse::{extract, hessian, index, jacobian, project, rows, seed, solve, work};
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Buffer, Func, InstData, Plane, Role};
@@ -132,8 +129,6 @@ const ARRAYS: &[Pass] = &[
 ];
 /// What ends every program without a matrix.
 const PLAIN: &[Pass] = &[dce::PASS, hoist::PASS, branches::PASS, dce::PASS, materialize::PASS];
-/// What ends a program by vertex: all but its new loops is as it was.
-const STORED: &[Pass] = &[signs::PASS, dce::PASS, materialize::PASS];
 /// What ends every program that emits a matrix.
 const SPARSE: &[Pass] =
     &[dce::PASS, hoist::PASS, extract::PASS, hoist::SUMS, branches::PASS, dce::PASS, materialize::PASS];
@@ -211,29 +206,6 @@ pub fn affine(sparse: &Sparse) -> Option<Sparse> {
     }
     let index = index::index_program(&eval).ok()?;
     Some(Sparse { eval, index, road: sparse.road, trace })
-}
-
-/// A program that runs over incidence lists, and what prepare makes them of.
-#[derive(Clone, Debug)]
-pub struct ByVertex {
-    /// The same matrix; the steps are those after the element program.
-    pub sparse: Sparse,
-    /// The lists of each phase that has some.
-    pub lists: Vec<Lists>,
-}
-
-/// The same matrix vertex by vertex, where elements have two vertices that play the same part (springs, edges of a graph). `None` where there
-/// are none, or where computing each of them twice costs more than slots do.
-pub fn by_vertex(sparse: &Sparse) -> Option<ByVertex> {
-    let last = sparse.trace.steps.iter().rfind(|step| step.pass != materialize::PASS.name)?;
-    let (gathering, lists) = incidence::by_vertex(&last.func)?;
-    // Nearly all programs have few steps from here on: those before are not copied.
-    let mut trace = Trace { steps: Vec::new(), clock: Instant::now() };
-    trace.push("incidence", "vertex by vertex, over lists of the elements that meet there", gathering);
-    finish(&mut trace, STORED).ok()?;
-    let eval = trace.func().clone();
-    let index = index::index_program(&eval).ok()?;
-    Some(ByVertex { sparse: Sparse { eval, index, road: sparse.road, trace }, lists })
 }
 
 fn results(func: &Func) -> Vec<Buffer> {

@@ -124,6 +124,7 @@ fn share(name: &str, stream: &SiteStream, vertices: usize, threads: usize) {
         sites: 1,
         stored: Vec::new(),
         filled: Vec::new(),
+        may_store: false,
     };
     let trips = [stream.emissions as i64];
     let streams = [stream.clone()];

@@ -82,7 +82,7 @@ pub struct Choice {
     pub entry_slots: bool,
     /// Offsets at least this wide.
     pub min_width: Option<SlotWidth>,
-    /// All phases store values that are emitted once each ([`SlotLayout::stores`]).
+    /// Values that are emitted once each are stored ([`SlotLayout::stores`]).
     pub may_store: bool,
 }
 

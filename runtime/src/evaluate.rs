@@ -47,7 +47,7 @@ pub fn evaluate(
     check(plan, program, workspace, data, outputs, scalars, values)?;
     fill_env(plan, workspace, data, outputs);
     // What is stored needs no zeros.
-    let done = if plan.layout.stores && plan.cleared.is_none() { values.len() } else { 0 };
+    let done = if plan.layout.stores { values.len() } else { 0 };
     let mut run = Run { plan, program, values: Fresh { values, start: 0, done }, pool };
     let phases = &plan.info.phases;
     let mut phase = 0;

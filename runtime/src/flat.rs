@@ -92,7 +92,6 @@ impl Plan {
             buffers: inputs.buffers,
             trips: reader.section(Kind::Trips, 0)?.iter().map(|x| x as i64).collect(),
             row_positions: inputs.rows,
-            col_positions: inputs.cols,
             pattern: Arc::new(pattern.ok_or(bad("pattern"))?),
             row_start: list(Kind::RowStart)?,
             cleared: None,

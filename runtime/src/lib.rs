@@ -19,8 +19,6 @@ mod found;
 mod frontier;
 mod gaps;
 pub mod gauss_newton;
-pub mod incidence;
-mod once;
 pub mod options;
 pub mod partition;
 pub mod plan;

@@ -438,6 +438,7 @@ mod tests {
             sites: 1,
             stored: Vec::new(),
             filled: Vec::new(),
+            may_store: false,
         };
         let stream = SiteStream {
             site: 0,

@@ -53,7 +53,6 @@ pub struct Plan {
     pub(crate) frozen: Vec<Option<Arc<OwnedArray>>>,
     pub(crate) trips: Vec<i64>,
     pub(crate) row_positions: usize,
-    pub(crate) col_positions: usize,
     pub(crate) pattern: Arc<Pattern>,
     /// Start of each row by position; empty where positions are row numbers.
     pub(crate) row_start: Vec<u32>,
@@ -153,7 +152,7 @@ impl Plan {
             &self.buffers,
             &mut env,
             &self.trips,
-            (self.row_positions, self.col_positions),
+            (self.row_positions, self.pattern.cols()),
             team,
         )?;
         let made = Arc::new(Partition::new(&self.info, &self.trips, &streams, self.row_positions, threads)?);

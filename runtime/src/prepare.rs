@@ -9,7 +9,6 @@ use crate::csr::Pattern;
 use crate::error::RuntimeError;
 use crate::frontier::frontiers;
 use crate::gaps::gaps;
-use crate::once;
 use crate::options::{FixedRule, PrepareOptions};
 use crate::partition::Partition;
 use crate::plan::{Plan, PlanSite, next_serial};
@@ -18,7 +17,6 @@ use crate::streams::{SiteStream, run_index, run_trips};
 use crate::team::Team;
 use spadina_layout::env::Env;
 use spadina_layout::filter::{DROPPED, Filter, Triangle};
-use spadina_layout::program::ProgramInfo;
 use spadina_layout::site::{SlotLayout, SlotMode, SlotWidth};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -58,43 +56,6 @@ fn make(
     team: Team<'_>,
     old: Option<&Arc<Pattern>>,
 ) -> Result<Plan, RuntimeError> {
-    let numbering = Numbering::new(&inputs, options)?;
-    let mut plan = begin(program, inputs, options)?;
-    let mut streams = run(program, &mut plan, team)?;
-    if team.members() > 1 {
-        let made = Partition::new(&plan.info, &plan.trips, &streams, plan.row_positions, team.members())?;
-        plan.partitions = Mutex::new(BTreeMap::from([(team.members(), Arc::new(made))]));
-    }
-    plan.gaps = gaps(&plan.info.stored, &plan.buffers, &streams)?;
-    streams.retain(|s| s.matrix);
-    finish(&mut plan, streams, &numbering, options, (team, old))?;
-    plan.corner = places(&plan)?;
-    Ok(plan)
-}
-
-/// The streams of a program alone.
-pub(crate) fn streams(
-    program: &dyn IndexProgram,
-    inputs: Inputs<'_>,
-    team: Team<'_>,
-) -> Result<Vec<SiteStream>, RuntimeError> {
-    run(program, &mut begin(program, inputs, &PrepareOptions::default())?, team)
-}
-
-/// Runs the index program of a plan that has begun.
-fn run(program: &dyn IndexProgram, plan: &mut Plan, team: Team<'_>) -> Result<Vec<SiteStream>, RuntimeError> {
-    let mut env = Env::new(plan.env_layout);
-    let _scratch = plan.fill_index_env(&mut env)?;
-    plan.trips = run_trips(program, &env)?;
-    run_index(program, &plan.buffers, &mut env, &plan.trips, (plan.row_positions, plan.col_positions), team)
-}
-
-/// A plan with sizes and arrays.
-fn begin(
-    program: &dyn IndexProgram,
-    inputs: Inputs<'_>,
-    options: &PrepareOptions,
-) -> Result<Plan, RuntimeError> {
     let env_layout = program.env_layout();
     let info = program.info().clone();
     if env_layout.sizes != inputs.sizes.len()
@@ -107,8 +68,9 @@ fn begin(
         return Err(RuntimeError::TooLarge { what: "unknowns" });
     }
     let shape = (inputs.rows, inputs.cols, inputs.square);
+    let numbering = Numbering::new(&inputs, options)?;
     let frozen = freeze(&inputs.buffers, inputs.arrays)?;
-    Ok(Plan {
+    let mut plan = Plan {
         serial: next_serial(),
         info,
         env_layout,
@@ -117,7 +79,6 @@ fn begin(
         frozen,
         trips: Vec::new(),
         row_positions: inputs.rows,
-        col_positions: inputs.cols,
         pattern: Arc::new(Pattern::default()),
         row_start: Vec::new(),
         cleared: None,
@@ -129,7 +90,22 @@ fn begin(
         layout: SlotLayout { mode: SlotMode::Block, width: SlotWidth::U8, drops: false, stores: false },
         partitions: Mutex::new(BTreeMap::new()),
         made_for: Some((shape, options.clone())),
-    })
+    };
+    let mut env = Env::new(env_layout);
+    let scratch = plan.fill_index_env(&mut env)?;
+    plan.trips = run_trips(program, &env)?;
+    let mut streams =
+        run_index(program, &plan.buffers, &mut env, &plan.trips, (inputs.rows, inputs.cols), team)?;
+    drop(scratch);
+    if team.members() > 1 {
+        let made = Partition::new(&plan.info, &plan.trips, &streams, plan.row_positions, team.members())?;
+        plan.partitions = Mutex::new(BTreeMap::from([(team.members(), Arc::new(made))]));
+    }
+    plan.gaps = gaps(&plan.info.stored, &plan.buffers, &streams)?;
+    streams.retain(|s| s.matrix);
+    finish(&mut plan, streams, &numbering, options, (team, old))?;
+    plan.corner = places(&plan)?;
+    Ok(plan)
 }
 
 /// Prepares again for other frozen arrays or sizes. Where these are the very arrays and sizes of the old plan, it is the old plan; else the
@@ -193,13 +169,8 @@ fn finish(
         named = Some(borders);
     }
     let views: Vec<_> = streams.iter().map(SiteStream::view).collect();
-    let (some, all) = emitting_once(&plan.info);
-    let may_store = some && stored.is_empty() && !options.entry_slots;
-    let choice = Choice {
-        entry_slots: options.entry_slots,
-        min_width: options.min_width,
-        may_store: may_store && all,
-    };
+    let may_store = plan.info.may_store && stored.is_empty() && !options.entry_slots;
+    let choice = Choice { entry_slots: options.entry_slots, min_width: options.min_width, may_store };
     let made = assemble(&views, &filter, &numbering.forced, choice, team, old.filter(|_| stored.is_empty()))?;
     plan.layout = made.layout;
     let mut pattern = made.pattern;
@@ -214,11 +185,7 @@ fn finish(
         let start = |&row: &u32| if row == DROPPED { 0 } else { row_ptr[row as usize] };
         plan.row_start = map.iter().map(start).collect();
     }
-    if may_store && !all && !filter.drops() && !numbering.moves() {
-        plan.cleared = once::others(&plan.info, &streams, &made.slots, plan.layout, &pattern);
-        plan.layout.stores = plan.cleared.is_some();
-    }
-    if stored.is_empty() && !numbering.moves() && plan.cleared.is_none() {
+    if stored.is_empty() && !numbering.moves() {
         plan.frontiers = frontiers(&streams, &plan.trips, pattern.row_ptr());
     }
     drop(stored);
@@ -229,15 +196,6 @@ fn finish(
     plan.sites = with_slots.map(|(s, slots)| PlanSite { site: s.site, slots, first: s.first }).collect();
     debug_assert!(plan.sites.iter().all(|s: &PlanSite| s.slots.width() == plan.layout.width));
     Ok(())
-}
-
-/// Whether some phases with entries, and whether all of them, may store what they emit; some must come before all others.
-fn emitting_once(info: &ProgramInfo) -> (bool, bool) {
-    let mut phases = info.phases.iter().filter(|phase| !phase.sites.is_empty()).map(|phase| phase.once);
-    let first = phases.by_ref().take_while(|&once| once).count();
-    // One that adds has ended the first, if there is one.
-    let all = info.phases.iter().filter(|phase| !phase.sites.is_empty()).all(|phase| phase.once);
-    (first > 0 && phases.all(|once| !once), first > 0 && all)
 }
 
 /// From positions to numbers, by order and fixed unknowns.

@@ -90,6 +90,7 @@ fn nothing_is_allocated() {
         sites: 0,
         stored: Vec::new(),
         filled: Vec::new(),
+        may_store: false,
     };
     let program = Count(info);
     let spec =

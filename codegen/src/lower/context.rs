@@ -148,10 +148,6 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) halves: [[Option<Immediate>; 2]; 2],
     /// Accesses that move by a known number of elements with each row, while several rows are lowered side by side.
     pub(crate) strides: BTreeMap<Inst, Stride>,
-    /// Values that have been added to zero already.
-    pub(crate) summed: EntitySet<Value>,
-    /// Where rows start that an inner loop emits to, by their positions.
-    pub(crate) row_starts: BTreeMap<Value, Clif>,
     /// Values that are read from their arrays where they are used.
     pub(crate) rereads: EntitySet<Value>,
     /// How deep the vector arithmetic behind a value is.
@@ -219,8 +215,6 @@ impl<'a, 'b> Lower<'a, 'b> {
             loaded: BTreeSet::new(),
             halves: [[None; 2]; 2],
             strides: BTreeMap::new(),
-            summed: EntitySet::new(),
-            row_starts: BTreeMap::new(),
             rereads: EntitySet::new(),
             depth: SecondaryMap::new(),
             nothing: None,

@@ -180,7 +180,7 @@ impl Lower<'_, '_> {
     ) -> Result<()> {
         let Eval { slots, values, row_start, filter, junk } = eval;
         let shape = &site.shape;
-        let (mode, stores) = (slots.mode_of(shape), self.stores(slots));
+        let mode = slots.mode_of(shape);
         let mut rows: BTreeMap<u32, Clif> = BTreeMap::new();
         let mut owners: BTreeMap<u32, Clif> = BTreeMap::new();
         let mut offsets: BTreeMap<usize, Clif> = BTreeMap::new();
@@ -201,14 +201,16 @@ impl Lower<'_, '_> {
                 n += 1;
                 continue;
             }
-            let known = rows.get(&a).or_else(|| self.row_starts.get(&row)).copied();
-            let start = if let Some(known) = known {
+            let start = if let Some(&known) = rows.get(&a) {
                 known
             } else {
                 let position = self.position(row)?;
-                self.row_address(values, row_start, position)
+                let (address, offset) = self.element(row_start, position, 2);
+                let first = self.b.ins().uload32(slot_flags(), address, offset);
+                let (start, _) = self.element(values, Linear { dynamic: Some(first), constant: 0 }, 3);
+                rows.insert(a, start);
+                start
             };
-            rows.insert(a, start);
             let owner = if common { b } else { a };
             let owned = match (filter, owners.get(&owner)) {
                 (None, _) => None,
@@ -245,7 +247,7 @@ impl Lower<'_, '_> {
             let (address, bytes) = self.element(block, inside_block, 3);
             n += 1;
             if let Some(block) = projected {
-                if stores {
+                if slots.stores {
                     return Err(CodegenError::malformed("a projected block whose entries are stored"));
                 }
                 let offset = entry_offset(emit.rows.len(), a.min(b), a.max(b));
@@ -265,7 +267,7 @@ impl Lower<'_, '_> {
                 _ => None,
             };
             let doubles = |v: &Value| self.func.ty(*v) == Ty::F64;
-            if stores {
+            if slots.stores {
                 let next = next.filter(|next| doubles(next) && doubles(&value));
                 n += usize::from(next.is_some());
                 self.store_entries(address, bytes, value, next)?;
@@ -279,24 +281,14 @@ impl Lower<'_, '_> {
         Ok(())
     }
 
-    /// Whether the entries of this phase are stored.
-    pub(crate) fn stores(&self, slots: SlotLayout) -> bool {
-        slots.stores && self.info.is_some_and(|info| info.once)
-    }
-
     /// Stores an entry that nothing else adds to, or two neighbors: added to zero, as the zero of a sum has no sign.
     fn store_entries(&mut self, address: Clif, offset: i32, value: Value, next: Option<Value>) -> Result<()> {
         if let Some(next) = next {
-            let mut both = self.side_by_side(value, next)?;
-            if !self.summed.contains(value) || !self.summed.contains(next) {
-                let zero = self.b.ins().f64const(0.0);
-                let zeros = self.b.ins().splat(types::F64X2, zero);
-                both = self.float_add(zeros, both);
-            }
+            let both = self.side_by_side(value, next)?;
+            let zero = self.b.ins().f64const(0.0);
+            let zeros = self.b.ins().splat(types::F64X2, zero);
+            let both = self.float_add(zeros, both);
             self.b.ins().store(unaligned_flags(), both, address, offset);
-        } else if self.summed.contains(value) {
-            let value = self.get(value)?;
-            self.b.ins().store(shared_flags(), value, address, offset);
         } else {
             let zero = self.b.ins().f64const(0.0);
             let sum = self.add_signed(zero, value, types::F64)?;

@@ -357,8 +357,7 @@ pub(crate) fn eval(
         let mut found = Numbers::default();
         for (place, active) in lower.places(place, end) {
             let mask = (from == From::Either).then(|| params[2]);
-            let (element, number) =
-                if lists { lower.listed(params[1], mask, place) } else { (place, place) };
+            let (element, number) = if lists { lower.listed(params[1], mask, place) } else { (place, place) };
             found.elements.push(element);
             found.numbers.push((number, active));
         }

@@ -8,7 +8,6 @@ pub(crate) mod entry;
 pub(crate) mod lanes;
 pub(crate) mod live;
 pub(crate) mod memory;
-pub(crate) mod pairs;
 pub(crate) mod pipeline;
 pub(crate) mod place;
 pub(crate) mod region;

@@ -84,7 +84,9 @@ fn dates(func: &Func, body: Region) -> BTreeMap<Value, u32> {
             _ => continue,
         };
         let ready = |value: &Value| match func.values[*value].def {
-            ValueDef::Result(from, _) if func.regions[body].insts.contains(&from) => dates.get(value).copied(),
+            ValueDef::Result(from, _) if func.regions[body].insts.contains(&from) => {
+                dates.get(value).copied()
+            }
             ValueDef::Result(..) | ValueDef::Param(..) => Some(0),
         };
         let operands = func.insts[inst].operands();

@@ -9,7 +9,6 @@ use cranelift_codegen::ir::{BlockArg, InstBuilder, Value as Clif, types};
 use spadina_ir::func::{Carry, Inst, InstData, Region, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
-use spadina_ir::walk;
 
 pub(crate) fn block_args(values: &[Clif]) -> Vec<BlockArg> {
     values.iter().map(|&v| v.into()).collect()
@@ -99,10 +98,7 @@ impl Lower<'_, '_> {
             InstData::Loop { lo, hi, step, carries, body } => {
                 match self.row_loop(inst) {
                     Some(rows) => self.rows_by_pairs(inst, (*lo, *hi), carries, *body, rows)?,
-                    None => match self.pairs(inst) {
-                        Some(pairs) => self.by_pairs(inst, (*lo, *hi), *body, pairs)?,
-                        None => self.counted_loop(inst, (*lo, *hi, *step), carries, *body)?,
-                    },
+                    None => self.counted_loop(inst, (*lo, *hi, *step), carries, *body)?,
                 }
                 None
             }
@@ -140,17 +136,12 @@ impl Lower<'_, '_> {
         }
         let (first, bound) = (self.get(lo)?, self.get(hi)?);
         let (header, exit) = (self.b.create_block(), self.b.create_block());
-        let yields = &func.regions[body].yields;
-        let turns = (0..results.len()).filter(|&n| walk::takes_turns(func, carries[n], body, yields[n]));
-        let turns: Vec<usize> = turns.collect();
         for &result in &results {
             let exit_value = self.params(exit, result);
             self.set_lanes(result, exit_value);
         }
-        let others: Vec<Lanes> = turns.iter().map(|&n| self.params(exit, results[n])).collect();
         let mut start = Vec::new();
-        let second = turns.iter().map(|&n| (&inits[n], &results[n]));
-        for (init, &result) in inits.iter().zip(&results).chain(second) {
+        for (init, &result) in inits.iter().zip(&results) {
             start.extend(self.args(init, result));
         }
         if trips.is_none() {
@@ -164,7 +155,6 @@ impl Lower<'_, '_> {
         }
         let iv = self.b.append_block_param(header, types::I64);
         let carried: Vec<Lanes> = results.iter().map(|&result| self.params(header, result)).collect();
-        let waiting: Vec<Lanes> = turns.iter().map(|&n| self.params(header, results[n])).collect();
         let mut entry = vec![first];
         entry.extend(&start);
         self.b.ins().jump(header, &block_args(&entry));
@@ -182,17 +172,10 @@ impl Lower<'_, '_> {
         self.region(body)?;
         self.forget_range(known);
         let mut next = vec![self.offset(iv, step)];
-        let mut after = Vec::with_capacity(results.len());
-        for ((carry, before), &yielded) in carries.iter().zip(&carried).zip(yields) {
-            after.push(self.combine(*carry, before, yielded)?);
-        }
-        let mut waiting = waiting;
-        for (&n, other) in turns.iter().zip(&mut waiting) {
-            std::mem::swap(&mut after[n], other);
-        }
-        let second = turns.iter().map(|&n| results[n]);
-        for (lanes, result) in after.iter().chain(&waiting).zip(results.iter().copied().chain(second)) {
-            next.extend(self.args(lanes, result));
+        let yields = &func.regions[body].yields;
+        for (((carry, before), &yielded), &result) in carries.iter().zip(&carried).zip(yields).zip(&results) {
+            let after = self.combine(*carry, before, yielded)?;
+            next.extend(self.args(&after, result));
         }
         let more = self.b.ins().icmp(IntCC::SignedLessThan, next[0], bound);
         self.b.ins().brif(more, header, &block_args(&next), exit, &block_args(&next[1..]));
@@ -201,11 +184,6 @@ impl Lower<'_, '_> {
         self.b.switch_to_block(exit);
         if trips.is_none() {
             self.conditional -= 1;
-        }
-        for (&n, other) in turns.iter().zip(&others) {
-            let (one, other) = (self.get(results[n])?, self.lane_value(other));
-            let sum = self.float_add(one, other);
-            self.set(results[n], sum);
         }
         Ok(())
     }

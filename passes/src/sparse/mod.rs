@@ -4,7 +4,6 @@ pub mod collect;
 pub mod element;
 pub mod extract;
 pub mod hessian;
-pub mod incidence;
 pub mod index;
 pub mod jacobian;
 pub mod places;

@@ -1,9 +1,7 @@
 //! What one element costs, counted: how roads to the same matrix are compared.
 
-use cranelift_entity::EntitySet;
-use spadina_ir::func::{EmitData, Func, Inst, InstData, Region, Value, ValueDef};
+use spadina_ir::func::{EmitData, Func, InstData, Region};
 use spadina_ir::op::{Op, Smoothness};
-use spadina_ir::walk;
 
 /// An addition weighs 2; an entry has its slot loaded, its value loaded and stored again. Measured on chains and grids.
 pub const SLOT: u64 = 4;
@@ -36,47 +34,30 @@ pub fn of_elements(func: &Func) -> u64 {
 }
 
 fn of_region(func: &Func, region: Region) -> u64 {
-    func.regions[region].insts.iter().fold(0, |work: u64, &inst| work.saturating_add(of_inst(func, inst)))
-}
-
-fn of_inst(func: &Func, inst: Inst) -> u64 {
-    match &func.insts[inst] {
-        InstData::Op(op, _) => weight(*op),
-        InstData::Emit(emit) if !emit.direct => emission(emit),
-        InstData::Load(..) | InstData::Accum(..) => ACCESS,
-        InstData::Reset(buffer, _) => {
-            let dims = &func.buffers[*buffer].dims;
-            let length = dims.iter().try_fold(1_i64, |n, dim| n.checked_mul(dim.as_constant()?));
-            // Two entries a store.
-            length.map_or(RING, |n| n.unsigned_abs() / 2)
-        }
-        InstData::Loop { lo, hi, step, body, .. } => {
-            let trips = match (func.as_int(*lo), func.as_int(*hi)) {
-                (Some(lo), Some(hi)) if hi > lo => (lo.abs_diff(hi) - 1) / step.unsigned_abs() + 1,
-                (Some(_), Some(_)) => 0,
-                _ => RING,
-            };
-            trips.saturating_mul(of_region(func, *body))
-        }
-        InstData::If { then, els, .. } => of_region(func, *then).max(of_region(func, *els)),
-        _ => 0,
-    }
-}
-
-/// The work of the values of a region that these are computed from.
-pub fn of_values(func: &Func, region: Region, values: &[Value]) -> u64 {
-    let mut needed = values.to_vec();
-    let mut open = EntitySet::new();
-    open.extend(func.regions[region].insts.iter().copied());
     let mut work: u64 = 0;
-    while let Some(value) = needed.pop() {
-        let ValueDef::Result(inst, _) = func.values[value].def else { continue };
-        if !open.remove(inst) {
-            continue;
-        }
-        work = work.saturating_add(of_inst(func, inst));
-        needed.extend(func.insts[inst].operands());
-        needed.extend(walk::captures(func, inst));
+    for &inst in &func.regions[region].insts {
+        let data = &func.insts[inst];
+        work = work.saturating_add(match data {
+            InstData::Op(op, _) => weight(*op),
+            InstData::Emit(emit) if !emit.direct => emission(emit),
+            InstData::Load(..) | InstData::Accum(..) => ACCESS,
+            InstData::Reset(buffer, _) => {
+                let dims = &func.buffers[*buffer].dims;
+                let length = dims.iter().try_fold(1_i64, |n, dim| n.checked_mul(dim.as_constant()?));
+                // Two entries a store.
+                length.map_or(RING, |n| n.unsigned_abs() / 2)
+            }
+            InstData::Loop { lo, hi, step, body, .. } => {
+                let trips = match (func.as_int(*lo), func.as_int(*hi)) {
+                    (Some(lo), Some(hi)) if hi > lo => (lo.abs_diff(hi) - 1) / step.unsigned_abs() + 1,
+                    (Some(_), Some(_)) => 0,
+                    _ => RING,
+                };
+                trips.saturating_mul(of_region(func, *body))
+            }
+            InstData::If { then, els, .. } => of_region(func, *then).max(of_region(func, *els)),
+            _ => 0,
+        });
     }
     work
 }

@@ -116,6 +116,7 @@ impl Program {
             sites: next as usize,
             stored: Vec::new(),
             filled: Vec::new(),
+            may_store: false,
         };
         let blank = vec![0.5; rows.max(cols)];
         Program { phases, info, rows, cols, square, scratch: rows, blank }

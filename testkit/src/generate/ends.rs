@@ -8,7 +8,7 @@ use spadina_ir::func::Value;
 use spadina_ir::op::Op;
 
 impl Generator<'_> {
-    /// What a pair gives: mostly a few cheap operations on squares, so that it is worth to be gathered.
+    /// What a pair gives: mostly a few cheap operations on squares.
     pub(super) fn pair(&mut self, e: Value, summed: bool) -> Option<Value> {
         let mut pool = self.at_ends(e);
         if self.rng.chance(0.2) {

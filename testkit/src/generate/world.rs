@@ -70,7 +70,6 @@ impl World {
         let [v, e, n] = ["V", "E", "N"].map(|name| SizeExpr::size(b.size_symbol(name)));
         let plus_one = |size: &SizeExpr| SizeExpr { constant: 1, terms: size.terms.clone() };
         let mut declare = Declare { b };
-        // Pairs are gathered where they have many entries.
         let dim = if config.pairs { Some(3) } else { rng.chance(0.7).then(|| rng.int(1, 3)) };
         let x_dims = [v.clone()].into_iter().chain(dim.map(SizeExpr::constant)).collect();
         let x = declare.float("x", Role::Var, x_dims);
