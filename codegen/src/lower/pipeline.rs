@@ -74,7 +74,7 @@ const READ: u32 = 5;
 const LONG: u32 = 16;
 
 /// When the floats at the top of a body are there, as far as no branch or loop comes before.
-fn dates(func: &Func, body: Region) -> BTreeMap<Value, u32> {
+fn dates(func: &Func, body: Region, here: &BTreeSet<Inst>) -> BTreeMap<Value, u32> {
     let mut dates: BTreeMap<Value, u32> = BTreeMap::new();
     for &inst in &func.regions[body].insts {
         let own = match &func.insts[inst] {
@@ -84,9 +84,7 @@ fn dates(func: &Func, body: Region) -> BTreeMap<Value, u32> {
             _ => continue,
         };
         let ready = |value: &Value| match func.values[*value].def {
-            ValueDef::Result(from, _) if func.regions[body].insts.contains(&from) => {
-                dates.get(value).copied()
-            }
+            ValueDef::Result(from, _) if here.contains(&from) => dates.get(value).copied(),
             ValueDef::Result(..) | ValueDef::Param(..) => Some(0),
         };
         let operands = func.insts[inst].operands();
@@ -104,7 +102,8 @@ fn halves(func: &Func, body: Region, varying: &EntitySet<Value>) -> Option<Halve
     if insts.len() > MOST_INSTS {
         return None;
     }
-    let dates = dates(func, body);
+    let here: BTreeSet<Inst> = insts.iter().copied().collect();
+    let dates = dates(func, body, &here);
     let middle = dates.values().max()? / 2;
     let is_float = |value: Value| func.ty(value) == Ty::F64 && varying.contains(value);
     let long = insts.iter().filter_map(|&inst| match &func.insts[inst] {
@@ -119,7 +118,6 @@ fn halves(func: &Func, body: Region, varying: &EntitySet<Value>) -> Option<Halve
             && matches!(func.def(value), Some(InstData::Op(op, _)) if *op != Op::Neg)
             && dates.get(&value).is_some_and(|&date| date <= cut)
     };
-    let here: BTreeSet<Inst> = insts.iter().copied().collect();
     let maker = |value: Value| match func.values[value].def {
         ValueDef::Result(inst, _) => Some(inst).filter(|inst| here.contains(inst)),
         ValueDef::Param(..) => None,
