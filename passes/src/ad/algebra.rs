@@ -280,8 +280,9 @@ impl<'a> Forms<'a> {
 
     fn sum(&mut self, mut terms: BTreeMap<Vec<u32>, f64>) -> Term {
         terms.retain(|_, coefficient| *coefficient != 0.0);
+        let mut passed = Vec::new();
         while terms.len() > 1 && self.factoring == Factoring::Common {
-            let Some(factor) = self.most_common(&terms) else { break };
+            let Some(factor) = self.most_common(&terms, &passed) else { break };
             let mut inside = BTreeMap::new();
             terms.retain(|factors, coefficient| match factors.binary_search(&factor) {
                 Ok(at) => {
@@ -299,7 +300,8 @@ impl<'a> Forms<'a> {
                     rest.sort_unstable();
                     terms.insert(rest, coefficient);
                 }
-                break;
+                passed.push(factor);
+                continue;
             }
             let inner = self.sum(inside);
             let whole = self.product(&inner, &Term { coefficient: 1.0, factors: vec![factor] });
@@ -323,11 +325,11 @@ impl<'a> Forms<'a> {
     }
 
     /// The factor that most terms have, two at least; among equals a reciprocal, which leaves products that others need.
-    fn most_common(&self, terms: &BTreeMap<Vec<u32>, f64>) -> Option<u32> {
+    fn most_common(&self, terms: &BTreeMap<Vec<u32>, f64>, passed: &[u32]) -> Option<u32> {
         let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
         for factors in terms.keys() {
             for (n, &factor) in factors.iter().enumerate() {
-                if n == 0 || factors[n - 1] != factor {
+                if (n == 0 || factors[n - 1] != factor) && !passed.contains(&factor) {
                     *counts.entry(factor).or_insert(0) += 1;
                 }
             }
