@@ -204,3 +204,36 @@ fn filled_arrays_keep_nothing_and_have_the_zeros_of_sums() {
         }
     }
 }
+
+#[test]
+fn small_maps_inside_of_mapped_arrays() {
+    let bodies = [
+        "let t = map q in 0..3 { x[v][q]^2 }; sqnorm(t)",
+        "let t = map q in 0..3 { x[v][q] }; t[0] + t[1] * t[2]",
+        "let t = map q in 0..3 { map r in 0..2 { x[v][q] * x[v][r] } }; dot(t[0], t[2])",
+        "let t = map q in 0..3 { let s = map r in 0..3 { x[v][r] * x[v][q] }; sqnorm(s) }; dot(t, x[v])",
+    ];
+    for body in bodies {
+        let text = format!(
+            "kernel k<V>(x: var vec3[V]) -> f64 {{
+                let y = map v in 0..V {{ {body} }};
+                sum v in 0..V {{ y[v]^2 }}
+            }}"
+        );
+        let kernel = Module::from_text("k.ir", &text).unwrap().kernel(None).unwrap();
+        let mut inputs = Inputs::new();
+        inputs.set("x", &[[0.3, -0.7, 1.1], [0.9, 0.2, -0.4]][..]);
+        let found = |strategy| {
+            let options = Options { strategy, ..Options::new(Derivative::Hessian) };
+            let mut problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
+            let at = problem.evaluated().unwrap();
+            let matrix = problem.matrix(&at.matrix).to_dense();
+            (at.results, matrix)
+        };
+        let (sparse, dense) = (found(Strategy::Structural), found(Strategy::Dense));
+        assert!((sparse.0[0] - dense.0[0]).abs() <= 1e-12 * dense.0[0].abs(), "{body}");
+        for (a, b) in sparse.1.iter().zip(&dense.1) {
+            assert!((a - b).abs() <= 1e-11, "{body}: {a} and {b}");
+        }
+    }
+}

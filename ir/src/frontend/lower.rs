@@ -273,8 +273,17 @@ impl<'a> Lowerer<'a> {
         result
     }
 
-    /// Runs `inner` on a copy of the program that is thrown away; only its result and its messages remain.
+    /// Runs `inner` on a copy of the program that is thrown away; only its result and its messages remain. In a rehearsal that copy serves
+    /// already: the values of the result are then those of the program that is rehearsed.
     fn rehearse<T>(&mut self, inner: impl FnOnce(&mut Self) -> T) -> T {
+        if self.rehearsing {
+            let (accs, terms, loops) = (self.accs.clone(), self.terms.clone(), self.loops.clone());
+            let depth = self.b.depth();
+            let result = self.scoped(inner);
+            self.b.abandon(depth);
+            (self.accs, self.terms, self.loops) = (accs, terms, loops);
+            return result;
+        }
         // A copy costs as much as a few expressions, more for a large program.
         self.fuel = self.fuel.saturating_sub(self.b.func().insts.len() as u32 / 64);
         let copy = Builder::new(self.b.func().clone());
@@ -282,9 +291,9 @@ impl<'a> Lowerer<'a> {
         let (accs, terms) = (self.accs.clone(), self.terms.clone());
         // Bounds are kept by value, and the values of the copy will be others of the program.
         let loops = self.loops.clone();
-        let outer = std::mem::replace(&mut self.rehearsing, true);
+        self.rehearsing = true;
         let result = self.scoped(inner);
-        self.rehearsing = outer;
+        self.rehearsing = false;
         self.b = real;
         self.accs = accs;
         self.terms = terms;

@@ -253,9 +253,16 @@ impl<'a> Forms<'a> {
 
     fn product(&mut self, x: &Term, y: &Term) -> Term {
         let coefficient = x.coefficient * y.coefficient;
-        if !is_moderate(coefficient) && x.coefficient != 0.0 && y.coefficient != 0.0 {
+        let (bare_x, bare_y) = (x.factors.is_empty(), y.factors.is_empty());
+        let joins = match (bare_x, bare_y) {
+            (true, true) => true,
+            (false, false) => is_moderate(coefficient),
+            _ => coefficient.is_normal(),
+        };
+        if !joins && x.coefficient != 0.0 && y.coefficient != 0.0 {
             // Literals that scale unknowns stay with them: their product may be zero where no result is.
-            let (far, near) = if is_moderate(x.coefficient) { (y, x) } else { (x, y) };
+            let first = if bare_x || bare_y { bare_y } else { !is_moderate(x.coefficient) };
+            let (far, near) = if first { (x, y) } else { (y, x) };
             let atom = self.atom(Key::Product(far.key()), Atom::Product(far.clone()));
             let mut factors = near.factors.clone();
             factors.push(atom);
