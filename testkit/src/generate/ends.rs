@@ -27,8 +27,8 @@ impl Generator<'_> {
                     let positive = self.two(Op::Mul, [value, value]);
                     let positive = self.two(Op::Add, [positive, one]);
                     let root = self.b.op(Op::Sqrt, &[positive]);
-                    let range = unary(Op::Sqrt, self.range(positive));
-                    self.note(root, range.unwrap_or(Range::new(1.0, 100.0)))
+                    let largest = self.range(positive).magnitude().sqrt();
+                    self.note(root, Range::new(1.0, largest.max(1.0)))
                 }
                 3 => self.two(Op::Add, [value, other]),
                 4 if self.config.branches => {
@@ -119,9 +119,12 @@ impl Generator<'_> {
         pool
     }
 
+    /// A sum, difference or product.
     fn two(&mut self, op: Op, values: [Value; 2]) -> Value {
-        let range = binary(op, self.range(values[0]), self.range(values[1]));
+        let [a, b] = values.map(|value| self.range(value));
+        // Large values are allowed here, but what is told of them is true: domains of functions depend on it.
+        let bound = if op == Op::Mul { a.magnitude() * b.magnitude() } else { a.magnitude() + b.magnitude() };
         let value = self.b.op(op, &values);
-        self.note(value, range.unwrap_or(Range::new(-10.0, 10.0)))
+        self.note(value, binary(op, a, b).unwrap_or(Range::new(-bound, bound)))
     }
 }
