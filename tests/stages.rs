@@ -221,19 +221,23 @@ fn small_maps_inside_of_mapped_arrays() {
             }}"
         );
         let kernel = Module::from_text("k.ir", &text).unwrap().kernel(None).unwrap();
-        let mut inputs = Inputs::new();
-        inputs.set("x", &[[0.3, -0.7, 1.1], [0.9, 0.2, -0.4]][..]);
-        let found = |strategy| {
-            let options = Options { strategy, ..Options::new(Derivative::Hessian) };
-            let mut problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
-            let at = problem.evaluated().unwrap();
-            let matrix = problem.matrix(&at.matrix).to_dense();
-            (at.results, matrix)
-        };
-        let (sparse, dense) = (found(Strategy::Structural), found(Strategy::Dense));
-        assert!((sparse.0[0] - dense.0[0]).abs() <= 1e-12 * dense.0[0].abs(), "{body}");
-        for (a, b) in sparse.1.iter().zip(&dense.1) {
-            assert!((a - b).abs() <= 1e-11, "{body}: {a} and {b}");
+        let x = [[0.3, -0.7, 1.1], [0.9, 0.2, -0.4]];
+        for vertices in 0..=x.len() {
+            let mut inputs = Inputs::new();
+            inputs.set("x", &x[..vertices]);
+            let found = |strategy| {
+                let options = Options { strategy, ..Options::new(Derivative::Hessian) };
+                let mut problem = Problem::prepare(&kernel, &inputs, &options).unwrap();
+                let at = problem.evaluated().unwrap();
+                let matrix = problem.matrix(&at.matrix).to_dense();
+                (at.results, matrix)
+            };
+            let (sparse, dense) = (found(Strategy::Structural), found(Strategy::Dense));
+            assert!((sparse.0[0] - dense.0[0]).abs() <= 1e-12 * dense.0[0].abs(), "{body}");
+            assert_eq!(sparse.1.shape(), dense.1.shape(), "{body}");
+            for (a, b) in sparse.1.iter().zip(&dense.1) {
+                assert!((a - b).abs() <= 1e-11, "{body}: {a} and {b}");
+            }
         }
     }
 }

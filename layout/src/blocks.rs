@@ -59,7 +59,8 @@ fn axis_blocks(shape: &SiteShape) -> impl Iterator<Item = &Block> {
 /// final numbers), 0 where none starts, and `col_width` the same for columns, unless it is empty: then columns are like rows.
 ///
 /// It can when every pair of blocks is full or empty (or one of a block with itself that another emission fills), nothing is dropped,
-/// numbering keeps blocks together, and no two blocks overlap without being the same. Streams must have passed [`check_streams`]. Linear in positions and references.
+/// numbering keeps blocks together, and no two blocks overlap without being the same. Streams must have passed [`check_streams`]. Linear in
+/// positions and references.
 pub fn consistent_blocks(
     streams: &[Stream<'_>],
     filter: &Filter<'_>,
