@@ -21,17 +21,12 @@
 //! Products and sums over `LONGEST` stay as they are associated. Values that are there already are not taken apart.
 
 use crate::ad::share::{Item, share};
-use crate::ad::tape::{Node, Ref, Tape};
+use crate::ad::tape::{Node, Ref, Tape, is_moderate};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
 /// Longest product or sum that is flattened.
 const LONGEST: usize = 24;
-
-/// Whether literals may be multiplied into one: it is between `2^-64` and `2^64`.
-pub(crate) fn is_moderate(literal: f64) -> bool {
-    (5e-20..=2e19).contains(&literal.abs())
-}
 
 /// Whether sums are split by common factors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

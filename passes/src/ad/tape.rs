@@ -5,7 +5,6 @@
 //!
 //! A quotient `a / b` is the product of `a` and the reciprocal of `b`; where a reciprocal is used once, a quotient is built again.
 
-use crate::ad::algebra::is_moderate;
 use rustc_hash::FxHashMap;
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{Const, Func, InstData, Value};
@@ -80,6 +79,11 @@ pub struct Tape {
     squares: FxHashMap<u32, Ref>,
     /// Values from here on are not there for free: they belong to the attempt.
     base: Value,
+}
+
+/// Whether literals may be multiplied into one: about between `2^-64` and `2^64`.
+pub(crate) fn is_moderate(literal: f64) -> bool {
+    (5e-20..=2e19).contains(&literal.abs())
 }
 
 impl Tape {
