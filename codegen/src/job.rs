@@ -30,7 +30,7 @@ pub(crate) struct Job<'a> {
 }
 
 /// Functions that make less code, all together, are compiled on one thread.
-const WORTH_A_THREAD: usize = 250;
+const WORTH_A_THREAD: usize = 60;
 
 /// Builds and compiles functions on as many threads as there are processors and functions.
 pub(crate) fn run(isa: &dyn TargetIsa, jobs: Vec<&mut Job<'_>>) -> Result<()> {
