@@ -42,6 +42,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_codegen::loop_analysis::LoopAnalysis;
+use smallvec::SmallVec;
 
 /// Puts floats on the stack where more than `registers` are alive.
 pub(crate) fn spill(func: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis, registers: usize) {
@@ -292,8 +293,8 @@ impl Spill<'_> {
 
     /// Makes an instruction use `holds` for a float, whatever type it sees it as.
     fn replace(&mut self, inst: Inst, root: Value, holds: Value) {
-        let values: Vec<Value> = self.func.dfg.inst_values(inst).collect();
-        let mut images = Vec::with_capacity(values.len());
+        let values: SmallVec<[Value; 4]> = self.func.dfg.inst_values(inst).collect();
+        let mut images: SmallVec<[Value; 4]> = SmallVec::new();
         for value in values {
             let ty = self.func.dfg.value_type(value);
             images.push(if self.floats.root[value] != root.into() {

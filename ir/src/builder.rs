@@ -51,7 +51,6 @@ impl Key {
 #[derive(Clone)]
 struct Scope {
     region: Region,
-    table: FxHashMap<Key, Value>,
     open: Open,
     /// Where what opens it stands in the source.
     span: (u32, u32),
@@ -70,6 +69,8 @@ enum Open {
 pub struct Builder {
     func: Func,
     scopes: Vec<Scope>,
+    /// Pure instructions and where they stand: those in a region that is closed are not visible.
+    table: FxHashMap<Key, (Value, Region)>,
     resets: FxHashMap<Buffer, u32>,
     span: (u32, u32),
 }
@@ -77,8 +78,9 @@ pub struct Builder {
 impl Builder {
     /// Continues at the end of the body of `func`. Instructions already there are not hash-consed with.
     pub fn new(func: Func) -> Builder {
-        let scope = Scope { region: func.body, table: FxHashMap::default(), open: Open::Body, span: (0, 0) };
-        Builder { func, scopes: vec![scope], resets: FxHashMap::default(), span: (0, 0) }
+        let scope = Scope { region: func.body, open: Open::Body, span: (0, 0) };
+        let (table, resets) = (FxHashMap::default(), FxHashMap::default());
+        Builder { func, scopes: vec![scope], table, resets, span: (0, 0) }
     }
 
     /// An empty function with the declarations of `func` (sizes, buffers, columns, rows): what a pass starts from.
@@ -94,7 +96,9 @@ impl Builder {
         copy.values.reserve(func.values.len());
         copy.results.resize(insts);
         copy.spans.resize(insts);
-        Builder::new(copy)
+        let mut builder = Builder::new(copy);
+        builder.table.reserve(insts);
+        builder
     }
 
     /// The finished function.
@@ -363,7 +367,7 @@ impl Builder {
             }
         }
         let open = Open::Loop { lo, hi, step, carries: carries.to_vec() };
-        self.scopes.push(Scope { region, table: FxHashMap::default(), open, span: self.span });
+        self.scopes.push(Scope { region, open, span: self.span });
         (iv, states)
     }
 
@@ -394,8 +398,7 @@ impl Builder {
     /// Opens the first branch of an `if`.
     pub fn begin_if(&mut self, cond: Value) {
         let region = self.func.regions.push(RegionData::default());
-        let (table, open) = (FxHashMap::default(), Open::Then { cond });
-        self.scopes.push(Scope { region, table, open, span: self.span });
+        self.scopes.push(Scope { region, open: Open::Then { cond }, span: self.span });
     }
 
     /// Closes the first branch with its yields and opens the second.
@@ -408,7 +411,7 @@ impl Builder {
         self.func.regions[scope.region].yields = yields.to_vec();
         let region = self.func.regions.push(RegionData::default());
         let open = Open::Else { cond, then: scope.region };
-        self.scopes.push(Scope { region, table: FxHashMap::default(), open, span: self.span });
+        self.scopes.push(Scope { region, open, span: self.span });
     }
 
     /// Closes the second branch with its yields; returns the results.
@@ -483,15 +486,19 @@ impl Builder {
     }
 
     fn find(&self, key: &Key) -> Option<Value> {
-        self.scopes.iter().rev().find_map(|scope| scope.table.get(key).copied())
+        self.table.get(key).filter(|(_, region)| self.is_open(*region)).map(|&(value, _)| value)
     }
 
     fn pure(&mut self, key: Key, data: InstData, ty: Ty) -> Value {
-        if let Some(value) = self.find(&key) {
-            return value;
+        let new = (self.next_value(), self.region());
+        let known = self.table.entry(key).or_insert(new);
+        if *known != new {
+            if self.scopes.iter().any(|scope| scope.region == known.1) {
+                return known.0;
+            }
+            *known = new;
         }
-        let value = self.push(data, &[ty])[0];
-        self.scopes.last_mut().expect("the body is always open").table.insert(key, value);
-        value
+        self.push(data, &[ty]);
+        new.0
     }
 }

@@ -93,7 +93,7 @@ impl Plan {
             needed(func, inst).into_iter().for_each(&mut root);
         }
         func.regions[region].yields.iter().copied().for_each(root);
-        let mut tape = Tape::new(Ty::F64, Value::from_u32(0));
+        let mut tape = Tape::new(Ty::F64, Value::from_u32(0), 0);
         let refs: Vec<Ref> =
             roots.iter().map(|&v| tape.import(func, v, &|part| inside.contains(part))).collect();
         let better = improve(&mut tape, &refs, Factoring::Common);

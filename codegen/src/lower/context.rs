@@ -162,6 +162,8 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) turned: Option<Turned>,
     /// The place for junk that was used last.
     junk_turn: i64,
+    /// 2 and 3, by which subscripts are shifted to bytes.
+    shifts: [Clif; 2],
     values: SecondaryMap<Value, Option<Lanes>>,
     positions: SecondaryMap<Value, Vec<Linear>>,
     sizes: Vec<Clif>,
@@ -188,9 +190,10 @@ impl<'a, 'b> Lower<'a, 'b> {
     pub(crate) fn new(
         program: Program<'a>,
         info: Option<&'a PhaseInfo>,
-        b: FunctionBuilder<'b>,
+        mut b: FunctionBuilder<'b>,
         env: Clif,
     ) -> Self {
+        let shifts = [2, 3].map(|by| b.ins().iconst(types::I64, by));
         Lower {
             program,
             func: program.func,
@@ -222,6 +225,7 @@ impl<'a, 'b> Lower<'a, 'b> {
             turning: if program.aside.is_some() { turning(program.func) } else { EntitySet::new() },
             turned: None,
             junk_turn: 0,
+            shifts,
             values: SecondaryMap::new(),
             positions: SecondaryMap::new(),
             sizes: Vec::new(),
@@ -409,6 +413,15 @@ impl<'a, 'b> Lower<'a, 'b> {
 
     pub(crate) fn int(&mut self, n: i64) -> Clif {
         self.b.ins().iconst(types::I64, n)
+    }
+
+    /// `value * 2^shift`
+    pub(crate) fn shifted(&mut self, value: Clif, shift: i64) -> Clif {
+        match shift {
+            0 => value,
+            2 | 3 => self.b.ins().ishl(value, self.shifts[shift as usize - 2]),
+            _ => self.b.ins().ishl_imm_u(value, shift),
+        }
     }
 
     fn size_word(&mut self, size: Size) -> Clif {

@@ -2,7 +2,7 @@
 
 use crate::error::{CodegenError, Result};
 use crate::lower::context::{Cursor, Eval, Filter, Lower, Mode, Program};
-use crate::lower::lanes::{Lanes, PER_SINGLES};
+use crate::lower::lanes::{Clifs, Lanes, PER_SINGLES};
 use crate::lower::live;
 use crate::lower::pipeline::Numbers;
 use crate::program::{Phase, Split};
@@ -151,7 +151,7 @@ impl Lower<'_, '_> {
 
     /// Sets the induction variable of iterations that run side by side.
     pub(crate) fn set_inductions(&mut self, split: Split, numbers: &[(Clif, Option<Clif>)]) -> Result<()> {
-        let mut inductions = Vec::new();
+        let mut inductions = Clifs::new();
         for &(number, _) in numbers {
             inductions.push(self.induction(split, number)?);
         }
@@ -236,7 +236,7 @@ impl Lower<'_, '_> {
         for (n, subtotal) in (0..).zip(self.subtotals()) {
             let row = self.scale(trips, n);
             let at = self.b.ins().iadd(row, number);
-            let scaled = self.b.ins().ishl_imm_u(at, 3);
+            let scaled = self.shifted(at, 3);
             let address = self.b.ins().iadd(sums, scaled);
             let subtotal = self.b.use_var(subtotal);
             self.b.ins().store(MemFlagsData::trusted(), subtotal, address, 0);
@@ -249,7 +249,7 @@ impl Lower<'_, '_> {
     /// What a list has at a place, and the number of the iteration; where a mask leaves nothing of the place, that number itself.
     fn listed(&mut self, elements: Clif, mask: Option<Clif>, place: Clif) -> (Clif, Clif) {
         let at = mask.map_or(place, |mask| self.b.ins().band(place, mask));
-        let scaled = self.b.ins().ishl_imm_u(at, 2);
+        let scaled = self.shifted(at, 2);
         let address = self.b.ins().iadd(elements, scaled);
         let flags = MemFlagsData::trusted().with_readonly();
         let element = self.b.ins().uload32(flags, address, 0);
@@ -436,7 +436,7 @@ pub(crate) fn count(
         let count = lower.b.use_var(variable);
         let row = lower.scale(length, n);
         let at = lower.b.ins().iadd(row, nth);
-        let scaled = lower.b.ins().ishl_imm_u(at, 2);
+        let scaled = lower.shifted(at, 2);
         let address = lower.b.ins().iadd(params[3], scaled);
         lower.b.ins().istore32(MemFlagsData::trusted(), count, address, 0);
     }

@@ -18,6 +18,7 @@ use crate::lower::context::{Lower, clif_type};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::V128Imm;
 use cranelift_codegen::ir::{Block, Endianness, InstBuilder, MemFlagsData, Type, Value as Clif, types};
+use smallvec::{SmallVec, smallvec};
 use spadina_ir::func::Value;
 use spadina_ir::types::Ty;
 
@@ -26,16 +27,19 @@ pub(crate) const PER_VECTOR: usize = 2;
 /// Lanes in one vector of single precision.
 pub(crate) const PER_SINGLES: usize = 4;
 
+/// Scalars, one a lane, or the vectors that they make.
+pub(crate) type Clifs = SmallVec<[Clif; 2]>;
+
 /// One value in every lane.
 #[derive(Clone, Debug)]
 pub(crate) enum Lanes {
     /// The same scalar in all lanes.
     Uniform(Clif),
     /// A scalar for each lane.
-    Each(Vec<Clif>),
+    Each(Clifs),
     /// Vectors of [`PER_VECTOR`] lanes in order: of doubles, or of masks (`I64X2`, all bits or none) for truth values. Or of
     /// [`PER_SINGLES`] lanes in single precision.
-    Packed(Vec<Clif>),
+    Packed(Clifs),
 }
 
 /// How bitcasts see lanes.
@@ -76,14 +80,14 @@ impl Lower<'_, '_> {
     }
 
     /// Floats or truth values in vectors.
-    pub(crate) fn packed(&mut self, lanes: &Lanes) -> Vec<Clif> {
+    pub(crate) fn packed(&mut self, lanes: &Lanes) -> Clifs {
         match lanes {
             Lanes::Packed(vectors) => vectors.clone(),
             Lanes::Uniform(clif) => {
                 let scalar = self.vector_scalar(*clif);
                 let vector = self.vector_of(scalar);
                 let all = self.b.ins().splat(vector, scalar);
-                vec![all; self.lanes / vector.lane_count() as usize]
+                smallvec![all; self.lanes / vector.lane_count() as usize]
             }
             Lanes::Each(each) => {
                 let single = each.first().is_some_and(|&scalar| self.clif_ty(scalar) == types::F32);
@@ -119,7 +123,7 @@ impl Lower<'_, '_> {
     }
 
     /// Scalars, one a lane, in the form in which values of a type are kept.
-    pub(crate) fn gather(&mut self, ty: Ty, scalars: Vec<Clif>) -> Lanes {
+    pub(crate) fn gather(&mut self, ty: Ty, scalars: Clifs) -> Lanes {
         match self.vector_type(ty) {
             Some(vector) => {
                 let chunks = scalars.chunks(vector.lane_count() as usize);
@@ -131,7 +135,7 @@ impl Lower<'_, '_> {
 
     /// Lowers something lane by lane.
     pub(crate) fn each(&mut self, ty: Ty, mut one: impl FnMut(&mut Self) -> Result<Clif>) -> Result<Lanes> {
-        let mut scalars = Vec::with_capacity(self.lanes);
+        let mut scalars = Clifs::with_capacity(self.lanes);
         let before = (self.lane, self.wide);
         self.wide = false;
         for lane in 0..self.lanes {
@@ -169,8 +173,8 @@ impl Lower<'_, '_> {
     }
 
     /// Masks as wide as doubles, from those of single precision.
-    pub(crate) fn widened_masks(&mut self, singles: &[Clif]) -> Vec<Clif> {
-        let mut doubles = Vec::with_capacity(2 * singles.len());
+    pub(crate) fn widened_masks(&mut self, singles: &[Clif]) -> Clifs {
+        let mut doubles = Clifs::with_capacity(2 * singles.len());
         for &four in singles {
             doubles.extend([0, 8].map(|start| {
                 let bytes = std::array::from_fn(|n| start + 4 * (n as u8 / 8) + n as u8 % 4);
@@ -181,7 +185,7 @@ impl Lower<'_, '_> {
     }
 
     /// Masks of single precision, from those as wide as doubles.
-    pub(crate) fn narrowed_masks(&mut self, doubles: &[Clif]) -> Vec<Clif> {
+    pub(crate) fn narrowed_masks(&mut self, doubles: &[Clif]) -> Clifs {
         let bytes = std::array::from_fn(|n| 8 * (n as u8 / 4) + n as u8 % 4);
         doubles.chunks_exact(2).map(|pair| self.bytes_of([pair[0], pair[1]], bytes, types::I32X4)).collect()
     }
@@ -195,8 +199,8 @@ impl Lower<'_, '_> {
     }
 
     /// Vectors of single precision as twice as many of doubles.
-    pub(crate) fn widened(&mut self, singles: &[Clif]) -> Vec<Clif> {
-        let mut doubles = Vec::with_capacity(2 * singles.len());
+    pub(crate) fn widened(&mut self, singles: &[Clif]) -> Clifs {
+        let mut doubles = Clifs::with_capacity(2 * singles.len());
         for &four in singles {
             let pairs = self.b.ins().bitcast(types::F64X2, little(), four);
             let high = self.halves(pairs, pairs, true);
@@ -207,8 +211,8 @@ impl Lower<'_, '_> {
     }
 
     /// Vectors of doubles as half as many of single precision.
-    pub(crate) fn narrowed(&mut self, doubles: &[Clif]) -> Vec<Clif> {
-        let mut singles = Vec::with_capacity(doubles.len() / 2);
+    pub(crate) fn narrowed(&mut self, doubles: &[Clif]) -> Clifs {
+        let mut singles = Clifs::with_capacity(doubles.len() / 2);
         for pair in doubles.chunks_exact(2) {
             let mut rounded = Vec::with_capacity(2);
             for &two in pair {
@@ -258,9 +262,9 @@ impl Lower<'_, '_> {
     }
 
     /// The arguments for [`Lower::params`] of a value like `like`.
-    pub(crate) fn args(&mut self, lanes: &Lanes, like: Value) -> Vec<Clif> {
+    pub(crate) fn args(&mut self, lanes: &Lanes, like: Value) -> Clifs {
         if !self.varies(like) {
-            return vec![self.lane_value(lanes)];
+            return smallvec![self.lane_value(lanes)];
         }
         match self.vector_type(self.func.ty(like)) {
             Some(_) => self.packed(lanes),
@@ -269,9 +273,9 @@ impl Lower<'_, '_> {
     }
 
     /// One scalar a lane.
-    pub(crate) fn scalars(&mut self, lanes: &Lanes) -> Vec<Clif> {
+    pub(crate) fn scalars(&mut self, lanes: &Lanes) -> Clifs {
         let before = self.lane;
-        let mut scalars = Vec::with_capacity(self.lanes);
+        let mut scalars = Clifs::with_capacity(self.lanes);
         for lane in 0..self.lanes {
             self.lane = lane;
             scalars.push(self.lane_value(lanes));

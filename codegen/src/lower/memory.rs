@@ -3,11 +3,12 @@
 use crate::common::sum_of;
 use crate::error::Result;
 use crate::lower::context::{Eval, Filter, Linear, Lower, Mode, clif_type};
-use crate::lower::lanes::{Lanes, PER_VECTOR};
+use crate::lower::lanes::{Clifs, Lanes, PER_VECTOR};
 use crate::program::row_buffer;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
 use cranelift_frontend::Variable;
+use smallvec::smallvec;
 use spadina_ir::func::{Buffer, Inst, InstData, Role, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
@@ -90,7 +91,7 @@ impl Lower<'_, '_> {
         let (address, offset) = self.lane_address(inst, buffer, index)?;
         let flags = self.read_flags(inst, buffer, index, unaligned_flags());
         let pair = self.b.ins().load(types::F64X2, flags, address, offset);
-        Ok(Lanes::Packed(vec![pair]))
+        Ok(Lanes::Packed(smallvec![pair]))
     }
 
     /// True for literal subscripts inside of literal axes: an element that is there whatever the data are.
@@ -137,7 +138,7 @@ impl Lower<'_, '_> {
     /// All lanes of an element of a batched array.
     pub(crate) fn load_lanes(&mut self, buffer: Buffer, index: &[Value]) -> Result<Lanes> {
         let (address, offset) = self.first_lane(buffer, index)?;
-        let mut vectors = Vec::with_capacity(self.lanes / PER_VECTOR);
+        let mut vectors = Clifs::with_capacity(self.lanes / PER_VECTOR);
         for n in 0..self.lanes / PER_VECTOR {
             let offset = offset + 16 * n as i32;
             vectors.push(self.b.ins().load(types::F64X2, unaligned_flags(), address, offset));

@@ -27,6 +27,7 @@ use crate::varying::{neighbors, vector_cost};
 use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value as Clif, types};
+use smallvec::smallvec;
 use spadina_ir::func::{Func, Inst, InstData, Region, Value, ValueDef};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
@@ -196,7 +197,7 @@ impl Lower<'_, '_> {
         self.start_half(split, (&halves.early, &halves.late), &numbers.numbers)?;
         for (at, &value) in (0..).step_by(BYTES as usize).zip(&halves.handed) {
             let both = self.b.ins().load(types::F64X2, MemFlagsData::trusted(), here, at);
-            self.set_lanes(value, Lanes::Packed(vec![both]));
+            self.set_lanes(value, Lanes::Packed(smallvec![both]));
         }
         self.live = Some(halves.late.clone());
         self.iterations(split, &numbers.numbers, |lower, lane| finish(lower, lane, &numbers))?;

@@ -121,7 +121,7 @@ impl Lower<'_, '_> {
     pub(crate) fn element(&mut self, base: Clif, linear: Linear, shift: i64) -> (Clif, i32) {
         let mut address = base;
         if let Some(value) = linear.dynamic {
-            let scaled = if shift == 0 { value } else { self.b.ins().ishl_imm_u(value, shift) };
+            let scaled = self.shifted(value, shift);
             address = self.b.ins().iadd(address, scaled);
         }
         let bytes = linear.constant.wrapping_shl(shift as u32);

@@ -17,6 +17,7 @@ use crate::row_loop::{RowLoop, row_loop};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
 use cranelift_frontend::Variable;
+use smallvec::smallvec;
 use spadina_ir::func::{Buffer, Carry, Func, Inst, InstData, Region, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
@@ -255,7 +256,7 @@ impl Lower<'_, '_> {
         self.wide = true;
         let before = std::mem::replace(&mut self.varying, rows.varying);
         self.neighbors = rows.neighbors;
-        self.set_lanes(iv, Lanes::Each(vec![row, second]));
+        self.set_lanes(iv, Lanes::Each(smallvec![row, second]));
         let mut done = BTreeSet::new();
         let mut next_states = Vec::new();
         for (n, needed) in rows.states {
@@ -267,7 +268,7 @@ impl Lower<'_, '_> {
             let next = self.packed(&next)[0];
             let last = self.b.use_var(running.states[n]);
             let state = self.mix((last, true), (next, false));
-            self.set_lanes(params[n], Lanes::Packed(vec![state]));
+            self.set_lanes(params[n], Lanes::Packed(smallvec![state]));
             next_states.push((running.states[n], next));
         }
         for &inst in &func.regions[body].insts {

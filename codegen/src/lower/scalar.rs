@@ -9,7 +9,7 @@ use crate::lower::context::Lower;
 use crate::symbols;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, Type, Value as Clif, types};
-use spadina_ir::func::{Const, InstData, Value};
+use spadina_ir::func::{Const, InstData, Value, Values};
 use spadina_ir::op::Op;
 
 impl Lower<'_, '_> {
@@ -49,18 +49,18 @@ impl Lower<'_, '_> {
     }
 
     /// Sums of negated values as differences: that saves the negation and gives the same bits.
-    pub(crate) fn signed_sum(&self, op: Op, operands: &[Value]) -> (Op, Vec<Value>) {
+    pub(crate) fn signed_sum(&self, op: Op, operands: &[Value]) -> (Op, Values) {
         let positive = |v: Value| match self.func.def(v) {
             Some(InstData::Op(Op::Neg, args)) => Some(args[0]),
             _ => None,
         };
         match (op, operands) {
             (Op::Add, &[a, b]) => match (positive(a), positive(b)) {
-                (_, Some(b)) => (Op::Sub, vec![a, b]),
-                (Some(a), None) => (Op::Sub, vec![b, a]),
-                (None, None) => (op, operands.to_vec()),
+                (_, Some(b)) => (Op::Sub, Values::from_slice(&[a, b])),
+                (Some(a), None) => (Op::Sub, Values::from_slice(&[b, a])),
+                (None, None) => (op, Values::from_slice(operands)),
             },
-            _ => (op, operands.to_vec()),
+            _ => (op, Values::from_slice(operands)),
         }
     }
 

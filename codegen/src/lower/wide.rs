@@ -7,11 +7,12 @@
 
 use crate::error::{CodegenError, Result};
 use crate::lower::context::{Lower, clif_type};
-use crate::lower::lanes::{Lanes, little};
+use crate::lower::lanes::{Clifs, Lanes, little};
 use crate::lower::region::block_args;
 use crate::varying::{is_cheap, is_total};
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::{Block, InstBuilder, Value as Clif, types};
+use smallvec::SmallVec;
 use spadina_ir::func::{Inst, InstData, Region, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
@@ -98,7 +99,7 @@ impl Lower<'_, '_> {
     /// A loop or branch for one lane after the other.
     fn lane_by_lane(&mut self, inst: Inst) -> Result<()> {
         let results = &self.func.results[inst];
-        let mut found: Vec<Vec<Clif>> = vec![Vec::new(); results.len()];
+        let mut found: Vec<Clifs> = vec![Clifs::new(); results.len()];
         self.wide = false;
         for lane in 0..self.lanes {
             self.lane = lane;
@@ -211,7 +212,8 @@ impl Lower<'_, '_> {
     /// An operation of which an operand varies.
     pub(crate) fn wide_op(&mut self, op: Op, operands: &[Value], ty: Ty) -> Result<Lanes> {
         let (op, operands) = self.signed_sum(op, operands);
-        let lanes: Vec<Lanes> = operands.iter().map(|&v| self.lanes_of(v)).collect::<Result<_>>()?;
+        let lanes: SmallVec<[Lanes; 3]> =
+            operands.iter().map(|&v| self.lanes_of(v)).collect::<Result<_>>()?;
         let vectors = |lanes: &Lanes| matches!(lanes, Lanes::Packed(_));
         let all = |wanted: Ty| operands.iter().all(|&v| self.func.ty(v) == wanted);
         let (doubles, singles) = (all(Ty::F64), self.singles && all(Ty::F32));
@@ -226,23 +228,23 @@ impl Lower<'_, '_> {
         if !wanted {
             return self.each(ty, |lower| lower.op(op, &operands));
         }
-        let mut args: Vec<Vec<Clif>> = lanes.iter().map(|lanes| self.packed(lanes)).collect();
+        let mut args: SmallVec<[Clifs; 3]> = lanes.iter().map(|lanes| self.packed(lanes)).collect();
         match op {
             Op::Select if ty == Ty::F32 => args[0] = self.narrowed_masks(&args[0]),
             Op::Widen => return Ok(Lanes::Packed(self.widened(&args[0]))),
             Op::Narrow => return Ok(Lanes::Packed(self.narrowed(&args[0]))),
             Op::Exp | Op::Log | Op::Sin | Op::Cos if singles => {
                 let doubles = self.widened(&args[0]).into_iter();
-                let made: Vec<Clif> =
+                let made: Clifs =
                     doubles.map(|two| self.function(op, operands[0], two)).collect::<Result<_>>()?;
                 return Ok(Lanes::Packed(self.narrowed(&made)));
             }
             _ => {}
         }
         let count = args[0].len();
-        let mut made = Vec::with_capacity(count);
+        let mut made = Clifs::with_capacity(count);
         for n in 0..count {
-            let args: Vec<Clif> = args.iter().map(|vectors| vectors[n]).collect();
+            let args: SmallVec<[Clif; 3]> = args.iter().map(|vectors| vectors[n]).collect();
             made.push(match op {
                 Op::Exp | Op::Log | Op::Sin | Op::Cos => self.function(op, operands[0], args[0])?,
                 _ => self.vector_op(op, &args),

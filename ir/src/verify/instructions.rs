@@ -6,7 +6,11 @@ use crate::func::{Buffer, Carry, EmitData, Func, Inst, InstData, Region, Role, V
 use crate::project::MAX_LOCAL;
 use crate::types::Ty;
 use cranelift_entity::{EntitySet, SecondaryMap};
+use smallvec::{SmallVec, smallvec};
 use std::collections::BTreeMap;
+
+/// Of some values.
+type Types = SmallVec<[Ty; 8]>;
 
 /// False where a reference leads nowhere, or a count or a type is wrong.
 pub(super) fn check(report: &mut Report<'_>) -> bool {
@@ -107,7 +111,7 @@ impl Checker<'_, '_> {
         self.func.values.get(value).map(|data| data.ty).ok_or_else(|| format!("{value} does not exist"))
     }
 
-    fn types(&self, values: &[Value]) -> Result<Vec<Ty>, String> {
+    fn types(&self, values: &[Value]) -> Result<Types, String> {
         values.iter().map(|&value| self.ty(value)).collect()
     }
 
@@ -140,33 +144,33 @@ impl Checker<'_, '_> {
     }
 
     /// Checks an instruction's own shape; the types its results must have.
-    fn result_types(&mut self, inst: Inst, data: &InstData) -> Result<Vec<Ty>, String> {
+    fn result_types(&mut self, inst: Inst, data: &InstData) -> Result<Types, String> {
         match data {
-            InstData::Const(constant) => Ok(vec![constant.ty()]),
+            InstData::Const(constant) => Ok(smallvec![constant.ty()]),
             InstData::Size(expr) => match check_size_expr(self.report, expr) {
-                Ok(()) => Ok(vec![Ty::Int]),
+                Ok(()) => Ok(smallvec![Ty::Int]),
                 Err(problem) => Err(problem.to_owned()),
             },
             InstData::Op(op, args) => {
                 let types = self.types(args)?;
                 let ty = op.result_type(&types);
-                ty.map(|ty| vec![ty]).ok_or_else(|| format!("`{}` does not take {types:?}", op.name()))
+                ty.map(|ty| smallvec![ty]).ok_or_else(|| format!("`{}` does not take {types:?}", op.name()))
             }
             InstData::Load(buffer, index) => {
                 self.access(*buffer, index)?;
-                Ok(vec![self.func.buffers[*buffer].elem])
+                Ok(smallvec![self.func.buffers[*buffer].elem])
             }
             InstData::Position(buffer, index) => {
                 self.access(*buffer, index)?;
                 let placed = self.func.columns.iter().chain(&self.func.rows).any(|listed| listed == buffer);
                 let name = &self.func.buffers[*buffer].name;
                 if placed {
-                    Ok(vec![Ty::Int])
+                    Ok(smallvec![Ty::Int])
                 } else {
                     Err(format!("`{name}` gives neither columns nor rows"))
                 }
             }
-            InstData::Check(buffer, index) => self.access(*buffer, index).map(|()| Vec::new()),
+            InstData::Check(buffer, index) => self.access(*buffer, index).map(|()| Types::new()),
             InstData::Accum(buffer, index, value) => {
                 self.access(*buffer, index)?;
                 let data = &self.func.buffers[*buffer];
@@ -177,11 +181,11 @@ impl Checker<'_, '_> {
                 if ty != data.elem || ty == Ty::Bool {
                     return Err(format!("accumulates {ty} into `{}`, which holds {}", data.name, data.elem));
                 }
-                Ok(Vec::new())
+                Ok(Types::new())
             }
             InstData::Reset(buffer, length) => match self.func.buffers.get(*buffer) {
                 Some(data) if data.role == Role::Scratch => match length.map(|v| self.ty(v)).transpose()? {
-                    None | Some(Ty::Int) => Ok(Vec::new()),
+                    None | Some(Ty::Int) => Ok(Types::new()),
                     Some(ty) => Err(format!("resets {ty} entries")),
                 },
                 Some(data) => Err(format!("resets `{}`, which is no scratch", data.name)),
@@ -209,7 +213,7 @@ impl Checker<'_, '_> {
                     let message = format!("has the emission site {} of {other}", emit.site);
                     self.report.inst(inst, message);
                 }
-                self.emit(emit).map(|()| Vec::new())
+                self.emit(emit).map(|()| Types::new())
             }
         }
     }
@@ -232,19 +236,19 @@ impl Checker<'_, '_> {
         step: i64,
         carries: &[Carry],
         body: Region,
-    ) -> Result<Vec<Ty>, String> {
+    ) -> Result<Types, String> {
         let data = &self.func.regions[body];
         if step <= 0 {
             return Err(format!("has the stride {step}"));
         }
-        if self.types(&bounds)? != [Ty::Int, Ty::Int] {
+        if self.types(&bounds)?[..] != [Ty::Int, Ty::Int] {
             return Err("a bound is no int".to_owned());
         }
         let (params, yields) = (self.types(&data.params)?, self.types(&data.yields)?);
         if yields.len() != carries.len() {
             return Err(format!("yields {} values to {} carries", yields.len(), carries.len()));
         }
-        let mut expected = vec![Ty::Int];
+        let mut expected: Types = smallvec![Ty::Int];
         for (carry, &yielded) in carries.iter().zip(&yields) {
             match carry {
                 Carry::State(init) if self.ty(*init)? != yielded => {

@@ -23,6 +23,7 @@
 use crate::ad::share::{Item, share};
 use crate::ad::tape::{Node, Ref, Tape, is_moderate};
 use rustc_hash::FxHashMap;
+use smallvec::{SmallVec, smallvec};
 use std::collections::BTreeMap;
 
 /// Longest product or sum that is flattened.
@@ -52,16 +53,18 @@ pub fn improve(tape: &mut Tape, roots: &[Ref], factoring: Factoring) -> Vec<Ref>
     if tape.cost(&better) < before { better } else { roots.to_vec() }
 }
 
+/// Atoms that are multiplied, sorted.
+type Factors = SmallVec<[u32; 8]>;
+
 /// A product of atoms with a literal coefficient.
 #[derive(Clone, PartialEq, Debug)]
 struct Term {
     coefficient: f64,
-    /// Sorted.
-    factors: Vec<u32>,
+    factors: Factors,
 }
 
 impl Term {
-    fn key(&self) -> (u64, Vec<u32>) {
+    fn key(&self) -> (u64, Factors) {
         (self.coefficient.to_bits(), self.factors.clone())
     }
 }
@@ -81,9 +84,9 @@ enum Atom {
 #[derive(PartialEq, Eq, Hash)]
 enum Key {
     Given(Ref),
-    Inv((u64, Vec<u32>)),
-    Product((u64, Vec<u32>)),
-    Sum(Vec<(u64, Vec<u32>)>),
+    Inv((u64, Factors)),
+    Product((u64, Factors)),
+    Sum(Vec<(u64, Factors)>),
 }
 
 /// The atoms of a square root, of its square, and of their reciprocals as far as they are there.
@@ -163,7 +166,7 @@ impl<'a> Forms<'a> {
             let square = self.atom(Key::Given(square), Atom::Given(square));
             self.roots.push(Root { itself: atom, square, inverse: None, square_inverse: None });
         }
-        Term { coefficient: 1.0, factors: vec![atom] }
+        Term { coefficient: 1.0, factors: smallvec![atom] }
     }
 
     /// The reciprocal of a term whose coefficient is positive.
@@ -183,7 +186,7 @@ impl<'a> Forms<'a> {
 
     /// The reciprocal of a square becomes that of its root, twice, where that one is there. Not the other way round: `r (1/s)` is no number
     /// where `1/r` is infinite.
-    fn split_squares(&self, factors: &mut Vec<u32>) {
+    fn split_squares(&self, factors: &mut Factors) {
         for known in &self.roots {
             let (Some(inverse), Some(square)) = (known.inverse, known.square_inverse) else { continue };
             for n in 0..factors.len() {
@@ -215,7 +218,7 @@ impl<'a> Forms<'a> {
         }
         match self.tape.get(n) {
             Node::Leaf(_) => self.given(n),
-            Node::Literal(bits) => Term { coefficient: f64::from_bits(bits), factors: Vec::new() },
+            Node::Literal(bits) => Term { coefficient: f64::from_bits(bits), factors: Factors::new() },
             Node::Mul(x, y) => {
                 let (x, y) = (self.of(x), self.of(y));
                 self.product(&x, &y)
@@ -225,10 +228,10 @@ impl<'a> Forms<'a> {
                 let sign = x.coefficient.signum();
                 x.coefficient = x.coefficient.abs();
                 let atom = self.reciprocal(x);
-                Term { coefficient: sign, factors: vec![atom] }
+                Term { coefficient: sign, factors: smallvec![atom] }
             }
             Node::Add(..) => {
-                let mut sum: BTreeMap<Vec<u32>, f64> = BTreeMap::new();
+                let mut sum: BTreeMap<Factors, f64> = BTreeMap::new();
                 let mut stack = vec![self.tape.reference(n)];
                 while let Some(a) = stack.pop() {
                     match self.tape.get(a.node()) {
@@ -265,7 +268,7 @@ impl<'a> Forms<'a> {
             return Term { coefficient: near.coefficient, factors };
         }
         let mut factors = x.factors.clone();
-        factors.extend(&y.factors);
+        factors.extend_from_slice(&y.factors);
         self.split_squares(&mut factors);
         if factors.len() <= LONGEST {
             return Term { coefficient, factors };
@@ -280,7 +283,7 @@ impl<'a> Forms<'a> {
         Term { coefficient, factors }
     }
 
-    fn sum(&mut self, mut terms: BTreeMap<Vec<u32>, f64>) -> Term {
+    fn sum(&mut self, mut terms: BTreeMap<Factors, f64>) -> Term {
         terms.retain(|_, coefficient| *coefficient != 0.0);
         let mut passed = Vec::new();
         while terms.len() > 1 && self.factoring == Factoring::Common {
@@ -295,7 +298,7 @@ impl<'a> Forms<'a> {
                 }
                 Err(_) => true,
             });
-            if inside.len() == 2 && inside.contains_key(&Vec::new()) {
+            if inside.len() == 2 && inside.contains_key(&Factors::new()) {
                 // As many operations as before, and the other term is no longer there for others.
                 for (mut rest, coefficient) in inside {
                     rest.push(factor);
@@ -306,12 +309,12 @@ impl<'a> Forms<'a> {
                 continue;
             }
             let inner = self.sum(inside);
-            let whole = self.product(&inner, &Term { coefficient: 1.0, factors: vec![factor] });
+            let whole = self.product(&inner, &Term { coefficient: 1.0, factors: smallvec![factor] });
             *terms.entry(whole.factors).or_insert(0.0) += whole.coefficient;
             terms.retain(|_, coefficient| *coefficient != 0.0);
         }
         let Some((_, &first)) = terms.first_key_value() else {
-            return Term { coefficient: 0.0, factors: Vec::new() };
+            return Term { coefficient: 0.0, factors: Factors::new() };
         };
         if terms.len() == 1 {
             let (factors, coefficient) = terms.pop_first().expect("one is left");
@@ -323,11 +326,11 @@ impl<'a> Forms<'a> {
         let terms: Vec<Term> = terms.collect();
         let key = Key::Sum(terms.iter().map(Term::key).collect());
         let atom = self.atom(key, Atom::Sum(terms));
-        Term { coefficient: scale, factors: vec![atom] }
+        Term { coefficient: scale, factors: smallvec![atom] }
     }
 
     /// The factor that most terms have, two at least; among equals a reciprocal, which leaves products that others need.
-    fn most_common(&self, terms: &BTreeMap<Vec<u32>, f64>, passed: &[u32]) -> Option<u32> {
+    fn most_common(&self, terms: &BTreeMap<Factors, f64>, passed: &[u32]) -> Option<u32> {
         let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
         for factors in terms.keys() {
             for (n, &factor) in factors.iter().enumerate() {
@@ -351,7 +354,7 @@ struct Build<'a> {
     roots: &'a [Root],
     live: Vec<bool>,
     /// Products by their factors, a literal coefficient among them.
-    products: FxHashMap<Vec<u32>, u32>,
+    products: FxHashMap<Factors, u32>,
     /// The factors of each product, pairs combined.
     lists: Vec<Vec<Item>>,
     /// Literals are atoms behind the others.
@@ -379,7 +382,7 @@ impl<'a> Build<'a> {
     }
 
     /// The factors of a term with its coefficient's size among them.
-    fn factors(&mut self, term: &Term) -> Vec<u32> {
+    fn factors(&mut self, term: &Term) -> Factors {
         let size = term.coefficient.abs();
         let mut factors = term.factors.clone();
         if size != 1.0 || factors.is_empty() {

@@ -28,7 +28,7 @@
 
 use crate::ad::form::{Form, push};
 use crate::ad::graph::{Graph, Obstacle, reopen};
-use crate::ad::order;
+use crate::ad::order::{self, StraightLine};
 use crate::ad::rules;
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{Carry, Inst, InstData, Region, Value, ValueDef};
@@ -59,10 +59,11 @@ pub fn eliminate_from(
     mark: u32,
     loads: InnerLoads,
 ) -> Result<Form, Obstacle> {
-    if let Some(form) = order::eliminate(b, graph, seeds, mark) {
-        return match form.first_load(b, graph, mark) {
-            Some(inst) if loads == InnerLoads::Refused => Err(Obstacle::InnerLoad(inst)),
-            _ => Ok(form),
+    if let Some(line) = StraightLine::behind(b, graph, seeds, mark) {
+        let load = line.leaf.filter(|_| loads == InnerLoads::Refused);
+        return match load.map(|leaf| b.func().values[leaf].def) {
+            Some(ValueDef::Result(inst, _)) => Err(Obstacle::InnerLoad(inst)),
+            Some(ValueDef::Param(..)) | None => Ok(order::eliminate(b, graph, seeds, &line)),
         };
     }
     let mut form = Form::default();

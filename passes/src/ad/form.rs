@@ -1,8 +1,7 @@
 //! A quadratic form on live values of a function under construction: what an elimination carries downward.
 
-use crate::ad::graph::Graph;
 use spadina_ir::builder::Builder;
-use spadina_ir::func::{Inst, Value, ValueDef};
+use spadina_ir::func::Value;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -59,16 +58,6 @@ impl Form {
             }
         }
         (bar, arcs)
-    }
-
-    /// A load of an unknown that stands in a body that starts at `mark`, if one is live.
-    pub(crate) fn first_load(&self, b: &Builder, graph: &Graph, mark: u32) -> Option<Inst> {
-        let live = self.bars.keys().chain(self.arcs.keys());
-        let mut inner = live.filter(|v| mark > 0 && v.as_u32() >= mark && graph.is_leaf(b, **v));
-        inner.next().and_then(|&v| match b.func().values[v].def {
-            ValueDef::Result(inst, _) => Some(inst),
-            ValueDef::Param(..) => None,
-        })
     }
 
     /// The next value to eliminate: the last live one before `end`, where the walk stands, or one that has become live behind it.

@@ -47,6 +47,8 @@ use std::collections::BTreeSet;
 const SEARCHED: usize = 400;
 /// No further order is tried once so many nodes have been made.
 const BUDGET: usize = 60_000;
+/// About how many nodes are made for each value of a graph.
+const NODES_A_VALUE: usize = 128;
 /// Up to this cost common factors are tried: in larger derivatives they part products that are shared.
 const SMALL: usize = 150;
 /// Widest cut.
@@ -92,12 +94,12 @@ impl Outcome {
     }
 }
 
-/// The form left on the leaves and on values before `mark`, or `None` where the graph in between is not straight-line.
-pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)], mark: u32) -> Option<Form> {
-    let nodes = straight_line(b, graph, seeds, mark)?;
-    let Some(&(seeded, _)) = seeds.first() else { return Some(Form::default()) };
-    let mut tape = Tape::new(b.func().ty(seeded), b.next_value());
-    let element = Element::new(b, graph, &mut tape, seeds, &nodes);
+/// The form left on the leaves and on values before those of the graph, which lies behind the seeds.
+pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)], line: &StraightLine) -> Form {
+    let Some(&(seeded, _)) = seeds.first() else { return Form::default() };
+    let room = NODES_A_VALUE * line.nodes.len();
+    let mut tape = Tape::new(b.func().ty(seeded), b.next_value(), room);
+    let element = Element::new(b, graph, &mut tape, seeds, &line.nodes);
     let outcome = element.search(&mut tape);
     let outcome =
         Invariance::of(&tape, &element.start, &element.inner).apply(&mut tape, outcome, Outcome::refs);
@@ -111,7 +113,7 @@ pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)], m
     for (&(u, w, _), &weight) in outcome.arcs.iter().zip(arcs) {
         form.add_arc(b, element.values[u], element.values[w], weight);
     }
-    Some(form)
+    form
 }
 
 /// The same by algebra, where that is cheaper.
@@ -124,34 +126,49 @@ fn finished(tape: &mut Tape, refs: &[Ref]) -> Vec<Ref> {
     if tape.cost(&factored) < tape.cost(&better) { factored } else { better }
 }
 
-/// The active operations behind the seeds, or `None` where something else than operations and leaves is among them.
-fn straight_line(
-    b: &Builder,
-    graph: &mut Graph,
-    seeds: &[(Value, Value)],
-    mark: u32,
-) -> Option<BTreeSet<Value>> {
-    let mut nodes = BTreeSet::new();
-    let mut stack: Vec<Value> = seeds.iter().map(|&(v, _)| v).collect();
-    let ty = seeds.first().map(|&(v, _)| b.func().ty(v));
-    while let Some(v) = stack.pop() {
-        if !graph.is_active(b, v) || nodes.contains(&v) {
-            continue;
+/// A graph of operations alone.
+pub struct StraightLine {
+    /// The active operations.
+    nodes: BTreeSet<Value>,
+    /// One of the leaves that it ends in, among the values numbered `mark` and above.
+    pub leaf: Option<Value>,
+}
+
+impl StraightLine {
+    /// The graph of the values numbered `mark` and above behind the seeds; `None` where something else than operations and leaves is
+    /// among them.
+    pub fn behind(
+        b: &Builder,
+        graph: &mut Graph,
+        seeds: &[(Value, Value)],
+        mark: u32,
+    ) -> Option<StraightLine> {
+        let mut line = StraightLine { nodes: BTreeSet::new(), leaf: None };
+        let mut stack: Vec<Value> = seeds.iter().map(|&(v, _)| v).collect();
+        let ty = seeds.first().map(|&(v, _)| b.func().ty(v));
+        while let Some(v) = stack.pop() {
+            if !graph.is_active(b, v) || line.nodes.contains(&v) {
+                continue;
+            }
+            if Some(b.func().ty(v)) != ty {
+                return None;
+            }
+            if v.as_u32() < mark {
+                continue;
+            }
+            if graph.is_leaf(b, v) {
+                line.leaf = Some(v);
+                continue;
+            }
+            let Some(InstData::Op(op, args)) = b.func().def(v) else { return None };
+            if matches!(op, Op::Narrow | Op::Widen) {
+                return None;
+            }
+            stack.extend(args);
+            line.nodes.insert(v);
         }
-        if Some(b.func().ty(v)) != ty {
-            return None;
-        }
-        if v.as_u32() < mark || graph.is_leaf(b, v) {
-            continue;
-        }
-        let Some(InstData::Op(op, args)) = b.func().def(v) else { return None };
-        if matches!(op, Op::Narrow | Op::Widen) {
-            return None;
-        }
-        stack.extend(args);
-        nodes.insert(v);
+        Some(line)
     }
-    Some(nodes)
 }
 
 impl Element {

@@ -10,6 +10,7 @@
 //! IEEE TCAD 25 (2006).
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -62,7 +63,7 @@ fn holds(list: &[Item], (a, b): Pair) -> bool {
 
 /// Combines pairs that several lists hold. The n-th pair becomes item `next + n` in the lists.
 pub fn share(lists: &mut [Vec<Item>], next: u32) -> Vec<Pair> {
-    let mut held: FxHashMap<Pair, Vec<usize>> = FxHashMap::default();
+    let mut held: FxHashMap<Pair, SmallVec<[usize; 4]>> = FxHashMap::default();
     let mut heap: BinaryHeap<(usize, Reverse<Pair>)> = BinaryHeap::new();
     let (mut found, mut pairs): (Vec<Pair>, Vec<Pair>) = Default::default();
     for (n, list) in lists.iter().enumerate() {
@@ -79,7 +80,7 @@ pub fn share(lists: &mut [Vec<Item>], next: u32) -> Vec<Pair> {
     let mut combined = Vec::new();
     while let Some((count, Reverse(pair))) = heap.pop() {
         let Some(mut holders) = held.remove(&pair) else { continue };
-        holders.retain(|&n| holds(&lists[n], pair));
+        holders.retain(|n| holds(&lists[*n], pair));
         if holders.len() < 2 {
             continue;
         }

@@ -87,9 +87,10 @@ pub(crate) fn is_moderate(literal: f64) -> bool {
 }
 
 impl Tape {
-    /// An empty tape for values of one type; those numbered `base` and above are taken apart and built again.
-    pub fn new(ty: Ty, base: Value) -> Tape {
-        let (nodes, origins, table) = (Vec::new(), Vec::new(), FxHashMap::default());
+    /// An empty tape with room for some nodes, for values of one type; those numbered `base` and above are taken apart and built again.
+    pub fn new(ty: Ty, base: Value, room: usize) -> Tape {
+        let (nodes, origins) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        let table = FxHashMap::with_capacity_and_hasher(room, rustc_hash::FxBuildHasher);
         let (images, squares) = (FxHashMap::default(), FxHashMap::default());
         Tape { ty, nodes, origins, table, images, squares, base }
     }
@@ -308,15 +309,28 @@ impl Tape {
 
     /// The operations behind these references; a division costs more.
     pub fn cost(&self, roots: &[Ref]) -> usize {
-        let uses = self.uses(roots);
-        let needed = (0..self.nodes.len()).filter(|&n| uses[n] > 0 && self.origins[n].is_none());
-        needed
-            .map(|n| match self.nodes[n] {
-                Node::Leaf(_) | Node::Literal(_) => 0,
-                Node::Add(..) | Node::Mul(..) => 1,
-                Node::Inv(_) => DIVISION,
-            })
-            .sum()
+        // Most nodes belong to other attempts: only what is reached is looked at.
+        let mut reached = vec![false; self.nodes.len()];
+        let mut stack: Vec<Ref> = roots.to_vec();
+        let mut cost = 0;
+        while let Some(a) = stack.pop() {
+            let n = a.node();
+            if std::mem::replace(&mut reached[n], true) || self.origins[n].is_some() {
+                continue;
+            }
+            match self.nodes[n] {
+                Node::Leaf(_) | Node::Literal(_) => {}
+                Node::Add(x, y) | Node::Mul(x, y) => {
+                    cost += 1;
+                    stack.extend([x, y]);
+                }
+                Node::Inv(x) => {
+                    cost += DIVISION;
+                    stack.push(x);
+                }
+            }
+        }
+        cost
     }
 
     /// Builds these references.

@@ -3,17 +3,17 @@
 //! Vertices are numbered like the values they stand for: arguments before what uses them. Rows are short sorted lists.
 
 use crate::ad::tape::{Ref, Tape};
+use smallvec::SmallVec;
 
 /// A sparse row: vertex and coefficient, sorted.
-pub type Row = Vec<(usize, Ref)>;
+pub type Row = SmallVec<[(usize, Ref); 4]>;
 
 /// A graph to be eliminated.
-#[derive(Clone, Default)]
 pub struct State {
     /// `first[v]`: partials of a live vertex with respect to its arguments.
     pub first: Vec<Row>,
     /// Vertices that have, or had, a vertex as argument.
-    pub consumers: Vec<Vec<usize>>,
+    pub consumers: Vec<SmallVec<[usize; 4]>>,
     /// The linear form.
     pub bars: Vec<Option<Ref>>,
     /// The quadratic form, both halves.
@@ -28,14 +28,36 @@ fn remove(row: &mut Row, v: usize) -> Option<Ref> {
     row.binary_search_by_key(&v, |&(w, _)| w).ok().map(|at| row.remove(at).1)
 }
 
-/// Adds to an entry. A literal zero that is added makes none.
-pub fn add(tape: &mut Tape, row: &mut Row, v: usize, value: Ref) {
+fn set(row: &mut Row, v: usize, value: Ref) {
+    match row.binary_search_by_key(&v, |&(w, _)| w) {
+        Ok(at) => row[at].1 = value,
+        Err(at) => row.insert(at, (v, value)),
+    }
+}
+
+/// Adds to an entry, and gives what it then is. A literal zero that is added makes none.
+pub fn add(tape: &mut Tape, row: &mut Row, v: usize, value: Ref) -> Option<Ref> {
     if tape.as_literal(value) == Some(0.0) {
-        return;
+        return None;
     }
     match row.binary_search_by_key(&v, |&(w, _)| w) {
-        Ok(at) => row[at].1 = tape.add(row[at].1, value),
-        Err(at) => row.insert(at, (v, value)),
+        Ok(at) => {
+            row[at].1 = tape.add(row[at].1, value);
+            Some(row[at].1)
+        }
+        Err(at) => {
+            row.insert(at, (v, value));
+            Some(value)
+        }
+    }
+}
+
+impl Clone for State {
+    fn clone(&self) -> State {
+        // What is copied bit by bit is not cloned one by one.
+        let rows = |rows: &[Row]| rows.iter().map(|row| Row::from_slice(row)).collect();
+        let consumers = self.consumers.iter().map(|list| SmallVec::from_slice(list)).collect();
+        State { first: rows(&self.first), consumers, bars: self.bars.clone(), arcs: rows(&self.arcs) }
     }
 }
 
@@ -43,10 +65,10 @@ impl State {
     /// A graph of so many vertices without edges.
     pub fn new(vertices: usize) -> State {
         State {
-            first: vec![Vec::new(); vertices],
-            consumers: vec![Vec::new(); vertices],
+            first: vec![Row::new(); vertices],
+            consumers: vec![SmallVec::new(); vertices],
             bars: vec![None; vertices],
-            arcs: vec![Vec::new(); vertices],
+            arcs: vec![Row::new(); vertices],
         }
     }
 
@@ -63,9 +85,11 @@ impl State {
 
     /// Adds to the quadratic form.
     pub fn add_arc(&mut self, tape: &mut Tape, u: usize, w: usize, weight: Ref) {
-        add(tape, &mut self.arcs[u], w, weight);
-        if u != w {
-            add(tape, &mut self.arcs[w], u, weight);
+        // Both halves hold the same: it is added once.
+        if let Some(sum) = add(tape, &mut self.arcs[u], w, weight)
+            && u != w
+        {
+            set(&mut self.arcs[w], u, sum);
         }
     }
 
@@ -147,7 +171,7 @@ impl State {
             // p s^T + s p^T with s = arcs to the arguments + (own / 2) p
             let half = tape.literal(0.5);
             let half = tape.mul(half, own);
-            let s: Vec<Ref> = first
+            let s: SmallVec<[Ref; 8]> = first
                 .iter()
                 .map(|&(a, p)| {
                     let scaled = tape.mul(half, p);
@@ -163,7 +187,7 @@ impl State {
             }
             return;
         }
-        let scaled: Vec<Ref> = first.iter().map(|&(_, p)| tape.mul(p, own)).collect();
+        let scaled: SmallVec<[Ref; 8]> = first.iter().map(|&(_, p)| tape.mul(p, own)).collect();
         for (i, &(a, _)) in first.iter().enumerate() {
             for &(c, p) in &first[i..] {
                 let pushed = tape.mul(scaled[i], p);

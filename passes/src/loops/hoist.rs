@@ -19,6 +19,7 @@
 
 use crate::pass::Pass;
 use crate::rewrite::{Rewriter, Visitor};
+use cranelift_entity::EntitySet;
 use spadina_ir::diag::Diagnostic;
 use spadina_ir::func::{Carry, Const, Func, Inst, InstData, Region, Role, Value};
 use spadina_ir::op::Op;
@@ -63,12 +64,12 @@ pub fn run(func: &Func) -> Result<Func, Diagnostic> {
 struct Hoist;
 
 impl Hoist {
-    fn invariants(&mut self, rw: &mut Rewriter<'_>, region: Region, inside: &mut BTreeSet<Value>) {
+    fn invariants(&mut self, rw: &mut Rewriter<'_>, region: Region, inside: &mut EntitySet<Value>) {
         let src = rw.src;
         inside.extend(src.regions[region].params.iter().copied());
         for &inst in &src.regions[region].insts {
             let data = &src.insts[inst];
-            let invariant = data.operands().iter().all(|v| !inside.contains(v));
+            let invariant = data.operands().iter().all(|v| !inside.contains(*v));
             let movable = match data {
                 InstData::Op(..) | InstData::Const(_) | InstData::Size(_) | InstData::Position(..) => true,
                 InstData::Load(buffer, index) => {
@@ -96,17 +97,17 @@ impl Visitor for Hoist {
         let src = rw.src;
         let InstData::Loop { lo, hi, step: 1, carries, body } = &src.insts[inst] else {
             if let InstData::Loop { body, .. } = &src.insts[inst] {
-                self.invariants(rw, *body, &mut BTreeSet::new());
+                self.invariants(rw, *body, &mut EntitySet::new());
             }
             rw.copy(inst, self);
             return;
         };
-        let mut inside = BTreeSet::new();
+        let mut inside = EntitySet::new();
         self.invariants(rw, *body, &mut inside);
         rw.copy(inst, self);
         for (n, &term) in src.regions[*body].yields.iter().enumerate() {
             let result = src.results[inst][n];
-            if carries[n] == Carry::Sum && src.ty(result) == Ty::F64 && !inside.contains(&term) {
+            if carries[n] == Carry::Sum && src.ty(result) == Ty::F64 && !inside.contains(term) {
                 let sum = multiple(rw, rw.map.get(term), rw.map.get(*lo), rw.map.get(*hi));
                 rw.map.set(result, sum);
             }

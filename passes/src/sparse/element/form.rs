@@ -7,7 +7,7 @@
 use crate::ad::eliminate::{InnerLoads, eliminate_composite, eliminate_from, eliminate_op, gradient};
 use crate::ad::form::{Form, push};
 use crate::ad::graph::{Graph, Obstacle, reopen};
-use crate::ad::order;
+use crate::ad::order::{self, StraightLine};
 use crate::sparse::element::places::{Context, Unknowns, context, nth};
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{Buffer, BufferData, Carry, Entries, Inst, InstData, Plane, Role, Value, ValueDef};
@@ -77,13 +77,16 @@ impl Elimination<'_> {
     ) -> Result<Form, Obstacle> {
         // What stands after the last inner loop is eliminated in the best order.
         let last_loop = last_loop(b, graph, seeds);
-        let mut form = order::eliminate(b, graph, seeds, last_loop.as_u32()).unwrap_or_else(|| {
-            let mut form = Form::default();
-            for &(v, bar) in seeds {
-                form.add_bar(b, v, bar);
+        let mut form = match StraightLine::behind(b, graph, seeds, last_loop.as_u32()) {
+            Some(line) => order::eliminate(b, graph, seeds, &line),
+            None => {
+                let mut form = Form::default();
+                for &(v, bar) in seeds {
+                    form.add_bar(b, v, bar);
+                }
+                form
             }
-            form
-        });
+        };
         let mut end = None;
         while let Some(value) = form.next(&mut end) {
             if graph.is_leaf(b, value) || self.vectors.contains_key(&value) {
