@@ -77,16 +77,14 @@ impl Elimination<'_> {
     ) -> Result<Form, Obstacle> {
         // What stands after the last inner loop is eliminated in the best order.
         let last_loop = last_loop(b, graph, seeds);
-        let mut form = match StraightLine::behind(b, graph, seeds, last_loop.as_u32()) {
-            Some(line) => order::eliminate(b, graph, seeds, &line),
-            None => {
-                let mut form = Form::default();
-                for &(v, bar) in seeds {
-                    form.add_bar(b, v, bar);
-                }
-                form
+        let mut form = Form::default();
+        if let Some(line) = StraightLine::behind(b, graph, seeds, last_loop.as_u32()) {
+            form = order::eliminate(b, graph, seeds, &line);
+        } else {
+            for &(v, bar) in seeds {
+                form.add_bar(b, v, bar);
             }
-        };
+        }
         let mut end = None;
         while let Some(value) = form.next(&mut end) {
             if graph.is_leaf(b, value) || self.vectors.contains_key(&value) {
