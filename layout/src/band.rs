@@ -34,10 +34,47 @@ pub struct Rows<'a> {
     pub filter: &'a Filter<'a>,
     /// References by row, from [`crate::sort::bucket`].
     pub buckets: Buckets<'a>,
-    /// Width of the block that starts at each column, where sorting goes by blocks.
-    pub col_width: Option<&'a [u32]>,
+    /// Widths of the blocks of columns, where sorting goes by blocks.
+    pub col_width: Option<Widths<'a>>,
     /// Rows that have their diagonal entry in any case; empty where none has.
     pub forced: &'a [bool],
+}
+
+/// How wide blocks are.
+#[derive(Clone, Copy, Debug)]
+pub enum Widths<'a> {
+    /// All the same.
+    Equal(u32),
+    /// By the position that a block starts at; 0 where none does.
+    Each(&'a [u32]),
+}
+
+impl<'a> Widths<'a> {
+    /// What is known of the width of the block that starts at each position, 0 where none does.
+    pub fn of(widths: &'a [u32]) -> Widths<'a> {
+        let widest = widths.iter().fold(0, |widest, &width| widest.max(width));
+        match widths.iter().all(|&width| width == 0 || width == widest) {
+            true => Widths::Equal(widest),
+            false => Widths::Each(widths),
+        }
+    }
+
+    /// The width of the block that starts at a position.
+    #[inline]
+    pub fn at(self, position: u32) -> u32 {
+        match self {
+            Widths::Equal(width) => width,
+            Widths::Each(widths) => widths[position as usize],
+        }
+    }
+
+    /// Whether widths of so many positions are known.
+    fn covers(self, positions: usize) -> bool {
+        match self {
+            Widths::Equal(_) => true,
+            Widths::Each(widths) => widths.len() >= positions,
+        }
+    }
 }
 
 /// Working memory of one band.
@@ -76,7 +113,7 @@ impl Rows<'_> {
         let sound = memory.seen.len() >= self.filter.cols
             && band.end <= self.filter.rows
             && self.buckets.first.len() > self.filter.rows
-            && self.col_width.is_none_or(|widths| widths.len() >= self.filter.cols)
+            && self.col_width.is_none_or(|widths| widths.covers(self.filter.cols))
             && records.len() == self.sites.len()
             && self.sites.iter().zip(records).all(|(s, r)| r.len() >= s.stream.emissions * s.rows.record_len);
         if !sound {
@@ -105,6 +142,10 @@ impl Rows<'_> {
         };
         for row in band {
             let refs = self.buckets.of(row);
+            if refs.is_empty() && self.forced.is_empty() {
+                visit(row, &[]);
+                continue;
+            }
             let most = refs.len() * longest;
             if memory.met.len() < most {
                 memory.met.resize(most.max(64), 0);
@@ -121,8 +162,8 @@ impl Rows<'_> {
                 _ => self.meet::<PLAIN>(row, refs, memory),
             };
             let Memory { seen, list, offset, met } = memory;
-            let list = &mut list[..count];
-            sort_columns(list, &mut offset[..count], seen, row as u32 + 1);
+            sort_columns(list, count, offset, seen, row as u32 + 1);
+            let list = &list[..count];
             if let Some(widths) = self.col_width {
                 widen(list, &mut offset[..count], seen, widths);
             }
@@ -240,11 +281,16 @@ impl Rows<'_> {
 }
 
 /// From ranks to offsets, where columns stand for blocks.
-fn widen(sorted: &[u32], offset: &mut [u32], seen: &[(u32, u32)], widths: &[u32]) {
-    let mut start = 0;
-    for &column in sorted {
-        offset[seen[column as usize].1 as usize] = start;
-        start += widths[column as usize];
+fn widen(sorted: &[u32], offset: &mut [u32], seen: &[(u32, u32)], widths: Widths<'_>) {
+    match widths {
+        Widths::Equal(width) => offset.iter_mut().for_each(|rank| *rank *= width),
+        Widths::Each(widths) => {
+            let mut start = 0;
+            for &column in sorted {
+                offset[seen[column as usize].1 as usize] = start;
+                start += widths[column as usize];
+            }
+        }
     }
 }
 
@@ -253,14 +299,14 @@ const SHORT: usize = 16;
 /// A scan of all columns costs about as much as sorting a list of this fraction of them.
 const DENSE: usize = 16;
 
-/// Sorts distinct columns, those whose mark is `mark`; `rank[k]` becomes the rank of what was at place `k`.
-fn sort_columns(list: &mut [u32], rank: &mut [u32], seen: &[(u32, u32)], mark: u32) {
-    if list.len() <= SHORT / 2 {
-        return sort_by_rank::<{ SHORT / 2 }>(list, rank);
+/// Sorts the distinct columns `list[..count]`, those whose mark is `mark`; `rank[k]` becomes the rank of what was at place `k`.
+fn sort_columns(list: &mut [u32], count: usize, rank: &mut [u32], seen: &[(u32, u32)], mark: u32) {
+    match count {
+        0..=8 => return sort_by_rank::<8>(list, count, rank),
+        9..=SHORT => return sort_by_rank::<SHORT>(list, count, rank),
+        _ => {}
     }
-    if list.len() <= SHORT {
-        return sort_by_rank::<SHORT>(list, rank);
-    }
+    let list = &mut list[..count];
     if list.len() >= seen.len() / DENSE {
         let mut marked = (0_u32..).zip(seen).filter(|&(_, &(m, _))| m == mark);
         for place in &mut *list {
@@ -276,13 +322,26 @@ fn sort_columns(list: &mut [u32], rank: &mut [u32], seen: &[(u32, u32)], mark: u
     }
 }
 
-/// Sorts at most `N` distinct numbers: the rank of each is how many are smaller, so no branch depends on the data.
-fn sort_by_rank<const N: usize>(list: &mut [u32], rank: &mut [u32]) {
-    let mut padded = [u32::MAX; N];
-    padded[..list.len()].copy_from_slice(list);
-    for (&column, rank) in padded[..list.len()].iter().zip(rank) {
-        let smaller: u32 = padded.iter().map(|&other| u32::from(other < column)).sum();
-        *rank = smaller;
-        list[smaller as usize] = column;
+/// Sorts at most `N` distinct numbers, `N` a power of two: the rank of each is how many are smaller, so no branch depends on the data. Of both
+/// lists, what lies behind the numbers in the first `N` places is lost.
+fn sort_by_rank<const N: usize>(list: &mut [u32], count: usize, rank: &mut [u32]) {
+    let (Some(list), Some(rank)) = (list.first_chunk_mut::<N>(), rank.first_chunk_mut::<N>()) else {
+        unreachable!("lists have room for short ones");
+    };
+    let mut columns = *list;
+    columns
+        .iter_mut()
+        .enumerate()
+        .for_each(|(n, column)| *column = if n < count { *column } else { u32::MAX });
+    // All ranks at a time: a comparison of one number with the others is one of vectors.
+    let mut ranks = [0; N];
+    for &other in &columns {
+        for (rank, &column) in ranks.iter_mut().zip(&columns) {
+            *rank += u32::from(other < column);
+        }
     }
+    for (&rank, &column) in ranks.iter().zip(&columns) {
+        list[rank as usize % N] = column;
+    }
+    *rank = ranks;
 }

@@ -5,7 +5,7 @@ use crate::error::RuntimeError;
 use crate::found::Found;
 use crate::room::Room;
 use crate::team::Team;
-use spadina_layout::band::{Memory, Rows};
+use spadina_layout::band::{Memory, Rows, Widths};
 use spadina_layout::blocks::{Stream, check_streams, consistent_blocks};
 use spadina_layout::filter::Filter;
 use spadina_layout::rows::{Grain, SiteRows};
@@ -131,7 +131,7 @@ pub fn assemble(
         sites: &sites,
         filter,
         buckets: Buckets { first: &first, refs: &refs },
-        col_width: by_block.then_some(&widths[..]),
+        col_width: by_block.then(|| Widths::of(widths)),
         forced,
     };
     let row_width = by_block.then_some(&row_width[..]);

@@ -4,6 +4,7 @@
 //! the first time costs more than sorting does.
 
 use crate::csr::Pattern;
+use spadina_layout::band::Widths;
 
 /// The rows of one band.
 pub(crate) struct Found<'a> {
@@ -86,7 +87,7 @@ impl<'a> Found<'a> {
     }
 
     /// A block of rows that see the same blocks of columns.
-    pub(crate) fn push_block(&mut self, height: u32, bases: &[u32], widths: &[u32]) {
+    pub(crate) fn push_block(&mut self, height: u32, bases: &[u32], widths: Widths<'_>) {
         let height = height.max(1) as usize;
         if let Some((old, first)) = self.old {
             let row = first + self.rows;
@@ -101,7 +102,7 @@ impl<'a> Found<'a> {
         let start = self.col_idx.len();
         if !self.overflow {
             for &base in bases {
-                match widths[base as usize] {
+                match widths.at(base) {
                     1 => self.col_idx.push(base),
                     2 => self.col_idx.extend_from_slice(&[base, base + 1]),
                     3 => self.col_idx.extend_from_slice(&[base, base + 1, base + 2]),
@@ -148,10 +149,16 @@ impl<'a> Found<'a> {
 }
 
 /// Whether a row holds the columns of these blocks.
-fn is_blocks(row: &[u32], bases: &[u32], widths: &[u32]) -> bool {
+fn is_blocks(row: &[u32], bases: &[u32], widths: Widths<'_>) -> bool {
+    match widths {
+        Widths::Equal(1) => return row == bases,
+        Widths::Equal(2) => return is_equal_blocks::<2>(row, bases),
+        Widths::Equal(3) => return is_equal_blocks::<3>(row, bases),
+        Widths::Equal(_) | Widths::Each(_) => {}
+    }
     let mut rest = row;
     for &base in bases {
-        let Some((block, after)) = rest.split_at_checked(widths[base as usize] as usize) else {
+        let Some((block, after)) = rest.split_at_checked(widths.at(base) as usize) else {
             return false;
         };
         if !(base..).zip(block).all(|(wanted, &column)| column == wanted) {
@@ -162,25 +169,36 @@ fn is_blocks(row: &[u32], bases: &[u32], widths: &[u32]) -> bool {
     rest.is_empty()
 }
 
+/// [`is_blocks`] for blocks of one width.
+fn is_equal_blocks<const WIDTH: usize>(row: &[u32], bases: &[u32]) -> bool {
+    let (blocks, rest) = row.as_chunks::<WIDTH>();
+    let differs = |(&base, block): (&u32, &[u32; WIDTH])| {
+        (base..).zip(block).fold(0, |differs, (wanted, &column)| differs | (wanted ^ column))
+    };
+    let same = bases.iter().zip(blocks).map(differs).fold(0, |all, differs| all | differs) == 0;
+    same && blocks.len() == bases.len() && rest.is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::Found;
     use crate::csr::Pattern;
+    use spadina_layout::band::Widths;
 
     #[test]
     fn rows_are_compared_until_they_differ() {
         let old = Pattern::new(4, 4, vec![0, 2, 4, 5, 7], vec![0, 1, 0, 1, 2, 0, 3]).expect("a pattern");
-        let widths = [2, 0, 1, 1];
+        let widths = Widths::Each(&[2, 0, 1, 1]);
         for changed in 0..4 {
             let mut bands = Vec::new();
             for (first, rows) in [(0, 2), (2, 0), (2, 2)] {
                 let mut band = Found::new((first, rows), 4, 7, Some(&old));
                 if first == 0 {
                     let other: &[u32] = if changed == 1 { &[0, 2] } else { &[0] };
-                    band.push_block(2, other, &widths);
+                    band.push_block(2, other, widths);
                 } else if rows > 0 {
                     band.push(if changed == 2 { &[] } else { &[2] });
-                    band.push_block(1, if changed == 3 { &[0, 2] } else { &[0, 3] }, &[1; 4]);
+                    band.push_block(1, if changed == 3 { &[0, 2] } else { &[0, 3] }, Widths::Equal(1));
                 }
                 bands.push(band);
             }
