@@ -53,10 +53,8 @@ impl<'a> Widths<'a> {
     /// What is known of the width of the block that starts at each position, 0 where none does.
     pub fn of(widths: &'a [u32]) -> Widths<'a> {
         let widest = widths.iter().fold(0, |widest, &width| widest.max(width));
-        match widths.iter().all(|&width| width == 0 || width == widest) {
-            true => Widths::Equal(widest),
-            false => Widths::Each(widths),
-        }
+        let equal = widths.iter().all(|&width| width == 0 || width == widest);
+        if equal { Widths::Equal(widest) } else { Widths::Each(widths) }
     }
 
     /// The width of the block that starts at a position.
