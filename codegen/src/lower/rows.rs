@@ -5,6 +5,11 @@
 //! on a multiple of 16 bytes. In a long loop pairs start with such a row: the one before is left to the end, where a last one without a partner
 //! is computed too. Not where rows are summed: the order of sums must not depend on an address.
 //!
+//! # Reading ahead
+//! Processors write in order, and what is written must be in the nearest cache: loops that only store wait for one line after the other.
+//! Reads need not wait for each other, and what they read is there when it is written. So each line of the values is read a little before its
+//! turn, and nothing is done with it: rows of five entries take 0.7 of the time, in every cache and in memory.
+//!
 //! # Order of sums
 //! Results without subscripts are summed by even and by odd rows of the loop, then both are added, then a last row without a partner. So the
 //! additions of one row need not wait for those of the row before.
@@ -43,9 +48,23 @@ struct Running {
     states: Vec<Variable>,
     /// Even and odd sums of the outputs without subscripts.
     sums: BTreeMap<Buffer, Variable>,
-    /// Where the values of the next row go, by emission.
-    places: BTreeMap<Inst, Variable>,
+    /// By emission.
+    places: BTreeMap<Inst, Place>,
 }
+
+/// Where the values of rows go that follow each other.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Those of the next row.
+    next: Variable,
+    /// Those of the first row of the last pair.
+    last: Clif,
+}
+
+/// How far ahead lines are read that will be written.
+const AHEAD: i64 = 256;
+/// Bytes of a line of a cache.
+const LINE: usize = 64;
 
 impl Lower<'_, '_> {
     /// How a loop takes rows side by side, if it does. Iterations that several owners share are computed row by row.
@@ -89,7 +108,7 @@ impl Lower<'_, '_> {
         self.b.switch_to_block(preheader);
         self.conditional += 1;
         let strides = self.origins(iv, &rows)?;
-        let running = self.find_places(running, iv, begin, &rows)?;
+        let running = self.find_places(running, iv, (begin, end), &rows)?;
         let header = self.b.create_block();
         let row = self.b.append_block_param(header, types::I64);
         self.b.ins().jump(header, &[begin.into()]);
@@ -209,7 +228,7 @@ impl Lower<'_, '_> {
         &mut self,
         mut running: Running,
         iv: Value,
-        first: Clif,
+        (first, end): (Clif, Clif),
         rows: &RowLoop,
     ) -> Result<Running> {
         self.set(iv, first);
@@ -218,9 +237,15 @@ impl Lower<'_, '_> {
         }
         for &inst in &rows.streamed {
             let Some(start) = self.first_place(inst)? else { continue };
-            let variable = self.b.declare_var(types::I64);
-            self.b.def_var(variable, start);
-            running.places.insert(inst, variable);
+            let InstData::Emit(emit) = &self.func.insts[inst] else { continue };
+            let next = self.b.declare_var(types::I64);
+            self.b.def_var(next, start);
+            let bytes = 8 * emit.values.len() as i64;
+            let rows = self.b.ins().isub(end, first);
+            let rows = self.offset(rows, -(ROWS as i64));
+            let before = self.scale(rows, bytes);
+            let last = self.b.ins().iadd(start, before);
+            running.places.insert(inst, Place { next, last });
         }
         Ok(running)
     }
@@ -304,11 +329,13 @@ impl Lower<'_, '_> {
                     stores.push((*buffer, address, offset, self.strides[&inst].delta, *value));
                 }
                 InstData::Emit(emit) if running.places.contains_key(&inst) => {
-                    let variable = running.places[&inst];
-                    let start = self.b.use_var(variable);
+                    let Place { next, last } = running.places[&inst];
+                    let start = self.b.use_var(next);
+                    let bytes = 8 * ROWS * emit.values.len();
+                    self.read_ahead(start, last, bytes);
                     self.store_both(start, 0, &emit.values)?;
-                    let after = self.offset(start, (8 * ROWS * emit.values.len()) as i64);
-                    self.b.def_var(variable, after);
+                    let after = self.offset(start, bytes as i64);
+                    self.b.def_var(next, after);
                 }
                 _ => rest.push(inst),
             }
@@ -322,6 +349,16 @@ impl Lower<'_, '_> {
         }
         self.lane = 0;
         Ok(())
+    }
+
+    /// Reads the lines of values that are written some pairs later; `last` are those of the last pair.
+    fn read_ahead(&mut self, start: Clif, last: Clif, bytes: usize) {
+        let ahead = self.offset(start, AHEAD);
+        let ahead = self.b.ins().umin(ahead, last);
+        for at in (0..bytes).step_by(LINE) {
+            // No trap is known to be impossible: so the read stays, though nobody uses what is read.
+            self.b.ins().load(types::I64, MemFlagsData::new(), ahead, at as i32);
+        }
     }
 
     /// True for a store of doubles that moves with the rows.
