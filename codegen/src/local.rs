@@ -13,6 +13,9 @@ pub(crate) const MOST_BYTES: i64 = 192 * 1024;
 
 /// The local scratch arrays of a function.
 pub(crate) fn local_scratch(func: &Func) -> BTreeSet<Buffer> {
+    if func.buffers_of(Role::Scratch).next().is_none() {
+        return BTreeSet::new();
+    }
     let mut accesses: BTreeMap<Buffer, usize> = BTreeMap::new();
     walk::visit_insts(func, func.body, &mut |_, inst| {
         if let Some(buffer) = touched(&func.insts[inst]) {

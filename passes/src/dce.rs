@@ -97,9 +97,13 @@ impl<'a> Liveness<'a> {
             InstData::Emit(_) | InstData::Check(..) => self.mark_inst(inst),
             _ => {}
         });
+        let writes = func.buffers_of(Role::Scratch).next().is_some();
         loop {
             while let Some(value) = self.work.pop() {
                 self.mark_definition(value);
+            }
+            if !writes {
+                return;
             }
             let mut grew = false;
             walk::visit_insts(func, func.body, &mut |_, inst| {
