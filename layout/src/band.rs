@@ -343,3 +343,59 @@ fn sort_by_rank<const N: usize>(list: &mut [u32], count: usize, rank: &mut [u32]
     }
     *rank = ranks;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Widths, sort_columns, widen};
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    /// Numbers that look random.
+    fn scrambled(n: u32) -> u32 {
+        n.wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(2_246_822_519) >> 7
+    }
+
+    #[test]
+    fn short_middling_and_dense_lists_are_sorted() {
+        for count in 0..80_usize {
+            // In the first round the list fills much of the row.
+            for columns in [2 * count.max(1), 5000, 100_000] {
+                let mut wanted: Vec<u32> = Vec::new();
+                let mut next = count as u32 + columns as u32;
+                while wanted.len() < count {
+                    next += 1;
+                    let column = scrambled(next) % columns as u32;
+                    if !wanted.contains(&column) {
+                        wanted.push(column);
+                    }
+                }
+                let mark = 7;
+                let mut seen = vec![(mark - 1, 3); columns];
+                for (n, &column) in (0..).zip(&wanted) {
+                    seen[column as usize] = (mark, n);
+                }
+                // What the rows before have left.
+                let (mut list, mut rank) = (vec![1; 100], vec![9; 100]);
+                list[..count].copy_from_slice(&wanted);
+                sort_columns(&mut list, count, &mut rank, &seen, mark);
+                let mut sorted = wanted.clone();
+                sorted.sort_unstable();
+                assert_eq!(list[..count], sorted, "{count} of {columns}");
+                for (column, &rank) in wanted.iter().zip(&rank) {
+                    assert_eq!(sorted[rank as usize], *column, "{count} of {columns}");
+                }
+                let equal = vec![3; columns];
+                let mixed: Vec<u32> = (0..columns as u32).map(|n| 1 + n % 3).collect();
+                assert!(matches!(Widths::of(&equal), Widths::Equal(3)));
+                for widths in [&equal, &mixed] {
+                    let mut offset = rank.clone();
+                    widen(&sorted, &mut offset[..count], &seen, Widths::of(widths));
+                    for (column, &offset) in wanted.iter().zip(&offset) {
+                        let before = sorted.iter().filter(|&other| other < column);
+                        assert_eq!(offset, before.map(|&other| widths[other as usize]).sum::<u32>());
+                    }
+                }
+            }
+        }
+    }
+}

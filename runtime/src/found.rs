@@ -181,7 +181,7 @@ fn is_equal_blocks<const WIDTH: usize>(row: &[u32], bases: &[u32]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Found;
+    use super::{Found, is_blocks};
     use crate::csr::Pattern;
     use spadina_layout::band::Widths;
 
@@ -213,6 +213,27 @@ mod tests {
             };
             for (row, wanted) in rows.iter().enumerate() {
                 assert_eq!(found.row(row), *wanted, "{changed}");
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_of_one_width_are_compared_as_all_others() {
+        for width in 1..5_u32 {
+            let widths = [width; 40];
+            let bases = [0, 2 * width, 5 * width];
+            let row: Vec<u32> = bases.iter().flat_map(|&base| base..base + width).collect();
+            let mut rows = vec![row.clone(), row[1..].to_vec(), row[..row.len() - 1].to_vec(), Vec::new()];
+            rows.push(row.iter().copied().chain([39]).collect());
+            for n in 0..row.len() {
+                let mut other = row.clone();
+                other[n] += 1;
+                rows.push(other);
+            }
+            for (n, row) in rows.iter().enumerate() {
+                for known in [Widths::Equal(width), Widths::Each(&widths)] {
+                    assert_eq!(is_blocks(row, &bases, known), n == 0, "{row:?} for {known:?}");
+                }
             }
         }
     }

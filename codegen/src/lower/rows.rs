@@ -356,7 +356,7 @@ impl Lower<'_, '_> {
         let ahead = self.offset(start, AHEAD);
         let ahead = self.b.ins().umin(ahead, last);
         for at in (0..bytes).step_by(LINE) {
-            // No trap is known to be impossible: so the read stays, though nobody uses what is read.
+            // A read that might trap, for all that the compiler knows, is not removed, though nobody uses what it gives.
             self.b.ins().load(types::I64, MemFlagsData::new(), ahead, at as i32);
         }
     }
