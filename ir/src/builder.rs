@@ -7,7 +7,9 @@
 //! - *Signed nodes*: a negation moves outward through products and quotients and into sums, so `a - b` and `b - a` share one
 //!   node and negations cost nothing until code is emitted.
 //!
-//! Folding changes a result by rounding in one rule only ([`Builder::op`] on `c1 * (c2 * a)`), and drops the sign of zeros.
+//! Folding changes a result by rounding in one rule only ([`Builder::op`] on `c1 * (c2 * a)`, where the product of the literals is far from all
+//! bounds), takes `a - a` for 0 whatever `a` is, and drops the sign of zeros. A product of literals that is too small for a number stays an
+//! operation: a literal zero would take an entry out of the pattern.
 
 mod fold;
 

@@ -9,6 +9,17 @@ pub mod elementary;
 use crate::func::Const;
 use crate::op::Op;
 
+/// Whether literals that scale something may be multiplied into this one: between about `2^-64` and `2^64`. Beyond, a product may be zero or
+/// infinite where no result is.
+pub fn is_moderate(literal: f64) -> bool {
+    (5e-20..=2e19).contains(&literal.abs())
+}
+
+/// Whether a product or quotient of numbers is zero though none of them is: it stays an operation, for a literal zero is a structural one.
+pub fn vanishes(operands: [f64; 2], result: f64) -> bool {
+    result == 0.0 && operands.iter().all(|&x| x != 0.0 && x.is_finite())
+}
+
 /// The value of an operation on literals; `None` where types do not fit.
 pub fn eval(op: Op, args: &[Const]) -> Option<Const> {
     Some(match *args {

@@ -8,7 +8,8 @@
 //!    `sort_unstable`. Columns of blocks are as wide as their blocks.
 //! 3. The references are walked once more, and the offsets of what they met are stored.
 //!
-//! Sites of two to four blocks whose pairs are all full, the only site of a program, have loops of their own (the same steps, written out).
+//! Sites of two to four blocks whose pairs are all full, the only site of a program, have loops of their own where nothing is renumbered, dropped
+//! or added (the same steps, written out).
 //!
 //! So no search depends on the length of a row; a row that every emission meets (an arrow) costs no more per item than others. Linear in
 //! rows + columns + items but for the sorting of medium lists. Bands share nothing that they write but records, each place of which

@@ -100,11 +100,14 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
         }
         say(&mut said, "symmetry", "holds");
     }
-    let wild = all.iter().map(|m| m.values.iter().filter(|x| !x.is_finite()).count()).max().unwrap_or(0);
-    if wild > 0 {
+    // Products and substitution carry what is not finite to other entries: each matrix has its own number.
+    let wild = all.iter().map(|m| (m.strategy, m.values.iter().filter(|x| !x.is_finite()).count()));
+    let wild: Vec<String> = wild.filter(|w| w.1 > 0).map(|(s, count)| format!("{count} ({s})")).collect();
+    if !wild.is_empty() {
         let (name, derivative) = (kernel.name(), derivative.name());
+        let counts = wild.join(", ");
         let text =
-            format!("{wild} entries are not finite at this point and left out; products and slopes too");
+            format!("entries not finite at this point, and left out: {counts}; products and slopes too");
         say(&mut said, "finite", &text);
         return console::print(&format!(
             "{said}{name}: the {derivative} is sound where it is finite; try another point\n"

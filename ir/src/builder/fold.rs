@@ -8,6 +8,26 @@ use crate::func::{Const, InstData, Value};
 use crate::math;
 use crate::op::Op;
 
+/// Whether two literals are multiplied into this one.
+fn is_joined(product: Const) -> bool {
+    match product {
+        Const::F64(x) => math::is_moderate(x),
+        Const::F32(x) => math::is_moderate(f64::from(x)),
+        Const::Int(_) | Const::Bool(_) => false,
+    }
+}
+
+/// [`math::vanishes`] for literals.
+fn vanishes(operands: &[Const], result: Const) -> bool {
+    match (operands, result) {
+        (&[Const::F64(a), Const::F64(b)], Const::F64(c)) => math::vanishes([a, b], c),
+        (&[Const::F32(a), Const::F32(b)], Const::F32(c)) => {
+            math::vanishes([a, b].map(f64::from), f64::from(c))
+        }
+        _ => false,
+    }
+}
+
 impl Builder {
     /// True where `value` is the literal float `x`.
     pub fn is_float(&self, value: Value, x: f64) -> bool {
@@ -52,7 +72,10 @@ impl Builder {
 
     pub(super) fn fold(&mut self, op: Op, args: &[Value]) -> Option<Value> {
         let literals: Option<Vec<Const>> = args.iter().map(|&a| self.func.as_const(a)).collect();
-        if let Some(value) = literals.and_then(|literals| math::eval(op, &literals)) {
+        let known = literals.and_then(|literals| Some((math::eval(op, &literals)?, literals)));
+        if let Some((value, literals)) = known
+            && !(matches!(op, Op::Mul | Op::Div) && vanishes(&literals, value))
+        {
             return Some(self.constant(value));
         }
         match *args {
@@ -201,7 +224,7 @@ impl Builder {
                     return Some(self.neg(product));
                 }
                 if let Some((c2, rest)) = self.scaled(y) {
-                    let c = math::eval(Op::Mul, &[c1, c2])?;
+                    let c = math::eval(Op::Mul, &[c1, c2]).filter(|c| is_joined(*c))?;
                     let c = self.constant(c);
                     return Some(self.mul(c, rest));
                 }

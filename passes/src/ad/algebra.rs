@@ -21,9 +21,10 @@
 //! Products and sums over `LONGEST` stay as they are associated. Values that are there already are not taken apart.
 
 use crate::ad::share::{Item, share};
-use crate::ad::tape::{Node, Ref, Tape, is_moderate};
+use crate::ad::tape::{Node, Ref, Tape};
 use rustc_hash::FxHashMap;
 use smallvec::{SmallVec, smallvec};
+use spadina_ir::math::{is_moderate, vanishes};
 use std::collections::BTreeMap;
 
 /// Longest product or sum that is flattened.
@@ -253,7 +254,7 @@ impl<'a> Forms<'a> {
         let coefficient = x.coefficient * y.coefficient;
         let (bare_x, bare_y) = (x.factors.is_empty(), y.factors.is_empty());
         let joins = match (bare_x, bare_y) {
-            (true, true) => true,
+            (true, true) => !vanishes([x.coefficient, y.coefficient], coefficient),
             (false, false) => is_moderate(coefficient),
             _ => coefficient.is_normal(),
         };

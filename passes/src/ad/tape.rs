@@ -8,6 +8,7 @@
 use rustc_hash::FxHashMap;
 use spadina_ir::builder::Builder;
 use spadina_ir::func::{Const, Func, InstData, Value};
+use spadina_ir::math::{is_moderate, vanishes};
 use spadina_ir::op::Op;
 use spadina_ir::types::Ty;
 
@@ -79,11 +80,6 @@ pub struct Tape {
     squares: FxHashMap<u32, Ref>,
     /// Values from here on are not there for free: they belong to the attempt.
     base: Value,
-}
-
-/// Whether literals may be multiplied into one: about between `2^-64` and `2^64`.
-pub(crate) fn is_moderate(literal: f64) -> bool {
-    (5e-20..=2e19).contains(&literal.abs())
 }
 
 impl Tape {
@@ -187,7 +183,8 @@ impl Tape {
     /// `a * b`
     pub fn mul(&mut self, a: Ref, b: Ref) -> Ref {
         match (self.as_literal(a), self.as_literal(b)) {
-            (Some(x), Some(y)) => return self.literal(x * y),
+            (Some(x), Some(y)) if !vanishes([x, y], x * y) => return self.literal(x * y),
+            (Some(_), Some(_)) => {}
             (Some(x), None) => return self.scale(x, b),
             (None, Some(y)) => return self.scale(y, a),
             (None, None) => {}

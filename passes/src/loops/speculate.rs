@@ -18,7 +18,7 @@
 //! is taken. Under a structural guard, where it might not be, loads stay.
 //!
 //! # Limits
-//! Loops inside such branches stay as they are; the sparse road refuses what they load or accumulate.
+//! Loops inside such branches stay, unless they compute known numbers alone; the sparse road refuses what they load or accumulate.
 
 use crate::analysis::structural::Structural;
 use crate::pass::Pass;
