@@ -83,7 +83,9 @@ impl Nearby<'_> {
                     row[order].iter().zip(old).map(|(new, old)| (factor * new - old) / (factor - 1.0));
                 let refined: Vec<f64> = refined.collect();
                 for (at, &value) in refined.iter().enumerate() {
-                    let error = (value - row[order][at]).abs().max((value - old[at]).abs());
+                    // Two estimates may be the same by chance: no step knows more than the rounding of the values leaves.
+                    let rounding = f64::EPSILON * center[at].abs() / step;
+                    let error = (value - row[order][at]).abs().max((value - old[at]).abs()) + rounding;
                     if error < errors[at] {
                         (values[at], errors[at]) = (value, error);
                     }
@@ -100,9 +102,8 @@ impl Nearby<'_> {
                 (bends[at], jumps[at]) = (bend, jump);
             }
         }
-        for ((error, kink), &value) in errors.iter_mut().zip(&kinks).zip(&center) {
-            // The last term: what rounding does to the difference of two values at the larger steps.
-            *error = SAFETY * (*error + 1e-15 * value.abs() / STEP) + 2.0 * kink;
+        for (error, kink) in errors.iter_mut().zip(&kinks) {
+            *error = SAFETY * *error + 2.0 * kink;
         }
         Ok(Slope { values, errors })
     }
