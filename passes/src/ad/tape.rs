@@ -184,10 +184,9 @@ impl Tape {
     pub fn mul(&mut self, a: Ref, b: Ref) -> Ref {
         match (self.as_literal(a), self.as_literal(b)) {
             (Some(x), Some(y)) if !vanishes([x, y], x * y) => return self.literal(x * y),
-            (Some(_), Some(_)) => {}
             (Some(x), None) => return self.scale(x, b),
             (None, Some(y)) => return self.scale(y, a),
-            (None, None) => {}
+            (Some(_), Some(_)) | (None, None) => {}
         }
         let (first, second) = if a.node() <= b.node() { (a, b) } else { (b, a) };
         self.make(Node::Mul(first.abs(), second.abs())).signed_by(first).signed_by(second)
