@@ -24,7 +24,7 @@ fn place_of(shape: &SiteShape, mode: SlotMode, n: usize, entry: (u32, u32)) -> R
         .ok_or_else(|| CodegenError::malformed("an entry outside the blocks of its site"))
 }
 
-impl Lower<'_, '_> {
+impl<'a> Lower<'a, '_> {
     /// Bytes of one record of a site: slots in evaluation, positions in index programs.
     fn record_bytes(&self, site: &SiteInfo) -> i64 {
         match &self.mode {
@@ -35,13 +35,15 @@ impl Lower<'_, '_> {
     }
 
     /// The sites of the phase that this kind of function deals with.
-    fn sites(&self) -> Vec<SiteInfo> {
-        let Some(info) = self.info else { return Vec::new() };
-        match self.mode {
-            Mode::Eval(_) => info.sites.iter().filter(|site| !site.direct).cloned().collect(),
-            Mode::Count | Mode::Index => info.sites.iter().chain(&info.row_sites).cloned().collect(),
-            Mode::Pure => Vec::new(),
-        }
+    fn sites(&self) -> impl Iterator<Item = &'a SiteInfo> + use<'a> {
+        let (evaluates, indexes) = match self.mode {
+            Mode::Eval(_) => (true, false),
+            Mode::Count | Mode::Index => (false, true),
+            Mode::Pure => (false, false),
+        };
+        let (sites, row_sites) = self.info.map_or((&[][..], &[][..]), |info| (&info.sites, &info.row_sites));
+        let added = sites.iter().filter(move |site| indexes || (evaluates && !site.direct));
+        added.chain(row_sites.iter().filter(move |_| indexes))
     }
 
     /// Declares the variables of sites whose emissions per iteration are not exactly one.
@@ -106,7 +108,7 @@ impl Lower<'_, '_> {
         {
             return self.store_rows(emit, eval);
         }
-        let site = self.sites().into_iter().find(|s| s.site == emit.site);
+        let site = self.sites().find(|s| s.site == emit.site);
         let Some(site) = site else {
             return match self.mode {
                 Mode::Pure => Ok(()),
