@@ -74,7 +74,7 @@ impl<'a> Lower<'a, '_> {
                 let (address, offset) = self.element(starts, Linear { dynamic: Some(i), constant: 0 }, 2);
                 self.b.ins().uload32(slot_flags(), address, offset)
             };
-            let bytes = self.record_bytes(&site);
+            let bytes = self.record_bytes(site);
             let skipped = self.scale(first, bytes);
             let record = self.b.ins().iadd(data, skipped);
             match self.cursors.get(&site.site).copied() {
@@ -119,12 +119,12 @@ impl<'a> Lower<'a, '_> {
         };
         match self.mode {
             Mode::Pure => Ok(()),
-            Mode::Count => self.next_record(&site).map(|_| ()),
-            Mode::Index => self.write_stream(emit, &site),
+            Mode::Count => self.next_record(site).map(|_| ()),
+            Mode::Index => self.write_stream(emit, site),
             Mode::Eval(eval) => {
-                let record = self.next_record(&site)?;
+                let record = self.next_record(site)?;
                 let projected = self.projected(emit)?;
-                self.scatter(emit, &site, record, eval, projected)
+                self.scatter(emit, site, record, eval, projected)
             }
         }
     }
