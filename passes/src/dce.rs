@@ -97,12 +97,13 @@ impl<'a> Liveness<'a> {
             InstData::Emit(_) | InstData::Check(..) => self.mark_inst(inst),
             _ => {}
         });
-        let writes = func.buffers_of(Role::Scratch).next().is_some();
+        // Only what is added to scratch becomes live by being read.
+        let scratch = func.buffers_of(Role::Scratch).next().is_some();
         loop {
             while let Some(value) = self.work.pop() {
                 self.mark_definition(value);
             }
-            if !writes {
+            if !scratch {
                 return;
             }
             let mut grew = false;

@@ -97,7 +97,7 @@ impl Outcome {
 /// The form left on the leaves and on values before those of the graph, which lies behind the seeds.
 pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)], line: &StraightLine) -> Form {
     let Some(&(seeded, _)) = seeds.first() else { return Form::default() };
-    let room = NODES_A_VALUE * line.nodes.len();
+    let room = (NODES_A_VALUE * line.nodes.len()).min(BUDGET);
     let mut tape = Tape::new(b.func().ty(seeded), b.next_value(), room);
     let element = Element::new(b, graph, &mut tape, seeds, &line.nodes);
     let outcome = element.search(&mut tape);
