@@ -30,6 +30,8 @@ pub(crate) struct Unit<'m, 'a, M: Module> {
     prefix: String,
     linkage: Linkage,
     keep_texts: bool,
+    /// Whether who calls says what to read ahead.
+    reads_ahead: bool,
     /// The function by which others are called aside.
     aside: Option<FuncId>,
 }
@@ -77,8 +79,14 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
             prefix: prefix.to_owned(),
             linkage,
             keep_texts: options.texts,
+            reads_ahead: false,
             aside: None,
         }
+    }
+
+    /// For callers that say in each call what to read ahead.
+    pub(crate) fn reading_ahead(self) -> Unit<'m, 'a, M> {
+        Unit { reads_ahead: true, ..self }
     }
 
     /// `trips`, `eval_P` and, if wanted, `eval_owned_P` and `eval_listed_P`; or `eval_either_P` for both lists and ranges.
@@ -189,9 +197,10 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
         }
         let frontend = self.module.target_config();
         let (env, lanes) = (env_layout(analyzed.func, analyzed.info), lanes_of(self.module.isa()));
+        let reads_ahead = self.reads_ahead;
         let build = move |b: FunctionBuilder<'_>| {
             let (func, math, project) = (analyzed.func, &math, &project);
-            build(Program { func, analyzed, env, math, aside, project, frontend, lanes }, b)
+            build(Program { func, analyzed, env, math, aside, project, frontend, lanes, reads_ahead }, b)
         };
         let clif = self.keep_texts.then(String::new);
         self.pending.push(Job { id, name, size, context, build: Some(Box::new(build)), clif });

@@ -141,6 +141,7 @@ fn fill_env(
         let gaps = if filled { Some(&[][..]) } else { plan.gaps.get(*n).and_then(Option::as_deref) };
         env.set(layout.buffer(*n), array.zero(gaps));
     }
+    env.read_ahead(&[], 1);
     env.set_slice(layout.row_start(), plan.row_start());
     if let Some(partition) = &workspace.partition {
         env.set_slice(layout.owner(), &partition.owner);
@@ -200,8 +201,8 @@ impl Run<'_, '_> {
         }
         let blocks = (trip as usize).div_ceil(SUM_BLOCK);
         for block in 0..blocks {
-            if let Some(frontier) = frontiers.and_then(|f| f.get(block)) {
-                self.values.reach(*frontier as usize);
+            if let Some(frontiers) = frontiers {
+                self.values.reach_block(frontiers, block, &mut workspace.env);
             }
             let sums = &mut workspace.sums[..width];
             self.program.eval(phase, &workspace.env, block_range(block, trip), sums);
@@ -320,14 +321,14 @@ impl Region<'_> {
         &self,
         phase: usize,
         share: &Share,
-        env: &Env,
+        env: &mut Env,
         mut sums: &mut [f64],
         values: &mut Fresh<'_>,
     ) {
         let frontiers = self.plan.frontiers.get(phase);
-        let mut reach = |block: usize| {
-            let frontier = frontiers.and_then(|f| f.get(block)).map_or(usize::MAX, |&f| f as usize);
-            values.reach(frontier);
+        let mut reach = |block: usize, env: &mut Env| match frontiers {
+            Some(frontiers) => values.reach_block(frontiers, block, env),
+            None => values.finish(),
         };
         let width = self.plan.info.phases[phase].width();
         let trip = self.plan.trips[phase];
@@ -336,7 +337,7 @@ impl Region<'_> {
                 Segment::List(range) | Segment::Border(range) => {
                     let elements = &share.elements[range.clone()];
                     let last = elements.last().map_or(0, |&element| (element & (COUNTED - 1)) as usize);
-                    reach(last / SUM_BLOCK);
+                    reach(last / SUM_BLOCK, env);
                     if matches!(segment, Segment::List(_)) {
                         self.program.eval_listed(phase, env, elements);
                     } else {
@@ -354,14 +355,14 @@ impl Region<'_> {
                     }
                 }
                 Segment::Blocks(range) if width == 0 && frontiers.is_none() => {
-                    reach(0);
+                    reach(0, env);
                     let start = range.start as usize * SUM_BLOCK;
                     let end = block_range(range.end as usize - 1, trip).end;
                     self.program.eval(phase, env, start as i64..end, &mut []);
                 }
                 Segment::Blocks(range) => {
                     for block in range.clone() {
-                        reach(block as usize);
+                        reach(block as usize, env);
                         let (here, rest) = std::mem::take(&mut sums).split_at_mut(width);
                         self.program.eval(phase, env, block_range(block as usize, trip), here);
                         sums = rest;

@@ -8,11 +8,14 @@
 //! For every block of [`SUM_BLOCK`] iterations the *frontier* is the number of leading values that contains all rows written so far. Values
 //! are zeroed up to the frontier just before the block runs: they are still in the cache when they are added to.
 //!
+//! What the next block will be the first to write is read in the meantime: see [`spadina_layout::abi`] on reading ahead.
+//!
 //! # Limits
 //! Where the numbering is bad the first block reaches to the end, and all values are zeroed at once, as without frontiers. Only for
 //! matrices whose row positions are row numbers.
 
 use crate::streams::SiteStream;
+use spadina_layout::env::Env;
 use spadina_layout::program::SUM_BLOCK;
 
 /// Frontiers of the blocks of every phase, in the order in which phases run.
@@ -70,6 +73,14 @@ impl Fresh<'_> {
             self.done = until;
             self.values.as_mut_ptr().expose_provenance();
         }
+    }
+
+    /// Zeroes what lies before the frontier of a block, and has its iterations read what the next block will be the first to write.
+    pub(crate) fn reach_block(&mut self, frontiers: &[u32], block: usize, env: &mut Env) {
+        let frontier = |block: usize| frontiers.get(block).map(|&frontier| frontier as usize);
+        self.reach(frontier(block).unwrap_or(usize::MAX));
+        let until = frontier(block + 1).unwrap_or(0).saturating_sub(self.start).min(self.values.len());
+        env.read_ahead(self.values.get(self.done..until).unwrap_or_default(), SUM_BLOCK);
     }
 
     /// Zeroes the rest.

@@ -2,6 +2,7 @@
 
 use crate::analyzed::Analyzed;
 use crate::error::{CodegenError, Result};
+use crate::lower::ahead::Ahead;
 use crate::lower::check::Checks;
 use crate::lower::elementary::{Turned, turning};
 use crate::lower::lanes::Lanes;
@@ -37,6 +38,8 @@ pub(crate) struct Program<'a> {
     pub(crate) frontend: TargetFrontendConfig,
     /// Iterations that one pass of an element loop may take side by side.
     pub(crate) lanes: usize,
+    /// Whether who calls says what to read ahead.
+    pub(crate) reads_ahead: bool,
 }
 
 /// The kind of function, which decides what effects become.
@@ -160,6 +163,8 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) turning: EntitySet<Value>,
     /// The other of the last two.
     pub(crate) turned: Option<Turned>,
+    /// What passes of the element loop read ahead.
+    pub(crate) ahead: Option<Ahead>,
     /// The place for junk that was used last.
     junk_turn: i64,
     /// 2 and 3, by which subscripts are shifted to bytes.
@@ -224,6 +229,7 @@ impl<'a, 'b> Lower<'a, 'b> {
             aside: None,
             turning: if program.aside.is_some() { turning(program.func) } else { EntitySet::new() },
             turned: None,
+            ahead: None,
             junk_turn: 0,
             shifts,
             values: SecondaryMap::new(),

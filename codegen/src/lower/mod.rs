@@ -1,5 +1,6 @@
 //! From a structured function to Cranelift: one file a concern, `entry` puts them together.
 
+pub(crate) mod ahead;
 pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod elementary;

@@ -63,8 +63,6 @@ struct Place {
 
 /// How far ahead lines are read that will be written.
 const AHEAD: i64 = 256;
-/// Bytes of a line of a cache.
-const LINE: usize = 64;
 
 impl Lower<'_, '_> {
     /// How a loop takes rows side by side, if it does. Iterations that several owners share are computed row by row.
@@ -332,7 +330,7 @@ impl Lower<'_, '_> {
                     let Place { next, last } = running.places[&inst];
                     let start = self.b.use_var(next);
                     let bytes = 8 * ROWS * emit.values.len();
-                    self.read_ahead(start, last, bytes);
+                    self.read_row_ahead(start, last, bytes);
                     self.store_both(start, 0, &emit.values)?;
                     let after = self.offset(start, bytes as i64);
                     self.b.def_var(next, after);
@@ -352,13 +350,10 @@ impl Lower<'_, '_> {
     }
 
     /// Reads the lines of values that are written some pairs later; `last` are those of the last pair.
-    fn read_ahead(&mut self, start: Clif, last: Clif, bytes: usize) {
+    fn read_row_ahead(&mut self, start: Clif, last: Clif, bytes: usize) {
         let ahead = self.offset(start, AHEAD);
         let ahead = self.b.ins().umin(ahead, last);
-        for at in (0..bytes).step_by(LINE) {
-            // A read that might trap, for all that the compiler knows, is not removed, though nobody uses what it gives.
-            self.b.ins().load(types::I64, MemFlagsData::new(), ahead, at as i32);
-        }
+        self.read_lines(ahead, bytes);
     }
 
     /// True for a store of doubles that moves with the rows.
