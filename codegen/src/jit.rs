@@ -128,7 +128,7 @@ pub fn compile_eval_as(
     let info = merge_info(func, info)?;
     let analyzed = Analyzed::new(func, &info, options.batch.as_ref())?;
     let mut module = module(options)?;
-    let mut unit = Unit::new(&mut module, "", Linkage::Export, options).reading_ahead();
+    let mut unit = Unit::new(&mut module, "", Linkage::Export, options).asking_ahead();
     let functions = unit.eval_program(&analyzed, slots, options.owned)?;
     unit.compile()?;
     let summary = summary(&mut unit, &analyzed);
@@ -158,7 +158,7 @@ pub fn compile_both(
     let eval = Analyzed::new(eval, &eval_info, options.batch.as_ref())?;
     let index = Analyzed::new(index, index_info, None)?;
     let (mut eval_module, mut index_module) = (module(options)?, module(options)?);
-    let mut eval_unit = Unit::new(&mut eval_module, "", Linkage::Export, options).reading_ahead();
+    let mut eval_unit = Unit::new(&mut eval_module, "", Linkage::Export, options).asking_ahead();
     let mut index_unit = Unit::new(&mut index_module, "", Linkage::Export, options);
     let eval_functions = eval_unit.eval_program(&eval, slots, options.owned)?;
     let index_functions = index_unit.index_program(&index)?;

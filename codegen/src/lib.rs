@@ -18,6 +18,7 @@ mod local;
 mod lower;
 pub mod object;
 pub mod options;
+mod prefetch;
 pub mod program;
 mod row_loop;
 mod spill;

@@ -7,6 +7,7 @@ use crate::job::{Job, run};
 use crate::lower::context::Program;
 use crate::lower::entry::{self, From};
 use crate::options::Options;
+use crate::prefetch;
 use crate::program::env_layout;
 use crate::symbols::{Symbol, project_name, symbol};
 use crate::text::FunctionText;
@@ -30,8 +31,8 @@ pub(crate) struct Unit<'m, 'a, M: Module> {
     prefix: String,
     linkage: Linkage,
     keep_texts: bool,
-    /// Whether who calls says what to read ahead.
-    reads_ahead: bool,
+    /// The functions that ask for lines of memory, by their number; `None` where who calls does not say which.
+    prefetch: Option<BTreeMap<usize, FuncId>>,
     /// The function by which others are called aside.
     aside: Option<FuncId>,
 }
@@ -79,14 +80,14 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
             prefix: prefix.to_owned(),
             linkage,
             keep_texts: options.texts,
-            reads_ahead: false,
+            prefetch: None,
             aside: None,
         }
     }
 
-    /// For callers that say in each call what to read ahead.
-    pub(crate) fn reading_ahead(self) -> Unit<'m, 'a, M> {
-        Unit { reads_ahead: true, ..self }
+    /// For callers that say in each call which lines of memory to ask for.
+    pub(crate) fn asking_ahead(self) -> Unit<'m, 'a, M> {
+        Unit { prefetch: Some(BTreeMap::new()), ..self }
     }
 
     /// `trips`, `eval_P` and, if wanted, `eval_owned_P` and `eval_listed_P`; or `eval_either_P` for both lists and ranges.
@@ -195,12 +196,17 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
                 .map_err(CodegenError::backend)?;
             project.insert(size, self.module.declare_func_in_func(callee, &mut context.func));
         }
+        let mut prefetch = BTreeMap::new();
+        for &lines in &analyzed.asked {
+            if let Some(function) = self.define_prefetch(lines)? {
+                prefetch.insert(lines, self.module.declare_func_in_func(function, &mut context.func));
+            }
+        }
         let frontend = self.module.target_config();
         let (env, lanes) = (env_layout(analyzed.func, analyzed.info), lanes_of(self.module.isa()));
-        let reads_ahead = self.reads_ahead;
         let build = move |b: FunctionBuilder<'_>| {
-            let (func, math, project) = (analyzed.func, &math, &project);
-            build(Program { func, analyzed, env, math, aside, project, frontend, lanes, reads_ahead }, b)
+            let (func, math, project, prefetch) = (analyzed.func, &math, &project, &prefetch);
+            build(Program { func, analyzed, env, math, aside, project, prefetch, frontend, lanes }, b)
         };
         let clif = self.keep_texts.then(String::new);
         self.pending.push(Job { id, name, size, context, build: Some(Box::new(build)), clif });
@@ -237,6 +243,24 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
         self.pending.push(Job { id, name, size: 1, context, build: Some(Box::new(build)), clif });
         self.aside = Some(id);
         Ok(id)
+    }
+
+    /// Defines the function that asks for so many lines, once, where one is wanted and the target has it.
+    fn define_prefetch(&mut self, lines: usize) -> Result<Option<FuncId>> {
+        let Some(known) = &mut self.prefetch else { return Ok(None) };
+        if let Some(&id) = known.get(&lines) {
+            return Ok(Some(id));
+        }
+        let Some(code) = prefetch::code(self.module.isa().triple().architecture, lines) else {
+            return Ok(None);
+        };
+        let (name, signature) = (format!("{}prefetch_{lines}", self.prefix), prefetch::signature());
+        let id =
+            self.module.declare_function(&name, Linkage::Local, &signature).map_err(CodegenError::backend)?;
+        self.module.define_function_bytes(id, prefetch::ALIGNMENT, &code, &[]).map_err(CodegenError::backend)?;
+        self.code_bytes += code.len();
+        known.insert(lines, id);
+        Ok(Some(id))
     }
 
     /// Compiles what was declared, in this module and in `other`.

@@ -13,7 +13,7 @@
 //! | `error` | address of an [`ErrorRecord`] |
 //! | two per site | address of the slot records (evaluation) or of the stream (index program); address of the first emission of each outer iteration (`u32`, `trip + 1` of them) or null where the count per iteration is fixed |
 //! | `element_sums` | address of per-iteration sums (`f64`, one row of `trip` per rank-0 output of the phase) |
-//! | `ahead`, `ahead_last`, `ahead_step` | addresses of the first and of the last bytes that iterations may read ahead of writing them, [`AHEAD_ROOM`] bytes each; how many bytes each iteration goes on (0 and up) |
+//! | `ahead`, `ahead_step` | address of what the first iteration asks memory for, ahead of its being written; how many bytes each iteration goes on |
 //!
 //! # Functions of a program
 //! - `trips(env, out: *mut i64)`: outer iterations of every phase.
@@ -85,24 +85,19 @@ impl EnvLayout {
         self.globals() + 5
     }
 
-    /// Word of what iterations read ahead first.
+    /// Word of what iterations ask for first.
     pub fn ahead(&self) -> usize {
         self.globals() + 6
     }
 
-    /// Word of what iterations read ahead last.
-    pub fn ahead_last(&self) -> usize {
-        self.globals() + 7
-    }
-
-    /// Word of the bytes from what one iteration reads ahead to what the next does.
+    /// Word of the bytes from what one iteration asks for to what the next does.
     pub fn ahead_step(&self) -> usize {
-        self.globals() + 8
+        self.globals() + 7
     }
 
     /// Word of the slot records or stream of a site.
     pub fn site_data(&self, site: usize) -> usize {
-        self.globals() + 9 + 2 * site
+        self.globals() + 8 + 2 * site
     }
 
     /// Word of the first emission of each iteration of a site.
@@ -112,7 +107,7 @@ impl EnvLayout {
 
     /// Number of words.
     pub fn words(&self) -> usize {
-        self.globals() + 9 + 2 * self.sites
+        self.globals() + 8 + 2 * self.sites
     }
 }
 
@@ -133,9 +128,6 @@ pub struct ErrorRecord {
     /// End of the source span.
     pub span_end: i64,
 }
-
-/// Bytes that a pass of a loop may read ahead, from the address to which it has come.
-pub const AHEAD_ROOM: usize = 512;
 
 /// Top bit of a listed element: its sums are counted here.
 pub const COUNTED: u32 = 1 << 31;

@@ -1,13 +1,10 @@
 //! The environment of one call: the array of words that every compiled function takes.
 
-use crate::abi::{AHEAD_ROOM, EnvLayout};
+use crate::abi::EnvLayout;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// What is read ahead where nothing is to be.
-static NOTHING: [u64; AHEAD_ROOM / 8] = [0; AHEAD_ROOM / 8];
-
-/// The words of one call, laid out by [`EnvLayout`]; all zero (null) at first, but for what is read ahead: nothing.
+/// The words of one call, laid out by [`EnvLayout`]; all zero (null) at first.
 ///
 /// Addresses are kept as integers: whoever fills them in promises that they stay valid while functions run, and
 /// only the code that calls compiled functions turns them into pointers.
@@ -18,11 +15,9 @@ pub struct Env {
 }
 
 impl Env {
-    /// An environment of zeros, in which nothing is read ahead.
+    /// An environment of zeros.
     pub fn new(layout: EnvLayout) -> Env {
-        let mut env = Env { layout, words: vec![0; layout.words()] };
-        env.read_ahead(&[], 1);
-        env
+        Env { layout, words: vec![0; layout.words()] }
     }
 
     /// Where things are.
@@ -58,18 +53,11 @@ impl Env {
         self.set(word, data.as_mut_ptr().expose_provenance() as u64);
     }
 
-    /// Has the next so many iterations read these values, spread over all of them; nothing where they are few.
-    pub fn read_ahead(&mut self, values: &[f64], iterations: usize) {
-        let first = values.as_ptr().expose_provenance() as u64;
-        let nothing = NOTHING.as_ptr().expose_provenance() as u64;
-        let bytes = size_of_val(values);
-        let (first, last, step) = match bytes.checked_sub(AHEAD_ROOM) {
-            Some(before) => (first, first + before as u64, bytes.div_ceil(iterations.max(1)) as u64),
-            None => (nothing, nothing, 0),
-        };
-        self.set(self.layout.ahead(), first);
-        self.set(self.layout.ahead_last(), last);
-        self.set(self.layout.ahead_step(), step);
+    /// Has the next so many iterations ask memory for these values, each for its share.
+    pub fn ask_ahead(&mut self, values: &[f64], iterations: usize) {
+        self.set_slice(self.layout.ahead(), values);
+        let step = size_of_val(values).div_ceil(iterations.max(1));
+        self.set(self.layout.ahead_step(), step as u64);
     }
 
     /// Takes over all words of another environment of the same layout, without allocating.

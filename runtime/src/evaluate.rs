@@ -46,6 +46,7 @@ pub fn evaluate(
     let Call { data, outputs, scalars, values, pool } = call;
     check(plan, program, workspace, data, outputs, scalars, values)?;
     fill_env(plan, workspace, data, outputs);
+    workspace.env.ask_ahead(&values[..0], 1);
     // What is stored needs no zeros.
     let done = if plan.layout.stores { values.len() } else { 0 };
     let mut run = Run { plan, program, values: Fresh { values, start: 0, done }, pool };
@@ -141,7 +142,6 @@ fn fill_env(
         let gaps = if filled { Some(&[][..]) } else { plan.gaps.get(*n).and_then(Option::as_deref) };
         env.set(layout.buffer(*n), array.zero(gaps));
     }
-    env.read_ahead(&[], 1);
     env.set_slice(layout.row_start(), plan.row_start());
     if let Some(partition) = &workspace.partition {
         env.set_slice(layout.owner(), &partition.owner);

@@ -8,7 +8,7 @@
 //! For every block of [`SUM_BLOCK`] iterations the *frontier* is the number of leading values that contains all rows written so far. Values
 //! are zeroed up to the frontier just before the block runs: they are still in the cache when they are added to.
 //!
-//! What the next block will be the first to write is read in the meantime: see [`spadina_layout::abi`] on reading ahead.
+//! Memory is asked for what the next block will be the first to write in the meantime ([`spadina_layout::abi`], `ahead`).
 //!
 //! # Limits
 //! Where the numbering is bad the first block reaches to the end, and all values are zeroed at once, as without frontiers. Only for
@@ -75,12 +75,12 @@ impl Fresh<'_> {
         }
     }
 
-    /// Zeroes what lies before the frontier of a block, and has its iterations read what the next block will be the first to write.
+    /// Zeroes what lies before the frontier of a block, and has its iterations ask for what the next block will be the first to write.
     pub(crate) fn reach_block(&mut self, frontiers: &[u32], block: usize, env: &mut Env) {
         let frontier = |block: usize| frontiers.get(block).map(|&frontier| frontier as usize);
         self.reach(frontier(block).unwrap_or(usize::MAX));
         let until = frontier(block + 1).unwrap_or(0).saturating_sub(self.start).min(self.values.len());
-        env.read_ahead(self.values.get(self.done..until).unwrap_or_default(), SUM_BLOCK);
+        env.ask_ahead(&self.values[self.done..until.max(self.done)], SUM_BLOCK);
     }
 
     /// Zeroes the rest.

@@ -1,74 +1,93 @@
-//! Lines of the values are read before anything is written to them.
+//! Values are brought into the cache before anything is written to them.
 //!
 //! # Problem
-//! Values are zeroed a block of iterations at a time, just before these add to them. Processors write in order: the zeros wait for one line
-//! of the cache after the other, and behind them waits the rest. On meshes whose values are larger than the nearest cache that is a tenth of an
-//! evaluation. Reading the lines of a block all at once is no better, as then the reads wait for each other.
+//! Values are zeroed a block of iterations at a time, just before these add to them; complete rows are stored at once. Processors write in
+//! order: each write waits for its line of the cache, and behind it wait all others. On meshes whose values are larger than the nearest caches
+//! that is a tenth of an evaluation, in memory a third.
 //!
 //! # Method
-//! While one block of iterations runs, each pass of its loop reads a few of the lines that will be zeroed for the next block, and does
-//! nothing with them: they come while the pass computes. Who calls knows what the next block will be the first to write, and says where that
-//! starts, where it ends, and how far an iteration goes on ([`spadina_layout::abi`]); the code only stops at the end.
+//! - *Sums*: while one block of iterations runs, each pass of its loop asks for some of the lines that will be zeroed for the next block. Who
+//!   calls knows what the next block will be the first to write, and says where that starts and how far an iteration goes on
+//!   ([`spadina_layout::abi`]).
+//! - *Rows* that are stored one after the other: each pass asks for the lines that lie [`AHEAD`] bytes behind its own.
 //!
 //! # Limits
-//! How many lines a pass reads is fixed when code is made: half of what its emissions fill, as neighbors on a mesh share the rest. Lists of
-//! iterations read nothing ahead.
+//! How many lines a pass asks for is fixed when code is made: for sums half of what its emissions fill, as neighbors on a mesh share the
+//! rest. Lists of iterations ask for nothing of their own.
 
 use crate::lower::context::Lower;
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
+use crate::lower::lanes::{PER_SINGLES, PER_VECTOR};
+use crate::lower::rows::ROWS;
+use crate::prefetch::lines;
+use cranelift_codegen::ir::{InstBuilder, Value as Clif, types};
 use cranelift_frontend::Variable;
-use spadina_layout::abi::AHEAD_ROOM;
+use spadina_layout::program::PhaseInfo;
+use std::collections::BTreeSet;
 
-/// Bytes of a line of a cache.
-pub(crate) const LINE: usize = 64;
+/// How far behind a pair of rows lines are asked for.
+const AHEAD: i64 = 256;
+/// Bytes of a value.
+const VALUE: usize = 8;
 
-/// What passes of a loop read ahead.
+/// What passes of a loop ask for.
 #[derive(Clone, Copy)]
 pub(crate) struct Ahead {
-    /// Where the next pass reads, at most `last`.
+    /// Where the next pass does.
     next: Variable,
-    last: Clif,
     /// Bytes from one pass to the next.
     step: Clif,
-    /// Bytes that a pass reads from.
+    /// Bytes that a pass asks for.
     bytes: usize,
 }
 
+/// Bytes that a pass of so many iterations asks for.
+fn summed(info: &PhaseInfo, lanes: usize) -> usize {
+    let sites = info.sites.iter().filter(|site| !site.direct);
+    let entries = sites.map(|site| site.per_iteration.unwrap_or(1) as usize * site.shape.expanded_len());
+    VALUE * lanes * entries.sum::<usize>() / 2
+}
+
+/// For how many lines the code of a phase asks at a time, in any of its functions.
+pub(crate) fn asked(info: &PhaseInfo) -> BTreeSet<usize> {
+    let sums = [1, PER_VECTOR, PER_SINGLES].into_iter().map(|lanes| summed(info, lanes));
+    let rows = info.sites.iter().filter(|site| site.direct);
+    let rows = rows.map(|site| VALUE * ROWS * site.shape.entries.len());
+    sums.chain(rows).map(lines).filter(|&lines| lines > 0).collect()
+}
+
 impl Lower<'_, '_> {
-    /// Has every pass of the loop that comes read lines ahead, if it adds to values.
-    pub(crate) fn start_reading_ahead(&mut self) {
-        let sites = self.info.map(|info| &info.sites[..]).unwrap_or_default();
-        let added = sites.iter().filter(|site| !site.direct);
-        let entries: usize =
-            added.map(|site| site.per_iteration.unwrap_or(1) as usize * site.shape.expanded_len()).sum();
-        if entries == 0 || !self.program.reads_ahead {
+    /// Has every pass of the loop that comes ask for lines, if it adds to values.
+    pub(crate) fn start_asking_ahead(&mut self) {
+        let bytes = self.info.map_or(0, |info| summed(info, self.lanes));
+        if bytes == 0 || self.program.prefetch.is_empty() {
             return;
         }
-        let bytes = (8 * entries * self.lanes / 2).next_multiple_of(LINE).min(AHEAD_ROOM);
         let env = self.program.env;
-        let [first, last, step] =
-            [env.ahead(), env.ahead_last(), env.ahead_step()].map(|word| self.word(word));
+        let (first, step) = (self.word(env.ahead()), self.word(env.ahead_step()));
         let step = self.scale(step, self.lanes as i64);
         let next = self.b.declare_var(types::I64);
         self.b.def_var(next, first);
-        self.ahead = Some(Ahead { next, last, step, bytes });
+        self.ahead = Some(Ahead { next, step, bytes });
     }
 
-    /// Reads what a pass reads ahead.
-    pub(crate) fn read_ahead(&mut self) {
-        let Some(Ahead { next, last, step, bytes }) = self.ahead else { return };
+    /// Asks for what this pass is to ask for.
+    pub(crate) fn ask_ahead(&mut self) {
+        let Some(Ahead { next, step, bytes }) = self.ahead else { return };
         let here = self.b.use_var(next);
-        self.read_lines(here, bytes);
+        self.ask(here, bytes);
         let after = self.b.ins().iadd(here, step);
-        let after = self.b.ins().umin(after, last);
         self.b.def_var(next, after);
     }
 
-    /// Reads all lines of so many bytes.
-    pub(crate) fn read_lines(&mut self, address: Clif, bytes: usize) {
-        for at in (0..bytes).step_by(LINE) {
-            // A read that might trap, for all that the compiler knows, is not removed, though nobody uses what it gives.
-            self.b.ins().load(types::I64, MemFlagsData::new(), address, at as i32);
+    /// Asks for lines behind a pair of rows of so many bytes.
+    pub(crate) fn ask_behind(&mut self, rows: Clif, bytes: usize) {
+        let behind = self.offset(rows, AHEAD);
+        self.ask(behind, bytes);
+    }
+
+    fn ask(&mut self, address: Clif, bytes: usize) {
+        if let Some(&function) = self.program.prefetch.get(&lines(bytes)) {
+            self.b.ins().call(function, &[address]);
         }
     }
 }

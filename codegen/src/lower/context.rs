@@ -38,8 +38,8 @@ pub(crate) struct Program<'a> {
     pub(crate) frontend: TargetFrontendConfig,
     /// Iterations that one pass of an element loop may take side by side.
     pub(crate) lanes: usize,
-    /// Whether who calls says what to read ahead.
-    pub(crate) reads_ahead: bool,
+    /// Functions that ask for lines of memory, by their number; none where nobody asks.
+    pub(crate) prefetch: &'a BTreeMap<usize, FuncRef>,
 }
 
 /// The kind of function, which decides what effects become.
@@ -163,7 +163,7 @@ pub(crate) struct Lower<'a, 'b> {
     pub(crate) turning: EntitySet<Value>,
     /// The other of the last two.
     pub(crate) turned: Option<Turned>,
-    /// What passes of the element loop read ahead.
+    /// What passes of the element loop ask for ahead of time.
     pub(crate) ahead: Option<Ahead>,
     /// The place for junk that was used last.
     junk_turn: i64,

@@ -60,7 +60,7 @@ impl Lower<'_, '_> {
         let i = self.b.append_block_param(header, types::I64);
         self.b.ins().jump(header, &[begin.into()]);
         self.b.switch_to_block(header);
-        self.read_ahead();
+        self.ask_ahead();
         Range { header, exit, end, i }
     }
 
@@ -350,7 +350,7 @@ pub(crate) fn eval(
     let trips = if lists && !subtotals.is_empty() { Some(lower.trip_value(phase)?) } else { None };
     let wide = lower.choose_lanes(phase);
     if ranges {
-        lower.start_reading_ahead();
+        lower.start_asking_ahead();
     }
     let (begin, end) = match from {
         From::Range => (params[1], params[2]),

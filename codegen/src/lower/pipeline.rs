@@ -181,7 +181,7 @@ impl Lower<'_, '_> {
         let here = self.b.append_block_param(header, types::I64);
         self.b.ins().jump(header, &[start.into(), first.into()]);
         self.b.switch_to_block(header);
-        self.read_ahead();
+        self.ask_ahead();
         let next = self.offset(place, PER_VECTOR as i64);
         let more = self.b.ins().icmp(IntCC::SignedLessThan, next, end);
         let following = self.b.ins().select(more, next, place);

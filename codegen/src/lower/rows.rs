@@ -5,11 +5,6 @@
 //! on a multiple of 16 bytes. In a long loop pairs start with such a row: the one before is left to the end, where a last one without a partner
 //! is computed too. Not where rows are summed: the order of sums must not depend on an address.
 //!
-//! # Reading ahead
-//! Processors write in order, and what is written must be in the nearest cache: loops that only store wait for one line after the other.
-//! Reads need not wait for each other, and what they read is there when it is written. So each line of the values is read a little before its
-//! turn, and nothing is done with it: rows of five entries take 0.7 of the time in caches, 0.8 in memory.
-//!
 //! # Order of sums
 //! Results without subscripts are summed by even and by odd rows of the loop, then both are added, then a last row without a partner. So the
 //! additions of one row need not wait for those of the row before.
@@ -30,7 +25,7 @@ use spadina_layout::program::PhaseInfo;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows that are computed side by side.
-const ROWS: usize = 2;
+pub(crate) const ROWS: usize = 2;
 /// Rows from which on it is worth to compute one alone so that pairs are aligned.
 const LONG: i64 = 64;
 
@@ -48,21 +43,10 @@ struct Running {
     states: Vec<Variable>,
     /// Even and odd sums of the outputs without subscripts.
     sums: BTreeMap<Buffer, Variable>,
-    /// By emission.
-    places: BTreeMap<Inst, Place>,
+    /// Where the values of the next row go, by emission.
+    places: BTreeMap<Inst, Variable>,
 }
 
-/// Where the values of rows go that follow each other.
-#[derive(Clone, Copy)]
-struct Place {
-    /// Those of the next row.
-    next: Variable,
-    /// Those of the first row of the last pair.
-    last: Clif,
-}
-
-/// How far ahead lines are read that will be written.
-const AHEAD: i64 = 256;
 
 impl Lower<'_, '_> {
     /// How a loop takes rows side by side, if it does. Iterations that several owners share are computed row by row.
@@ -106,7 +90,7 @@ impl Lower<'_, '_> {
         self.b.switch_to_block(preheader);
         self.conditional += 1;
         let strides = self.origins(iv, &rows)?;
-        let running = self.find_places(running, iv, (begin, end), &rows)?;
+        let running = self.find_places(running, iv, begin, &rows)?;
         let header = self.b.create_block();
         let row = self.b.append_block_param(header, types::I64);
         self.b.ins().jump(header, &[begin.into()]);
@@ -226,7 +210,7 @@ impl Lower<'_, '_> {
         &mut self,
         mut running: Running,
         iv: Value,
-        (first, end): (Clif, Clif),
+        first: Clif,
         rows: &RowLoop,
     ) -> Result<Running> {
         self.set(iv, first);
@@ -235,15 +219,9 @@ impl Lower<'_, '_> {
         }
         for &inst in &rows.streamed {
             let Some(start) = self.first_place(inst)? else { continue };
-            let InstData::Emit(emit) = &self.func.insts[inst] else { continue };
             let next = self.b.declare_var(types::I64);
             self.b.def_var(next, start);
-            let bytes = 8 * emit.values.len() as i64;
-            let rows = self.b.ins().isub(end, first);
-            let rows = self.offset(rows, -(ROWS as i64));
-            let before = self.scale(rows, bytes);
-            let last = self.b.ins().iadd(start, before);
-            running.places.insert(inst, Place { next, last });
+            running.places.insert(inst, next);
         }
         Ok(running)
     }
@@ -327,10 +305,10 @@ impl Lower<'_, '_> {
                     stores.push((*buffer, address, offset, self.strides[&inst].delta, *value));
                 }
                 InstData::Emit(emit) if running.places.contains_key(&inst) => {
-                    let Place { next, last } = running.places[&inst];
+                    let next = running.places[&inst];
                     let start = self.b.use_var(next);
                     let bytes = 8 * ROWS * emit.values.len();
-                    self.read_row_ahead(start, last, bytes);
+                    self.ask_behind(start, bytes);
                     self.store_both(start, 0, &emit.values)?;
                     let after = self.offset(start, bytes as i64);
                     self.b.def_var(next, after);
@@ -347,13 +325,6 @@ impl Lower<'_, '_> {
         }
         self.lane = 0;
         Ok(())
-    }
-
-    /// Reads the lines of values that are written some pairs later; `last` are those of the last pair.
-    fn read_row_ahead(&mut self, start: Clif, last: Clif, bytes: usize) {
-        let ahead = self.offset(start, AHEAD);
-        let ahead = self.b.ins().umin(ahead, last);
-        self.read_lines(ahead, bytes);
     }
 
     /// True for a store of doubles that moves with the rows.
