@@ -257,7 +257,9 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
         let (name, signature) = (format!("{}prefetch_{lines}", self.prefix), prefetch::signature());
         let id =
             self.module.declare_function(&name, Linkage::Local, &signature).map_err(CodegenError::backend)?;
-        self.module.define_function_bytes(id, prefetch::ALIGNMENT, &code, &[]).map_err(CodegenError::backend)?;
+        self.module
+            .define_function_bytes(id, prefetch::ALIGNMENT, &code, &[])
+            .map_err(CodegenError::backend)?;
         self.code_bytes += code.len();
         known.insert(lines, id);
         Ok(Some(id))

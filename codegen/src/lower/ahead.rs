@@ -13,7 +13,7 @@
 //!
 //! # Limits
 //! How many lines a pass asks for is fixed when code is made: for sums half of what its emissions fill, as neighbors on a mesh share the
-//! rest. Lists of iterations ask for nothing of their own.
+//! rest. Lists of iterations ask for nothing of their own; what single doubles are added to comes early enough by itself.
 
 use crate::lower::context::Lower;
 use crate::lower::lanes::{PER_SINGLES, PER_VECTOR};
@@ -25,7 +25,7 @@ use spadina_layout::program::PhaseInfo;
 use std::collections::BTreeSet;
 
 /// How far behind a pair of rows lines are asked for.
-const AHEAD: i64 = 256;
+const AHEAD: i64 = 512;
 /// Bytes of a value.
 const VALUE: usize = 8;
 
@@ -40,26 +40,27 @@ pub(crate) struct Ahead {
     bytes: usize,
 }
 
-/// Bytes that a pass of so many iterations asks for.
-fn summed(info: &PhaseInfo, lanes: usize) -> usize {
+/// Bytes that a pass of so many iterations asks for. Where that is one line, a call costs more than it brings.
+fn summed(info: &PhaseInfo, lanes: usize) -> Option<usize> {
     let sites = info.sites.iter().filter(|site| !site.direct);
     let entries = sites.map(|site| site.per_iteration.unwrap_or(1) as usize * site.shape.expanded_len());
-    VALUE * lanes * entries.sum::<usize>() / 2
+    let bytes = VALUE * lanes * entries.sum::<usize>() / 2;
+    (lines(bytes) > 1).then_some(bytes)
 }
 
 /// For how many lines the code of a phase asks at a time, in any of its functions.
 pub(crate) fn asked(info: &PhaseInfo) -> BTreeSet<usize> {
-    let sums = [1, PER_VECTOR, PER_SINGLES].into_iter().map(|lanes| summed(info, lanes));
+    let sums = [1, PER_VECTOR, PER_SINGLES].into_iter().filter_map(|lanes| summed(info, lanes));
     let rows = info.sites.iter().filter(|site| site.direct);
     let rows = rows.map(|site| VALUE * ROWS * site.shape.entries.len());
-    sums.chain(rows).map(lines).filter(|&lines| lines > 0).collect()
+    sums.chain(rows).map(lines).collect()
 }
 
 impl Lower<'_, '_> {
     /// Has every pass of the loop that comes ask for lines, if it adds to values.
     pub(crate) fn start_asking_ahead(&mut self) {
-        let bytes = self.info.map_or(0, |info| summed(info, self.lanes));
-        if bytes == 0 || self.program.prefetch.is_empty() {
+        let Some(bytes) = self.info.and_then(|info| summed(info, self.lanes)) else { return };
+        if self.program.prefetch.is_empty() {
             return;
         }
         let env = self.program.env;

@@ -47,7 +47,6 @@ struct Running {
     places: BTreeMap<Inst, Variable>,
 }
 
-
 impl Lower<'_, '_> {
     /// How a loop takes rows side by side, if it does. Iterations that several owners share are computed row by row.
     pub(crate) fn row_loop(&self, inst: Inst) -> Option<RowLoop> {
