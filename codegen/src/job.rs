@@ -52,7 +52,9 @@ pub(crate) fn run(isa: &dyn TargetIsa, jobs: Vec<&mut Job<'_>>) -> Result<()> {
         }
     };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        // Where the system refuses a thread, those that there are do its work.
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).filter_map(start).collect();
         let own = work();
         let joined = others.into_iter().map(|other| {
             other.join().unwrap_or_else(|_| Err(CodegenError::Backend("the compiler panicked".into())))

@@ -10,7 +10,7 @@
 //!    `1/2 sum_v bar_v sum_ab p_ab da db` under the linear constraints `dv = sum_a p_a da`; the gradient is a linear form under the same.
 //! 2. Eliminating a value `u` substitutes its constraint: into the constraints of its consumers (`p_va += p_vu p_ua`) and into the forms
 //!    (pushing its arcs; an arc to itself and arcs to its own arguments go together as a rank-two update).
-//! 3. Candidate orders, all on one tape (`ad/tape`) and without building anything:
+//! 3. Candidate orders, each on its copy of a tape (`ad/tape`) and without building anything:
 //!    - last first;
 //!    - last first, a curved value (one with an arc to itself) absorbing the arguments that only it uses;
 //!    - *cuts*: few values carry everything above them. What lies above a cut goes first, then what lies below, into the values of the
@@ -42,13 +42,17 @@ use spadina_ir::builder::Builder;
 use spadina_ir::func::{InstData, Value};
 use spadina_ir::op::Op;
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Largest graph for which several orders are tried.
 const SEARCHED: usize = 400;
-/// No further order is tried once so many nodes have been made.
+/// As many orders are tried as make about so many nodes.
 const BUDGET: usize = 60_000;
-/// About how many nodes are made for each value of a graph.
-const NODES_A_VALUE: usize = 128;
+/// About how many nodes an attempt makes for each value of a graph.
+const NODES_A_VALUE: usize = 12;
+/// Graphs of so many values are tried on two threads.
+const WORTH_A_THREAD: usize = 60;
 /// Up to this cost common factors are tried: in larger derivatives they part products that are shared.
 const SMALL: usize = 150;
 /// Widest cut.
@@ -80,12 +84,28 @@ struct Element {
 }
 
 /// What an attempt ends in, on the tape.
-#[derive(Clone)]
 pub struct Outcome {
     /// Coefficients of first order.
     pub bars: Vec<(usize, Ref)>,
     /// Coefficients of second order, first vertex not after the second.
     pub arcs: Vec<(usize, usize, Ref)>,
+}
+
+/// An order that was tried.
+struct Attempt {
+    /// The place of the order among all.
+    number: usize,
+    order: Order,
+    tape: Tape,
+    outcome: Outcome,
+    cost: usize,
+}
+
+impl Attempt {
+    /// The cheaper one; of equals the first.
+    fn or(self, other: Attempt) -> Attempt {
+        if (other.cost, other.number) < (self.cost, self.number) { other } else { self }
+    }
 }
 
 impl Outcome {
@@ -97,10 +117,9 @@ impl Outcome {
 /// The form left on the leaves and on values before those of the graph, which lies behind the seeds.
 pub fn eliminate(b: &mut Builder, graph: &mut Graph, seeds: &[(Value, Value)], line: &StraightLine) -> Form {
     let Some(&(seeded, _)) = seeds.first() else { return Form::default() };
-    let room = (NODES_A_VALUE * line.nodes.len()).min(BUDGET);
-    let mut tape = Tape::new(b.func().ty(seeded), b.next_value(), room);
-    let element = Element::new(b, graph, &mut tape, seeds, &line.nodes);
-    let outcome = element.search(&mut tape);
+    let mut base = Tape::new(b.func().ty(seeded), b.next_value(), 4 * line.nodes.len());
+    let element = Element::new(b, graph, &mut base, seeds, &line.nodes);
+    let Attempt { mut tape, outcome, .. } = element.search(&base);
     let outcome =
         Invariance::of(&tape, &element.start, &element.inner).apply(&mut tape, outcome, Outcome::refs);
     let refs = finished(&mut tape, &outcome.refs());
@@ -237,39 +256,54 @@ impl Element {
     }
 
     /// The cheapest of several orders.
-    fn search(&self, tape: &mut Tape) -> Outcome {
-        let mut best = self.run(tape, &Order::default());
+    fn search(&self, base: &Tape) -> Attempt {
+        let plain = self.attempt(base, (0, Order::default()));
         if self.values.len() > SEARCHED {
-            return best;
+            return plain;
         }
-        let mut least = tape.cost(&best.refs());
-        let mut chosen = Order::default();
-        let mut attempt = |tape: &mut Tape, order: Order, chosen: &mut Order| {
-            if tape.node_count() > BUDGET {
-                return;
-            }
-            let outcome = self.run(tape, &order);
-            let cost = tape.cost(&outcome.refs());
-            if cost < least {
-                (best, least, *chosen) = (outcome, cost, order);
-            }
-        };
-        attempt(tape, Order { cuts: Vec::new(), absorb: true }, &mut chosen);
+        let most = BUDGET / plain.tape.node_count().max(1);
         let cuts = self.cuts();
-        for cut in &cuts {
-            attempt(tape, Order { cuts: vec![cut.clone()], absorb: false }, &mut chosen);
+        let mut orders = vec![Order { cuts: Vec::new(), absorb: true }];
+        orders.extend(cuts.iter().map(|cut| Order { cuts: vec![cut.clone()], absorb: false }));
+        let orders: Vec<(usize, Order)> = (1..most).zip(orders).collect();
+        let best = self.cheapest(base, &orders).into_iter().fold(plain, Attempt::or);
+        let [first] = &best.order.cuts[..] else { return best };
+        let second = cuts.iter().filter(|&cut| cut != first).map(|cut| {
+            // Sets above cuts are nested: the smaller belongs to the upper cut.
+            let size = |cut: &Cut| cut.iter().filter(|&&above| above).count();
+            let (upper, lower) = if size(cut) < size(first) { (cut, first) } else { (first, cut) };
+            Order { cuts: vec![upper.clone(), lower.clone()], absorb: false }
+        });
+        let orders: Vec<(usize, Order)> = (1 + orders.len()..most).zip(second).collect();
+        self.cheapest(base, &orders).into_iter().fold(best, Attempt::or)
+    }
+
+    /// The cheapest of these orders, on two threads where that is worth it.
+    fn cheapest(&self, base: &Tape, orders: &[(usize, Order)]) -> Option<Attempt> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let waiting = std::iter::from_fn(|| orders.get(next.fetch_add(1, Ordering::Relaxed)).cloned());
+            waiting.map(|order| self.attempt(base, order)).reduce(Attempt::or)
+        };
+        if orders.len() < 2 || self.values.len() < WORTH_A_THREAD {
+            return work();
         }
-        if let [first] = &chosen.cuts[..] {
-            let first = first.clone();
-            for cut in cuts.iter().filter(|&cut| *cut != first) {
-                // Sets above cuts are nested: the smaller belongs to the upper cut.
-                let size = |cut: &Cut| cut.iter().filter(|&&above| above).count();
-                let (upper, lower) = if size(cut) < size(&first) { (cut, &first) } else { (&first, cut) };
-                let cuts = vec![upper.clone(), lower.clone()];
-                attempt(tape, Order { cuts, absorb: false }, &mut chosen);
-            }
-        }
-        best
+        std::thread::scope(|scope| {
+            // Where there is no further thread, this one does it all.
+            let other = std::thread::Builder::new().spawn_scoped(scope, work);
+            let mine = work();
+            let other =
+                other.ok().and_then(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            mine.into_iter().chain(other).reduce(Attempt::or)
+        })
+    }
+
+    /// Tries an order, on a tape of its own: what it makes does not depend on others, nor on threads.
+    fn attempt(&self, base: &Tape, (number, order): (usize, Order)) -> Attempt {
+        let mut tape = base.fork(self.values.len() * NODES_A_VALUE);
+        let outcome = self.run(&mut tape, &order);
+        let cost = tape.cost(&outcome.refs());
+        Attempt { number, order, tape, outcome, cost }
     }
 
     /// Narrow cuts: for each width the lowest behind the widest place, lowered where that makes it no wider.

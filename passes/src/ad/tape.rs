@@ -1,7 +1,7 @@
 //! Scratch arithmetic: sums, products and reciprocals of values, hash-consed with signs, counted before anything is built.
 //!
-//! A derivative is tried in several ways on one tape; only the cheapest is built. Nodes are never removed: what an attempt adds and
-//! another does not reach costs nothing. Operands have smaller numbers than the nodes that use them.
+//! A derivative is tried in several ways, each on a copy of one tape; only the cheapest is built. Nodes are never removed: what an attempt
+//! adds and its results do not reach costs nothing. Operands have smaller numbers than the nodes that use them.
 //!
 //! A quotient `a / b` is the product of `a` and the reciprocal of `b`; where a reciprocal is used once, a quotient is built again.
 
@@ -89,6 +89,19 @@ impl Tape {
         let table = FxHashMap::with_capacity_and_hasher(room, rustc_hash::FxBuildHasher);
         let (images, squares) = (FxHashMap::default(), FxHashMap::default());
         Tape { ty, nodes, origins, table, images, squares, base }
+    }
+
+    /// A copy with room for some more nodes.
+    #[must_use]
+    pub fn fork(&self, room: usize) -> Tape {
+        let room = self.nodes.len() + room;
+        let mut fork = Tape::new(self.ty, self.base, room);
+        fork.nodes.extend(&self.nodes);
+        fork.origins.extend(&self.origins);
+        fork.table.extend(&self.table);
+        fork.images.clone_from(&self.images);
+        fork.squares.clone_from(&self.squares);
+        fork
     }
 
     /// How many nodes there are.
