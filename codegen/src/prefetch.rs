@@ -62,3 +62,25 @@ pub(crate) fn code(architecture: Architecture, lines: usize) -> Option<Vec<u8>> 
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, code, lines};
+    use target_lexicon::{Aarch64Architecture, Architecture};
+
+    #[test]
+    fn bytes_are_whole_lines_up_to_the_most() {
+        assert_eq!([1, 64, 65, 512, 10_000].map(lines), [1, 1, 2, MOST, MOST]);
+    }
+
+    /// As assemblers write `prefetcht0 0(%rdi); prefetcht0 64(%rdi); ret` (with wide offsets), and the like for AArch64.
+    #[test]
+    fn code_is_prefetches_and_a_return() {
+        let expected = [0x0f, 0x18, 0x8f, 0, 0, 0, 0, 0x0f, 0x18, 0x8f, 0x40, 0, 0, 0, 0xc3];
+        assert_eq!(code(Architecture::X86_64, 2).as_deref(), Some(&expected[..]));
+        let arm = code(Architecture::Aarch64(Aarch64Architecture::Aarch64), 2).expect("it is known");
+        let words: Vec<u32> = arm.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect();
+        assert_eq!(words, [0xf980_0010, 0xf980_2010, 0xd65f_03c0]);
+        assert_eq!(code(Architecture::S390x, 2), None);
+    }
+}

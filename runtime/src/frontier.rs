@@ -93,6 +93,8 @@ impl Fresh<'_> {
 mod tests {
     use super::{Fresh, frontiers};
     use crate::streams::SiteStream;
+    use spadina_layout::abi::EnvLayout;
+    use spadina_layout::env::Env;
     use spadina_layout::program::SUM_BLOCK;
     use spadina_layout::site::{Block, SiteShape};
 
@@ -139,5 +141,22 @@ mod tests {
         fresh.reach(11);
         fresh.finish();
         assert_eq!(values, [7.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_comes_next_is_asked_for() {
+        let mut values = vec![1.0; 300];
+        let address = values.as_ptr() as u64;
+        let layout = EnvLayout { sizes: 0, buffers: 0, sites: 0 };
+        let (mut env, frontiers) = (Env::new(layout), [130, 258, 258]);
+        let mut fresh = Fresh { values: &mut values, start: 2, done: 0 };
+        let mut asked = Vec::new();
+        for block in 0..frontiers.len() {
+            fresh.reach_block(&frontiers, block, &mut env);
+            asked.push(((env.get(layout.ahead()) - address) / 8, env.get(layout.ahead_step())));
+        }
+        // Up to the next frontier, two values an iteration; then nothing.
+        assert_eq!(asked, [(128, 16), (256, 0), (256, 0)]);
+        assert_eq!((fresh.done, values[255], values[256]), (256, 0.0, 1.0));
     }
 }
