@@ -9,7 +9,7 @@ use crate::array::{Array, ArrayMut};
 use crate::buffer::BufferUse;
 use crate::corner::Place;
 use crate::error::RuntimeError;
-use crate::frontier::Fresh;
+use crate::frontier::{Fresh, runs};
 use crate::partition::{Partition, Segment, Share};
 use crate::plan::Plan;
 use crate::program::EvalProgram;
@@ -187,7 +187,7 @@ impl Run<'_, '_> {
 
     fn serial(&mut self, workspace: &mut Workspace, phase: usize) {
         let layout = self.plan.env_layout;
-        let frontiers = self.plan.frontiers.get(phase);
+        let frontiers = self.plan.frontiers.get(phase).map(Vec::as_slice);
         if frontiers.is_none() {
             self.zero(workspace.threads());
         }
@@ -195,19 +195,15 @@ impl Run<'_, '_> {
         let trip = self.plan.trips[phase];
         let info = &self.plan.info.phases[phase];
         let width = info.width();
-        if width == 0 && frontiers.is_none() {
-            self.program.eval(phase, &workspace.env, 0..trip, &mut []);
-            return;
-        }
         let blocks = (trip as usize).div_ceil(SUM_BLOCK);
-        for block in 0..blocks {
+        for run in runs(frontiers, 0..blocks, width > 0) {
             if let Some(frontiers) = frontiers {
-                self.values.reach_block(frontiers, block, &mut workspace.env);
+                self.values.reach_blocks(frontiers, &run, &mut workspace.env);
             }
             let sums = &mut workspace.sums[..width];
-            self.program.eval(phase, &workspace.env, block_range(block, trip), sums);
+            self.program.eval(phase, &workspace.env, iterations(&run, trip), sums);
             for (k, &sum) in sums.iter().enumerate() {
-                workspace.block_sums[phase][k * blocks + block] = sum;
+                workspace.block_sums[phase][k * blocks + run.start] = sum;
             }
         }
     }
@@ -290,9 +286,8 @@ fn collect_sums(plan: &Plan, workspace: &mut Workspace, phase: usize) {
     }
 }
 
-fn block_range(block: usize, trip: i64) -> Range<i64> {
-    let start = (block * SUM_BLOCK) as i64;
-    start..(start + SUM_BLOCK as i64).min(trip)
+fn iterations(blocks: &Range<usize>, trip: i64) -> Range<i64> {
+    (blocks.start * SUM_BLOCK) as i64..((blocks.end * SUM_BLOCK) as i64).min(trip)
 }
 
 /// Consecutive phases that owners run side by side.
@@ -325,9 +320,9 @@ impl Region<'_> {
         mut sums: &mut [f64],
         values: &mut Fresh<'_>,
     ) {
-        let frontiers = self.plan.frontiers.get(phase);
-        let mut reach = |block: usize, env: &mut Env| match frontiers {
-            Some(frontiers) => values.reach_block(frontiers, block, env),
+        let frontiers = self.plan.frontiers.get(phase).map(Vec::as_slice);
+        let mut reach = |blocks: &Range<usize>, env: &mut Env| match frontiers {
+            Some(frontiers) => values.reach_blocks(frontiers, blocks, env),
             None => values.finish(),
         };
         let width = self.plan.info.phases[phase].width();
@@ -337,7 +332,8 @@ impl Region<'_> {
                 Segment::List(range) | Segment::Border(range) => {
                     let elements = &share.elements[range.clone()];
                     let last = elements.last().map_or(0, |&element| (element & (COUNTED - 1)) as usize);
-                    reach(last / SUM_BLOCK, env);
+                    let block = last / SUM_BLOCK;
+                    reach(&(block..block + 1), env);
                     if matches!(segment, Segment::List(_)) {
                         self.program.eval_listed(phase, env, elements);
                     } else {
@@ -354,17 +350,11 @@ impl Region<'_> {
                         sums = rest;
                     }
                 }
-                Segment::Blocks(range) if width == 0 && frontiers.is_none() => {
-                    reach(0, env);
-                    let start = range.start as usize * SUM_BLOCK;
-                    let end = block_range(range.end as usize - 1, trip).end;
-                    self.program.eval(phase, env, start as i64..end, &mut []);
-                }
                 Segment::Blocks(range) => {
-                    for block in range.clone() {
-                        reach(block as usize, env);
+                    for run in runs(frontiers, range.start as usize..range.end as usize, width > 0) {
+                        reach(&run, env);
                         let (here, rest) = std::mem::take(&mut sums).split_at_mut(width);
-                        self.program.eval(phase, env, block_range(block as usize, trip), here);
+                        self.program.eval(phase, env, iterations(&run, trip), here);
                         sums = rest;
                     }
                 }

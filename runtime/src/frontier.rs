@@ -17,6 +17,7 @@
 use crate::streams::SiteStream;
 use spadina_layout::env::Env;
 use spadina_layout::program::SUM_BLOCK;
+use std::ops::Range;
 
 /// Frontiers of the blocks of every phase, in the order in which phases run.
 pub(crate) fn frontiers(streams: &[SiteStream], trips: &[i64], row_ptr: &[u32]) -> Vec<Vec<u32>> {
@@ -38,7 +39,7 @@ pub(crate) fn frontiers(streams: &[SiteStream], trips: &[i64], row_ptr: &[u32]) 
 }
 
 /// The positions of some emissions in the stream.
-fn width(site: &SiteStream, emissions: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+fn width(site: &SiteStream, emissions: &Range<usize>) -> Range<usize> {
     let width = site.shape.stream_width();
     emissions.start * width..emissions.end * width
 }
@@ -52,6 +53,22 @@ fn last_row(site: &SiteStream, bases: &[u32]) -> usize {
         }
     }
     last
+}
+
+/// The blocks that run at once: one after the other where they sum something up, else those that reach equally far, all without frontiers.
+pub(crate) fn runs(
+    frontiers: Option<&[u32]>,
+    blocks: Range<usize>,
+    summed: bool,
+) -> impl Iterator<Item = Range<usize>> {
+    let mut first = blocks.start;
+    std::iter::from_fn(move || {
+        let alike = |&block: &usize| frontiers.is_none_or(|f| f.get(block) == f.get(first));
+        let more = (first + 1..blocks.end).take_while(|block| !summed && alike(block)).count();
+        let run = first..first + 1 + more;
+        first = run.end;
+        (run.end <= blocks.end).then_some(run)
+    })
 }
 
 /// Values of which the first have been zeroed.
@@ -75,12 +92,13 @@ impl Fresh<'_> {
         }
     }
 
-    /// Zeroes what lies before the frontier of a block, and has its iterations ask for what the next block will be the first to write.
-    pub(crate) fn reach_block(&mut self, frontiers: &[u32], block: usize, env: &mut Env) {
+    /// Zeroes what lies before the frontier of blocks that reach equally far, and has their iterations ask for what the next block will be the
+    /// first to write.
+    pub(crate) fn reach_blocks(&mut self, frontiers: &[u32], blocks: &Range<usize>, env: &mut Env) {
         let frontier = |block: usize| frontiers.get(block).map(|&frontier| frontier as usize);
-        self.reach(frontier(block).unwrap_or(usize::MAX));
-        let until = frontier(block + 1).unwrap_or(0).saturating_sub(self.start).min(self.values.len());
-        env.ask_ahead(&self.values[self.done..until.max(self.done)], SUM_BLOCK);
+        self.reach(frontier(blocks.start).unwrap_or(usize::MAX));
+        let until = frontier(blocks.end).unwrap_or(0).saturating_sub(self.start).min(self.values.len());
+        env.ask_ahead(&self.values[self.done..until.max(self.done)], blocks.len() * SUM_BLOCK);
     }
 
     /// Zeroes the rest.
@@ -91,7 +109,7 @@ impl Fresh<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fresh, frontiers};
+    use super::{Fresh, frontiers, runs};
     use crate::streams::SiteStream;
     use spadina_layout::abi::EnvLayout;
     use spadina_layout::env::Env;
@@ -152,11 +170,20 @@ mod tests {
         let mut fresh = Fresh { values: &mut values, start: 2, done: 0 };
         let mut asked = Vec::new();
         for block in 0..frontiers.len() {
-            fresh.reach_block(&frontiers, block, &mut env);
+            fresh.reach_blocks(&frontiers, &(block..block + 1), &mut env);
             asked.push(((env.get(layout.ahead()) - address) / 8, env.get(layout.ahead_step())));
         }
         // Up to the next frontier, two values an iteration; then nothing.
         assert_eq!(asked, [(128, 16), (256, 0), (256, 0)]);
         assert_eq!((fresh.done, values[255], values[256]), (256, 0.0, 1.0));
+    }
+
+    #[test]
+    fn blocks_without_sums_run_together_where_they_reach_equally_far() {
+        let found = |frontiers: Option<&[u32]>, summed| -> Vec<_> { runs(frontiers, 1..5, summed).collect() };
+        assert_eq!(found(Some(&[7, 7, 9, 9, 9]), false), [1..2, 2..5]);
+        assert_eq!(found(Some(&[7, 7, 9, 9, 9]), true), [1..2, 2..3, 3..4, 4..5]);
+        assert_eq!(found(None, false), [1..5]);
+        assert_eq!(runs(None, 0..0, false).count(), 0);
     }
 }
