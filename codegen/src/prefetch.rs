@@ -9,7 +9,7 @@
 //! keeps all registers: it overwrites none.
 //!
 //! # Limits
-//! x86-64 and AArch64. On other targets nothing is asked for.
+//! x86-64 and `AArch64`. On other targets nothing is asked for.
 //!
 //! # References
 //! Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, `PREFETCHh`; Arm Architecture Reference Manual for A-profile,
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!([1, 64, 65, 512, 10_000].map(lines), [1, 1, 2, MOST, MOST]);
     }
 
-    /// As assemblers write `prefetcht0 0(%rdi); prefetcht0 64(%rdi); ret` (with wide offsets), and the like for AArch64.
+    /// As assemblers write `prefetcht0 0(%rdi); prefetcht0 64(%rdi); ret` (with wide offsets), and the like for `AArch64`.
     #[test]
     fn code_is_prefetches_and_a_return() {
         let expected = [0x0f, 0x18, 0x8f, 0, 0, 0, 0, 0x0f, 0x18, 0x8f, 0x40, 0, 0, 0, 0xc3];

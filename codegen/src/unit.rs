@@ -206,7 +206,7 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
         let (env, lanes) = (env_layout(analyzed.func, analyzed.info), lanes_of(self.module.isa()));
         let build = move |b: FunctionBuilder<'_>| {
             let (func, math, project, prefetch) = (analyzed.func, &math, &project, &prefetch);
-            build(Program { func, analyzed, env, math, aside, project, prefetch, frontend, lanes }, b)
+            build(Program { func, analyzed, env, math, aside, project, frontend, lanes, prefetch }, b)
         };
         let clif = self.keep_texts.then(String::new);
         self.pending.push(Job { id, name, size, context, build: Some(Box::new(build)), clif });

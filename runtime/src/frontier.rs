@@ -183,7 +183,7 @@ mod tests {
         let found = |frontiers: Option<&[u32]>, summed| -> Vec<_> { runs(frontiers, 1..5, summed).collect() };
         assert_eq!(found(Some(&[7, 7, 9, 9, 9]), false), [1..2, 2..5]);
         assert_eq!(found(Some(&[7, 7, 9, 9, 9]), true), [1..2, 2..3, 3..4, 4..5]);
-        assert_eq!(found(None, false), [1..5]);
+        assert_eq!((found(None, false).len(), found(None, false).first()), (1, Some(&(1..5))));
         assert_eq!(runs(None, 0..0, false).count(), 0);
     }
 }
