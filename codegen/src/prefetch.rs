@@ -22,7 +22,7 @@ use target_lexicon::Architecture;
 /// Bytes of a line.
 const LINE: usize = 64;
 /// Most lines that one call asks for.
-pub(crate) const MOST: usize = 8;
+const MOST: usize = 8;
 
 /// Where a function may start.
 pub(crate) const ALIGNMENT: u64 = 16;

@@ -6,6 +6,7 @@ mod element_support;
 use element_support::{check, func};
 use spadina_ir::func::InstData;
 use spadina_ir::walk;
+use spadina_passes::ad::reverse::Weights;
 use spadina_passes::pipeline;
 
 /// Divisions of the program that computes the value.
@@ -70,4 +71,21 @@ fn common_factors_and_what_cancels() {
 fn a_common_divisor_divides_once() {
     let text = "kernel k<E>(j: mat2[E]) -> f64 { sum e in 0..E { sqnorm(j[e]) + sqnorm(inv(j[e])) } }";
     assert_eq!(divisions(text), 1);
+}
+
+/// Orders are tried on two threads, whichever is free takes the next one: the program must not tell.
+#[test]
+fn programs_do_not_depend_on_threads() {
+    let func = func(
+        "kernel k<V, E>(x: var vec3[V], n: index<V>[E, 4]) -> f64 {
+            sum e in 0..E {
+                let (p, q, r, s) = (x[n[e, 0]], x[n[e, 1]], x[n[e, 2]], x[n[e, 3]]);
+                let (a, b) = (cross(q - p, r - p), cross(s - p, q - p));
+                atan2(dot(cross(a, b), q - p) / norm(q - p), dot(a, b))^2
+            }
+        }",
+    );
+    let program = || pipeline::hessian(&func, Weights::One).unwrap().eval.to_string();
+    let first = program();
+    assert!((0..20).all(|_| program() == first));
 }
