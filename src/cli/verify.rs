@@ -17,7 +17,7 @@ mod products;
 
 use super::args::{MATRICES, VerifyArgs};
 use super::{console, data, pattern, result};
-use differences::differences;
+use differences::{Verdict, differences};
 use matrix::Matrix;
 use products::products;
 use spadina::bind::Bound;
@@ -115,11 +115,16 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Error> {
     }
     products(&all, derivative, &mut said)?;
     let (name, derivative) = (kernel.name(), derivative.name());
-    console::print(&if differences(&kernel, &inputs, reference, &mut said)? {
-        format!("{said}{name}: the {derivative} is sound\n")
-    } else {
-        format!("{said}{name}: differences cannot confirm the {derivative} here; try another point\n")
-    })
+    let verdict = match differences(&kernel, &inputs, reference, &mut said)? {
+        Verdict::Confirmed => format!("the {derivative} is sound"),
+        Verdict::NotHere => {
+            format!("differences cannot confirm the {derivative} here; try another point")
+        }
+        Verdict::Never(why) => {
+            format!("the {derivative} is the same in every way; differences cannot confirm it: {why}")
+        }
+    };
+    console::print(&format!("{said}{name}: {verdict}\n"))
 }
 
 /// Adds a line; all are shown at the end, where nothing has failed. Writing to a string cannot fail.

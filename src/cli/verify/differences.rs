@@ -9,9 +9,10 @@
 //! Numerical Recipes, section 5.7.
 //!
 //! # Limits
-//! Kernels in which `stop_gradient` hides something that depends on the unknowns are left out: differences see it. Those in single precision are left out: their differences have no digits to compare.
+//! Kernels in which `stop_gradient` hides something that depends on the unknowns are not compared: differences see it. Nor are those in single
+//! precision: their differences have no digits to compare. Nothing is called sound then.
 
-use super::matrix::Matrix;
+use super::matrix::{Matrix, same};
 use super::probe::{PROBES, culprit, random};
 use super::say;
 use spadina::error::Error;
@@ -38,8 +39,26 @@ const USEFUL: f64 = 1e-3;
 
 /// A derivative along a direction by differences.
 struct Slope {
+    /// What changes along the direction.
+    centers: Vec<f64>,
     values: Vec<f64>,
     errors: Vec<f64>,
+}
+
+/// What differences can say of a matrix.
+pub(super) enum Verdict {
+    /// It agrees with them.
+    Confirmed,
+    /// Nothing at this point.
+    NotHere,
+    /// Nothing of this kernel, for a reason.
+    Never(&'static str),
+}
+
+impl Verdict {
+    fn of(confirmed: bool) -> Verdict {
+        if confirmed { Verdict::Confirmed } else { Verdict::NotHere }
+    }
 }
 
 /// A kernel at points near the one it was bound at.
@@ -105,34 +124,35 @@ impl Nearby<'_> {
         for (error, kink) in errors.iter_mut().zip(&kinks) {
             *error = SAFETY * *error + 2.0 * kink;
         }
-        Ok(Slope { values, errors })
+        Ok(Slope { centers: center, values, errors })
     }
 }
 
 /// Whether a row agrees; `None` where differences cannot tell.
 fn agrees(slope: &Slope, at: usize, wanted: f64, size: f64, scale: f64) -> Option<bool> {
     let (value, error) = (slope.values[at], slope.errors[at]);
-    let reach = size.max(value.abs()).max(1e-3 * scale);
+    // Where nothing is wanted, as of what is linear, the values themselves tell what is much: unknowns move in proportion to their size.
+    let least = if size > 0.0 { 0.0 } else { 1e-3 * slope.centers[at].abs() };
+    let reach = size.max(value.abs()).max(1e-3 * scale).max(least);
     let useful = error.is_finite() && wanted.is_finite() && value.is_finite() && error <= USEFUL * reach;
     useful.then(|| (value - wanted).abs() <= error + TOLERANCE * reach)
 }
 
-/// Compares the matrix, and the gradient of an energy, with differences. False where not a single row could be compared that should have
-/// been.
+/// Compares the matrix, and the gradient of an energy, with differences.
 pub(super) fn differences(
     kernel: &Kernel,
     inputs: &Inputs,
     matrix: &Matrix,
     said: &mut String,
-) -> Result<bool, Error> {
+) -> Result<Verdict, Error> {
     let options = matrix.problem.options();
     if kernel.func().buffers.values().any(|b| b.elem == Ty::F32) {
         say(said, "slopes", "left out: single precision");
-        return Ok(true);
+        return Ok(Verdict::Never("in single precision they have too few digits"));
     }
     if stops_gradient(&kernel.primal(options.wrt.as_deref())?) {
         say(said, "slopes", "left out: differences see what `stop_gradient` hides from derivatives");
-        return Ok(true);
+        return Ok(Verdict::Never("they see what `stop_gradient` hides"));
     }
     let unknowns = unknowns(kernel, inputs, options.wrt.as_deref())?;
     let x: Vec<f64> = unknowns.iter().try_fold(Vec::new(), |mut x, (name, array)| {
@@ -145,19 +165,52 @@ pub(super) fn differences(
         let at = problem.evaluation();
         Ok::<_, Error>(Nearby { problem, at, what, unknowns: &unknowns, x: &x })
     };
-    match options.derivative {
-        Derivative::Hessian => {}
-        Derivative::Lagrangian => {
-            return of_matrix(&mut nearby(Derivative::Lagrangian, |at| &at.gradient)?, matrix, said);
+    let results = || nearby(Derivative::Value, |at| &at.results);
+    Ok(Verdict::of(match options.derivative {
+        Derivative::Hessian => {
+            let gradient = of_gradient(&mut results()?, matrix, said)?;
+            let mut near = nearby(Derivative::Gradient, |at| &at.gradient)?;
+            of_matrix(&mut near, ("the matrix", matrix), said)? && gradient
         }
-        // No derivative of anything.
-        Derivative::GaussNewton => return Ok(true),
+        Derivative::Lagrangian => {
+            of_matrix(&mut nearby(Derivative::Lagrangian, |at| &at.gradient)?, ("the matrix", matrix), said)?
+        }
+        // No derivative of anything, but made of one.
+        Derivative::GaussNewton => {
+            let options = Options { derivative: Derivative::Jacobian, ..options.clone() };
+            let jacobian = Matrix::new(kernel, inputs, &options, Strategy::Auto)?;
+            squares(matrix, &jacobian)?;
+            of_matrix(&mut results()?, ("its Jacobian", &jacobian), said)?
+        }
         Derivative::Value | Derivative::Gradient | Derivative::Jacobian => {
-            return of_matrix(&mut nearby(Derivative::Value, |at| &at.results)?, matrix, said);
+            of_matrix(&mut results()?, ("the matrix", matrix), said)?
+        }
+    }))
+}
+
+/// Compares a Gauss-Newton matrix with products of the Jacobian.
+fn squares(matrix: &Matrix, jacobian: &Matrix) -> Result<(), Error> {
+    let (rows, columns) = (jacobian.problem.rows(), jacobian.problem.columns());
+    let (mut along, mut sizes) = (vec![0.0; rows], vec![0.0; rows]);
+    let [mut wanted, mut found, mut large, mut larger] = [(); 4].map(|()| vec![0.0; columns]);
+    for probe in 0..PROBES {
+        let direction = random(columns, probe);
+        jacobian.times(false, &direction, &mut along, &mut sizes);
+        jacobian.times(true, &along, &mut wanted, &mut larger);
+        matrix.times(false, &direction, &mut found, &mut large);
+        let wrong = (0..columns).find(|&at| {
+            let size = larger[at].max(large[at]).max(matrix.scale);
+            !same(found[at], wanted[at], matrix.tolerance * size)
+        });
+        if let Some(at) = wrong {
+            let of = matrix.problem.row_name(at).unwrap_or_default();
+            return Err(Error::Verification(format!(
+                "row {at} (`{of}`) times a random direction is {:e} ({}), but {:e} by products with the Jacobian",
+                found[at], matrix.strategy, wanted[at]
+            )));
         }
     }
-    let gradient = of_gradient(&mut nearby(Derivative::Value, |at| &at.results)?, matrix, said)?;
-    Ok(of_matrix(&mut nearby(Derivative::Gradient, |at| &at.gradient)?, matrix, said)? && gradient)
+    Ok(())
 }
 
 /// Whether a `stop_gradient` hides something that depends on the unknowns.
@@ -172,7 +225,12 @@ fn stops_gradient(func: &Func) -> bool {
     found
 }
 
-fn of_matrix(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> Result<bool, Error> {
+/// Compares a matrix with differences. False where not a single row could be compared that should have been.
+fn of_matrix(
+    nearby: &mut Nearby<'_>,
+    (what, matrix): (&str, &Matrix),
+    said: &mut String,
+) -> Result<bool, Error> {
     let rows = matrix.problem.rows();
     let (mut product, mut sizes) = (vec![0.0; rows], vec![0.0; rows]);
     let mut doubtful = 0;
@@ -216,7 +274,7 @@ fn of_matrix(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> Res
             }
         }
     }
-    Ok(report(said, "the matrix", doubtful, rows * PROBES as usize))
+    Ok(report(said, what, doubtful, rows * PROBES as usize))
 }
 
 fn of_gradient(nearby: &mut Nearby<'_>, matrix: &Matrix, said: &mut String) -> Result<bool, Error> {
