@@ -4,7 +4,6 @@ use crate::batch::{Batched, batched};
 use crate::error::{CodegenError, Result};
 use crate::filled::filled;
 use crate::local::local_scratch;
-use crate::lower::ahead::asked;
 use crate::options::Batch;
 use crate::program::{Phase, phases};
 use crate::stored::stored;
@@ -29,8 +28,6 @@ pub(crate) struct Analyzed<'a> {
     pub(crate) symbols: Vec<Symbol>,
     /// The sizes of the blocks that it projects.
     pub(crate) projected: BTreeSet<usize>,
-    /// For how many lines of memory its code may ask at a time.
-    pub(crate) asked: BTreeSet<usize>,
     /// What holds several directions, where a call takes several.
     pub(crate) batched: Option<Batched>,
 }
@@ -60,7 +57,6 @@ impl<'a> Analyzed<'a> {
             filled: filled(func).into_values().collect(),
             symbols: called_symbols(func),
             projected: projected_sizes(func),
-            asked: info.phases.iter().flat_map(asked).collect(),
             batched: batch.map(side_by_side).transpose()?,
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! # Problem
 //! What is read ahead is there when it is needed. But a read is an instruction like others: a processor that finishes instructions in order
-//! stands still behind it until memory has answered. A prefetch is finished at once, and cannot fail, whatever the address.
+//! stands still behind it until memory has answered. A prefetch is finished at once, and cannot fail, whatever the address; though one where there
+//! is no memory takes long.
 //!
 //! # Method
 //! A function for each number of lines, which has nothing but prefetches and a return. It is called under a convention by which the callee
@@ -41,7 +42,7 @@ pub(crate) fn signature() -> Signature {
 
 /// The machine code that asks for so many lines.
 pub(crate) fn code(architecture: Architecture, lines: usize) -> Option<Vec<u8>> {
-    let offsets = (0..lines.min(MOST)).map(|n| n * LINE);
+    let offsets = (0..lines).map(|n| n * LINE);
     match architecture {
         Architecture::X86_64 => {
             // prefetcht0 offset(%rdi): the register of the first argument.

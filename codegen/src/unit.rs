@@ -4,6 +4,7 @@ use crate::analyzed::Analyzed;
 use crate::aside;
 use crate::error::{CodegenError, Result};
 use crate::job::{Job, run};
+use crate::lower::ahead::asked;
 use crate::lower::context::Program;
 use crate::lower::entry::{self, From};
 use crate::options::Options;
@@ -197,7 +198,7 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
             project.insert(size, self.module.declare_func_in_func(callee, &mut context.func));
         }
         let mut prefetch = BTreeMap::new();
-        for &lines in &analyzed.asked {
+        for lines in asked(analyzed.info) {
             if let Some(function) = self.define_prefetch(lines)? {
                 prefetch.insert(lines, self.module.declare_func_in_func(function, &mut context.func));
             }

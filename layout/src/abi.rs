@@ -13,7 +13,7 @@
 //! | `error` | address of an [`ErrorRecord`] |
 //! | two per site | address of the slot records (evaluation) or of the stream (index program); address of the first emission of each outer iteration (`u32`, `trip + 1` of them) or null where the count per iteration is fixed |
 //! | `element_sums` | address of per-iteration sums (`f64`, one row of `trip` per rank-0 output of the phase) |
-//! | `ahead`, `ahead_step` | address of what the first iteration asks memory for, ahead of its being written; how many bytes each iteration goes on |
+//! | `ahead`, `ahead_step` | address of what the first iteration asks memory for, ahead of its being written; how many bytes each iteration goes on. Native objects do not ask: they read neither |
 //!
 //! # Functions of a program
 //! - `trips(env, out: *mut i64)`: outer iterations of every phase.

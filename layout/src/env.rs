@@ -60,6 +60,13 @@ impl Env {
         self.set(self.layout.ahead_step(), step as u64);
     }
 
+    /// Has iterations ask for nothing new: for the first of these values, again and again. Where there is no memory, finding that out
+    /// would take long.
+    pub fn ask_nothing(&mut self, values: &[f64]) {
+        self.set_slice(self.layout.ahead(), values);
+        self.set(self.layout.ahead_step(), 0);
+    }
+
     /// Takes over all words of another environment of the same layout, without allocating.
     pub fn copy_from(&mut self, other: &Env) {
         if self.words.len() == other.words.len() {

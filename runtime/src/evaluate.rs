@@ -46,7 +46,7 @@ pub fn evaluate(
     let Call { data, outputs, scalars, values, pool } = call;
     check(plan, program, workspace, data, outputs, scalars, values)?;
     fill_env(plan, workspace, data, outputs);
-    workspace.env.ask_ahead(&values[..0], 1);
+    workspace.env.ask_nothing(values);
     // What is stored needs no zeros.
     let done = if plan.layout.stores { values.len() } else { 0 };
     let mut run = Run { plan, program, values: Fresh { values, start: 0, done }, pool };
@@ -196,14 +196,12 @@ impl Run<'_, '_> {
         let info = &self.plan.info.phases[phase];
         let width = info.width();
         let blocks = (trip as usize).div_ceil(SUM_BLOCK);
-        for run in runs(frontiers, 0..blocks, width > 0) {
-            if let Some(frontiers) = frontiers {
-                self.values.reach_blocks(frontiers, &run, &mut workspace.env);
-            }
+        for together in runs(frontiers, 0..blocks, width > 0) {
+            self.values.reach_blocks(frontiers, &together, &mut workspace.env);
             let sums = &mut workspace.sums[..width];
-            self.program.eval(phase, &workspace.env, iterations(&run, trip), sums);
+            self.program.eval(phase, &workspace.env, iterations(&together, trip), sums);
             for (k, &sum) in sums.iter().enumerate() {
-                workspace.block_sums[phase][k * blocks + run.start] = sum;
+                workspace.block_sums[phase][k * blocks + together.start] = sum;
             }
         }
     }
@@ -321,10 +319,6 @@ impl Region<'_> {
         values: &mut Fresh<'_>,
     ) {
         let frontiers = self.plan.frontiers.get(phase).map(Vec::as_slice);
-        let mut reach = |blocks: &Range<usize>, env: &mut Env| match frontiers {
-            Some(frontiers) => values.reach_blocks(frontiers, blocks, env),
-            None => values.finish(),
-        };
         let width = self.plan.info.phases[phase].width();
         let trip = self.plan.trips[phase];
         for segment in &share.segments {
@@ -333,7 +327,9 @@ impl Region<'_> {
                     let elements = &share.elements[range.clone()];
                     let last = elements.last().map_or(0, |&element| (element & (COUNTED - 1)) as usize);
                     let block = last / SUM_BLOCK;
-                    reach(&(block..block + 1), env);
+                    values.reach_blocks(frontiers, &(block..block + 1), env);
+                    // Elements of a list are not the ones that lie between.
+                    env.ask_nothing(values.values);
                     if matches!(segment, Segment::List(_)) {
                         self.program.eval_listed(phase, env, elements);
                     } else {
@@ -351,10 +347,10 @@ impl Region<'_> {
                     }
                 }
                 Segment::Blocks(range) => {
-                    for run in runs(frontiers, range.start as usize..range.end as usize, width > 0) {
-                        reach(&run, env);
+                    for together in runs(frontiers, range.start as usize..range.end as usize, width > 0) {
+                        values.reach_blocks(frontiers, &together, env);
                         let (here, rest) = std::mem::take(&mut sums).split_at_mut(width);
-                        self.program.eval(phase, env, iterations(&run, trip), here);
+                        self.program.eval(phase, env, iterations(&together, trip), here);
                         sums = rest;
                     }
                 }

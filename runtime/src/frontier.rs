@@ -55,7 +55,8 @@ fn last_row(site: &SiteStream, bases: &[u32]) -> usize {
     last
 }
 
-/// The blocks that run at once: one after the other where they sum something up, else those that reach equally far, all without frontiers.
+/// The blocks that run at once. Where they sum something up, each runs alone; else those together that reach equally far, which without
+/// frontiers are all.
 pub(crate) fn runs(
     frontiers: Option<&[u32]>,
     blocks: Range<usize>,
@@ -93,14 +94,16 @@ impl Fresh<'_> {
     }
 
     /// Zeroes what lies before the frontier of blocks that reach equally far, and has their iterations ask for what the next block will be the
-    /// first to write.
-    pub(crate) fn reach_blocks(&mut self, frontiers: &[u32], blocks: &Range<usize>, env: &mut Env) {
-        let frontier = |block: usize| frontiers.get(block).map(|&frontier| frontier as usize);
+    /// first to write. Without frontiers all is zeroed.
+    pub(crate) fn reach_blocks(&mut self, frontiers: Option<&[u32]>, blocks: &Range<usize>, env: &mut Env) {
+        let frontier = |block: usize| frontiers?.get(block).map(|&frontier| frontier as usize);
         self.reach(frontier(blocks.start).unwrap_or(usize::MAX));
         let until = frontier(blocks.end).unwrap_or(0).saturating_sub(self.start).min(self.values.len());
-        // Where nothing is left, the first values: behind the last ones there may be no memory, and to find that out takes long.
-        let next = self.values.get(self.done..until).filter(|next| !next.is_empty());
-        env.ask_ahead(next.unwrap_or(&self.values[..0]), blocks.len() * SUM_BLOCK);
+        if until > self.done {
+            env.ask_ahead(&self.values[self.done..until], blocks.len() * SUM_BLOCK);
+        } else {
+            env.ask_nothing(self.values);
+        }
     }
 
     /// Zeroes the rest.
@@ -172,7 +175,7 @@ mod tests {
         let mut fresh = Fresh { values: &mut values, start: 2, done: 0 };
         let mut asked = Vec::new();
         for block in 0..frontiers.len() {
-            fresh.reach_blocks(&frontiers, &(block..block + 1), &mut env);
+            fresh.reach_blocks(Some(&frontiers), &(block..block + 1), &mut env);
             asked.push(((env.get(layout.ahead()) - address) / 8, env.get(layout.ahead_step())));
         }
         // Up to the next frontier, two values an iteration; then nothing.

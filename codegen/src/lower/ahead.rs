@@ -9,25 +9,28 @@
 //! - *Sums*: while one block of iterations runs, each pass of its loop asks for some of the lines that will be zeroed for the next block. Who
 //!   calls knows what the next block will be the first to write, and says where that starts and how far an iteration goes on
 //!   ([`spadina_layout::abi`]).
-//! - *Rows* that are stored one after the other: each pass asks for the lines that lie [`AHEAD`] bytes behind its own.
+//! - *Rows* that are stored one after the other: each pass asks for lines some rows further on. A single line it reads, and does nothing with it,
+//!   which is as good where it soon comes, and takes less than a call.
 //!
 //! # Limits
-//! How many lines a pass asks for is fixed when code is made: for sums half of what its emissions fill, as neighbors on a mesh share the
-//! rest. Lists of iterations ask for nothing of their own; what single doubles are added to comes early enough by itself.
+//! How many lines a pass asks for is fixed when code is made: for sums [`SHARED`] of what its emissions fill, as neighbors on a mesh share the
+//! rest. Where that is a single line nothing is asked for: it would cost more than it brings. Nor is anything for lists of iterations.
 
 use crate::lower::context::Lower;
 use crate::lower::lanes::{PER_SINGLES, PER_VECTOR};
 use crate::lower::rows::ROWS;
 use crate::prefetch::lines;
-use cranelift_codegen::ir::{InstBuilder, Value as Clif, types};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
 use cranelift_frontend::Variable;
-use spadina_layout::program::PhaseInfo;
+use spadina_layout::program::{PhaseInfo, ProgramInfo};
 use std::collections::BTreeSet;
 
-/// How far behind a pair of rows lines are asked for.
-const AHEAD: i64 = 512;
+/// How many bytes further on a pair of rows asks.
+const FURTHER: i64 = 512;
 /// Bytes of a value.
 const VALUE: usize = 8;
+/// One in so many of the values that iterations add to is one that no earlier iteration has added to.
+const SHARED: usize = 2;
 
 /// What passes of a loop ask for.
 #[derive(Clone, Copy)]
@@ -36,31 +39,35 @@ pub(crate) struct Ahead {
     next: Variable,
     /// Bytes from one pass to the next.
     step: Clif,
-    /// Bytes that a pass asks for.
-    bytes: usize,
+    /// Lines that a pass asks for.
+    lines: usize,
 }
 
-/// Bytes that a pass of so many iterations asks for. Where that is one line, a call costs more than it brings.
-fn summed(info: &PhaseInfo, lanes: usize) -> Option<usize> {
+/// Lines that a pass of so many iterations is the first to write.
+fn for_sums(info: &PhaseInfo, lanes: usize) -> usize {
     let sites = info.sites.iter().filter(|site| !site.direct);
     let entries = sites.map(|site| site.per_iteration.unwrap_or(1) as usize * site.shape.expanded_len());
-    let bytes = VALUE * lanes * entries.sum::<usize>() / 2;
-    (lines(bytes) > 1).then_some(bytes)
+    lines(VALUE * lanes * entries.sum::<usize>() / SHARED)
 }
 
-/// For how many lines the code of a phase asks at a time, in any of its functions.
-pub(crate) fn asked(info: &PhaseInfo) -> BTreeSet<usize> {
-    let sums = [1, PER_VECTOR, PER_SINGLES].into_iter().filter_map(|lanes| summed(info, lanes));
-    let rows = info.sites.iter().filter(|site| site.direct);
-    let rows = rows.map(|site| VALUE * ROWS * site.shape.entries.len());
-    sums.chain(rows).map(lines).collect()
+/// Lines of a pair of rows of so many values each.
+fn for_rows(values: usize) -> usize {
+    lines(VALUE * ROWS * values)
+}
+
+/// For how many lines the code of a program asks at a time, in any of its functions.
+pub(crate) fn asked(info: &ProgramInfo) -> BTreeSet<usize> {
+    let lanes = [1, PER_VECTOR, PER_SINGLES];
+    let sums = info.phases.iter().flat_map(|phase| lanes.map(|lanes| for_sums(phase, lanes)));
+    let rows = info.phases.iter().flat_map(|phase| phase.sites.iter().filter(|site| site.direct));
+    sums.chain(rows.map(|site| for_rows(site.shape.entries.len()))).filter(|&lines| lines > 1).collect()
 }
 
 impl Lower<'_, '_> {
     /// Has every pass of the loop that comes ask for lines, if it adds to values.
     pub(crate) fn start_asking_ahead(&mut self) {
-        let Some(bytes) = self.info.and_then(|info| summed(info, self.lanes)) else { return };
-        if self.program.prefetch.is_empty() {
+        let lines = self.info.map_or(0, |info| for_sums(info, self.lanes));
+        if lines < 2 || self.program.prefetch.is_empty() {
             return;
         }
         let env = self.program.env;
@@ -68,26 +75,35 @@ impl Lower<'_, '_> {
         let step = self.scale(step, self.lanes as i64);
         let next = self.b.declare_var(types::I64);
         self.b.def_var(next, first);
-        self.ahead = Some(Ahead { next, step, bytes });
+        self.ahead = Some(Ahead { next, step, lines });
     }
 
     /// Asks for what this pass is to ask for.
     pub(crate) fn ask_ahead(&mut self) {
-        let Some(Ahead { next, step, bytes }) = self.ahead else { return };
+        let Some(Ahead { next, step, lines }) = self.ahead else { return };
         let here = self.b.use_var(next);
-        self.ask(here, bytes);
+        self.ask(here, lines);
         let after = self.b.ins().iadd(here, step);
         self.b.def_var(next, after);
     }
 
-    /// Asks for lines behind a pair of rows of so many bytes.
-    pub(crate) fn ask_behind(&mut self, rows: Clif, bytes: usize) {
-        let behind = self.offset(rows, AHEAD);
-        self.ask(behind, bytes);
+    /// Asks for lines further on than a pair of rows of so many values each; `last` is the last pair.
+    pub(crate) fn ask_further(&mut self, rows: Clif, last: Clif, values: usize) {
+        let further = self.offset(rows, FURTHER);
+        match for_rows(values) {
+            // A read that might trap, for all that the compiler knows, is not removed, though nobody uses what it gives.
+            1 => {
+                let further = self.b.ins().umin(further, last);
+                self.b.ins().load(types::I64, MemFlagsData::new(), further, 0);
+            }
+            lines => self.ask(further, lines),
+        }
     }
 
-    fn ask(&mut self, address: Clif, bytes: usize) {
-        if let Some(&function) = self.program.prefetch.get(&lines(bytes)) {
+    fn ask(&mut self, address: Clif, lines: usize) {
+        let functions = self.program.prefetch;
+        debug_assert!(functions.is_empty() || functions.contains_key(&lines), "`asked` tells of all");
+        if let Some(&function) = functions.get(&lines) {
             self.b.ins().call(function, &[address]);
         }
     }

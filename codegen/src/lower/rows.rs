@@ -43,8 +43,17 @@ struct Running {
     states: Vec<Variable>,
     /// Even and odd sums of the outputs without subscripts.
     sums: BTreeMap<Buffer, Variable>,
-    /// Where the values of the next row go, by emission.
-    places: BTreeMap<Inst, Variable>,
+    /// By emission.
+    places: BTreeMap<Inst, Place>,
+}
+
+/// Where the values of rows go that follow each other.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Those of the next row.
+    next: Variable,
+    /// Those of the first row of the last pair.
+    last: Clif,
 }
 
 impl Lower<'_, '_> {
@@ -89,7 +98,7 @@ impl Lower<'_, '_> {
         self.b.switch_to_block(preheader);
         self.conditional += 1;
         let strides = self.origins(iv, &rows)?;
-        let running = self.find_places(running, iv, begin, &rows)?;
+        let running = self.find_places(running, iv, (begin, end), &rows)?;
         let header = self.b.create_block();
         let row = self.b.append_block_param(header, types::I64);
         self.b.ins().jump(header, &[begin.into()]);
@@ -209,7 +218,7 @@ impl Lower<'_, '_> {
         &mut self,
         mut running: Running,
         iv: Value,
-        first: Clif,
+        (first, end): (Clif, Clif),
         rows: &RowLoop,
     ) -> Result<Running> {
         self.set(iv, first);
@@ -218,9 +227,14 @@ impl Lower<'_, '_> {
         }
         for &inst in &rows.streamed {
             let Some(start) = self.first_place(inst)? else { continue };
+            let InstData::Emit(emit) = &self.func.insts[inst] else { continue };
             let next = self.b.declare_var(types::I64);
             self.b.def_var(next, start);
-            running.places.insert(inst, next);
+            let rows = self.b.ins().isub(end, first);
+            let rows = self.offset(rows, -(ROWS as i64));
+            let before = self.scale(rows, 8 * emit.values.len() as i64);
+            let last = self.b.ins().iadd(start, before);
+            running.places.insert(inst, Place { next, last });
         }
         Ok(running)
     }
@@ -304,12 +318,11 @@ impl Lower<'_, '_> {
                     stores.push((*buffer, address, offset, self.strides[&inst].delta, *value));
                 }
                 InstData::Emit(emit) if running.places.contains_key(&inst) => {
-                    let next = running.places[&inst];
+                    let Place { next, last } = running.places[&inst];
                     let start = self.b.use_var(next);
-                    let bytes = 8 * ROWS * emit.values.len();
-                    self.ask_behind(start, bytes);
+                    self.ask_further(start, last, emit.values.len());
                     self.store_both(start, 0, &emit.values)?;
-                    let after = self.offset(start, bytes as i64);
+                    let after = self.offset(start, (8 * ROWS * emit.values.len()) as i64);
                     self.b.def_var(next, after);
                 }
                 _ => rest.push(inst),

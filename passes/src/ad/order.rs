@@ -261,10 +261,12 @@ impl Element {
         if self.values.len() > SEARCHED {
             return plain;
         }
+        // Every attempt makes about as many nodes as the first one.
         let most = BUDGET / plain.tape.node_count().max(1);
         let cuts = self.cuts();
         let mut orders = vec![Order { cuts: Vec::new(), absorb: true }];
         orders.extend(cuts.iter().map(|cut| Order { cuts: vec![cut.clone()], absorb: false }));
+        // By number; no more than the budget allows.
         let orders: Vec<(usize, Order)> = (1..most).zip(orders).collect();
         let best = self.cheapest(base, &orders).into_iter().fold(plain, Attempt::or);
         let [first] = &best.order.cuts[..] else { return best };

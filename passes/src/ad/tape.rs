@@ -318,7 +318,7 @@ impl Tape {
 
     /// The operations behind these references; a division costs more.
     pub fn cost(&self, roots: &[Ref]) -> usize {
-        // Most nodes belong to other attempts: only what is reached is looked at.
+        // Many nodes are substituted into others: only what is reached is looked at.
         let mut reached = vec![false; self.nodes.len()];
         let mut stack: Vec<Ref> = roots.to_vec();
         let mut cost = 0;
