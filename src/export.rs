@@ -35,6 +35,10 @@ pub(crate) fn by_rows<'a>(pattern: &Pattern, storage: &Storage, values: &'a [f64
 /// If `values` has another length than the storage.
 pub(crate) fn to_sprs(pattern: &Pattern, storage: &Storage, values: &[f64]) -> CsMat<f64> {
     assert_eq!(values.len(), storage.len, "one value for each that is stored");
+    // A problem of values alone has no rows, nor the place where they end.
+    if storage.starts().is_empty() && storage.len == 0 {
+        return CsMat::zero(storage.shape);
+    }
     let starts = |storage: &Storage| storage.starts().iter().collect::<Vec<usize>>();
     let indices = |storage: &Storage| storage.indices().iter().collect::<Vec<usize>>();
     match storage.format {

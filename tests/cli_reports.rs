@@ -333,6 +333,30 @@ fn verification_leaves_out_what_differences_cannot_see() {
     );
     let (out, _) = s.expect(0, &["verify", "k.ir", "--data", "data"]);
     assert!(out.contains("left out") && out.contains("stop_gradient"), "{out}");
+    assert!(out.contains("differences cannot confirm") && !out.contains("is sound"), "{out}");
+    let linear = "kernel l<N>(x: var f64[N]) -> f64 { sum i in 0..N { 2.0 * x[i] } }";
+    s.text("linear.ir", linear);
+    let (out, _) = s.expect(0, &["verify", "linear.ir", "--data", "data"]);
+    assert!(out.contains("the hessian is sound"), "{out}");
+}
+
+#[test]
+fn given_partials_are_verified_in_a_gauss_newton_matrix_too() {
+    let s = Sandbox::new("given_squares");
+    s.array("data/x.npy", &Array::vector(Data::F64(vec![0.5, 1.5, 2.0])));
+    let text = |partial: &str| {
+        format!(
+            "#[partials({partial})]
+            fn cube(a: f64) -> f64 {{ a^3 }}
+            kernel k<N>(x: var f64[N]) -> f64[N] {{ map i in 0..N {{ cube(x[i]) }} }}"
+        )
+    };
+    let args = ["verify", "k.ir", "--data", "data", "--derive", "gauss-newton"];
+    s.text("k.ir", &text("3.0 * a^2"));
+    let (out, _) = s.expect(0, &args);
+    assert!(out.contains("its Jacobian agrees with differences") && out.contains("is sound"), "{out}");
+    s.text("k.ir", &text("2.0 * a"));
+    s.refuses(3, &args, &["by differences", "given by the author"]);
 }
 
 #[test]

@@ -276,8 +276,19 @@ fn a_full_matrix_beyond_memory_is_refused() {
     let refused = Problem::prepare(&kernel, &inputs, &Options::new(Derivative::Hessian));
     let error = refused.map(|_| ()).unwrap_err();
     assert_eq!(error.exit_code(), 4);
-    for part in ["40000 x 40000", "3200040000 positions", "`hvp`", "--strategy"] {
+    for part in ["40000 x 40000", "positions (2147483648 are allowed)", "`hvp`", "--strategy"] {
         assert!(error.to_string().contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
+fn without_a_matrix_it_is_empty() {
+    let kernel = kernel("kernel k<N>(x: var f64[N]) -> f64 { sum i in 0..N { x[i]^3 } }");
+    let mut inputs = Inputs::new();
+    inputs.set("x", &vec![0.5; 3]);
+    for derivative in [Derivative::Value, Derivative::Gradient] {
+        let problem = Problem::prepare(&kernel, &inputs, &Options::new(derivative)).unwrap();
+        assert_eq!(problem.matrix(&problem.evaluation().matrix).nnz(), 0);
     }
 }
 

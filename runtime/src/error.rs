@@ -91,7 +91,7 @@ pub enum RuntimeError {
     },
     /// A matrix that is found from more positions than prepare begins with, or than there is memory for.
     #[error(
-        "the {rows} x {cols} matrix is too large for the structural road: {emissions} emissions name {positions} positions ({limit}); \
+        "the {rows} x {cols} matrix is too large for the structural road: {emissions} emissions or more name {positions} positions ({limit}); \
          bind fewer unknowns, or ask for products with it (`hvp`, `jvp`, `vjp`), which store no matrix; where it has few entries, \
          `--strategy compressed` keeps no positions"
     )]

@@ -86,13 +86,12 @@ pub fn run_index(
         let sites = || info.sites.iter().map(|s| (s, true)).chain(info.row_sites.iter().map(|s| (s, false)));
         let unknown = sites().any(|(s, _)| s.per_iteration.is_none());
         let counts = if unknown {
-            let len = sites().count().checked_mul(trip as usize).ok_or(TOO_MANY)?;
-            let mut counts = vec![0; len];
             env.set_slice_mut(layout.error(), &mut record);
-            if !program.count(phase, env, 0..trip, &mut counts) {
-                return Err(refused(&record[0], buffers));
+            let widths: Vec<usize> = sites().map(|(site, _)| site.shape.stream_width()).collect();
+            match count(program, phase, env, trip, &widths)? {
+                Some(counts) => counts,
+                None => return Err(refused(&record[0], buffers)),
             }
-            counts
         } else {
             Vec::new()
         };
@@ -118,6 +117,36 @@ pub fn run_index(
             .map_err(|found| refused(&found, buffers))?;
     }
     Ok(streams)
+}
+
+/// Emissions of each site in each iteration, site by site; `None` after an error. Once there are more positions than can be, the rest is not
+/// counted: a full matrix is refused in the time that a part of it takes.
+fn count(
+    program: &dyn IndexProgram,
+    phase: usize,
+    env: &Env,
+    trip: i64,
+    widths: &[usize],
+) -> Result<Option<Vec<u32>>, RuntimeError> {
+    /// Most iterations that are counted at a time.
+    const MOST: usize = 1 << 16;
+    let trip = trip as usize;
+    let mut counts = vec![0; widths.len().checked_mul(trip).ok_or(TOO_MANY)?];
+    let (mut begin, mut length, mut positions) = (0, 1, 0);
+    while begin < trip && positions <= MOST_POSITIONS {
+        let end = (begin + length).min(trip);
+        let mut part = vec![0; widths.len() * (end - begin)];
+        if !program.count(phase, env, begin as i64..end as i64, &mut part) {
+            return Ok(None);
+        }
+        for ((site, part), &width) in part.chunks_exact(end - begin).enumerate().zip(widths) {
+            counts[site * trip + begin..site * trip + end].copy_from_slice(part);
+            let emissions: u64 = part.iter().map(|&count| u64::from(count)).sum();
+            positions = emissions.saturating_mul(width as u64).saturating_add(positions);
+        }
+        (begin, length) = (end, (2 * length).min(MOST));
+    }
+    Ok(Some(counts))
 }
 
 /// Writes the streams of a phase, the iterations shared by the team unless they depend on each other. The first wrong subscript in the

@@ -108,8 +108,21 @@ fn write_archive<P: Index, I: Index>(
         .large_file(bytes + (1 << 16) > u64::from(u32::MAX));
     let narrow = i32::try_from(m.shape.0.max(m.shape.1).max(m.values.len())).is_ok();
     let mut archive = NpzWriter::new(out);
-    let zip = archive.zip_writer();
+    let written = write_arrays(&mut archive, m, options, narrow);
+    if written.is_err() {
+        // Else it tries to end the archive, and prints that it cannot.
+        std::mem::forget(archive);
+    }
+    written
+}
 
+fn write_arrays<P: Index, I: Index>(
+    archive: &mut NpzWriter<&mut (impl Write + Seek)>,
+    m: Stored<'_, P, I>,
+    options: zip::write::FileOptions,
+    narrow: bool,
+) -> io::Result<()> {
+    let zip = archive.zip_writer();
     let (format, indices, starts): (&[u8], _, _) = match m.layout {
         StoredLayout::Csr => (b"csr", "indices.npy", "indptr.npy"),
         StoredLayout::Csc => (b"csc", "indices.npy", "indptr.npy"),

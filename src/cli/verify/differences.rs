@@ -46,6 +46,7 @@ struct Slope {
 }
 
 /// What differences can say of a matrix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
     /// It agrees with them.
     Confirmed,
