@@ -8,7 +8,7 @@
 //! For every block of [`SUM_BLOCK`] iterations the *frontier* is the number of leading values that contains all rows written so far. Values
 //! are zeroed up to the frontier just before the block runs: they are still in the cache when they are added to.
 //!
-//! Memory is asked for what the next block will be the first to write in the meantime ([`spadina_layout::abi`], `ahead`).
+//! While it runs, it asks memory for what the next block will be the first to write ([`spadina_layout::abi`], `ahead`).
 //!
 //! # Limits
 //! Where the numbering is bad the first block reaches to the end, and all values are zeroed at once, as without frontiers. Only for

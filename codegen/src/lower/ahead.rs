@@ -91,6 +91,7 @@ impl Lower<'_, '_> {
     pub(crate) fn ask_further(&mut self, rows: Clif, last: Clif, values: usize) {
         let further = self.offset(rows, FURTHER);
         match for_rows(values) {
+            0 => {}
             // A read that might trap, for all that the compiler knows, is not removed, though nobody uses what it gives.
             1 => {
                 let further = self.b.ins().umin(further, last);

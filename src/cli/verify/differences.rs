@@ -132,10 +132,11 @@ impl Nearby<'_> {
 /// Whether a row agrees; `None` where differences cannot tell.
 fn agrees(slope: &Slope, at: usize, wanted: f64, size: f64, scale: f64) -> Option<bool> {
     let (value, error) = (slope.values[at], slope.errors[at]);
-    // Where nothing is wanted, as of what is linear, the values themselves tell what is much: unknowns move in proportion to their size.
-    let least = if size > 0.0 { 0.0 } else { 1e-3 * slope.centers[at].abs() };
-    let reach = size.max(value.abs()).max(1e-3 * scale).max(least);
-    let useful = error.is_finite() && wanted.is_finite() && value.is_finite() && error <= USEFUL * reach;
+    let reach = size.max(value.abs()).max(1e-3 * scale);
+    // Where nothing is wanted, as of what is linear, the values themselves tell whether the error is small, not what may differ: unknowns
+    // move in proportion to their size.
+    let known = if size > 0.0 { reach } else { reach.max(1e-6 * slope.centers[at].abs()) };
+    let useful = error.is_finite() && wanted.is_finite() && value.is_finite() && error <= USEFUL * known;
     useful.then(|| (value - wanted).abs() <= error + TOLERANCE * reach)
 }
 
