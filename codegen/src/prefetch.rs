@@ -6,8 +6,8 @@
 //! is no memory takes long.
 //!
 //! # Method
-//! A function for each number of lines, which has nothing but prefetches and a return. It is called under a convention by which the callee
-//! keeps all registers: it overwrites none.
+//! A function for each kind of request ([`Ask`]), which has nothing but prefetches and a return. It is called under a convention by which the
+//! callee keeps all registers: it overwrites none, and an address may stay in the register in which it is handed over.
 //!
 //! # Limits
 //! x86-64 and `AArch64`. On other targets nothing is asked for.
@@ -28,37 +28,52 @@ const MOST: usize = 8;
 /// Where a function may start.
 pub(crate) const ALIGNMENT: u64 = 16;
 
+/// Most addresses that one call takes.
+pub(crate) const ADDRESSES: usize = 2;
+
+/// What a call asks for: so many lines, from so many bytes behind each of so many addresses on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Ask {
+    pub(crate) addresses: usize,
+    pub(crate) lines: usize,
+    /// A multiple of 8.
+    pub(crate) behind: usize,
+}
+
 /// How many lines so many bytes are, at most [`MOST`].
 pub(crate) fn lines(bytes: usize) -> usize {
     bytes.div_ceil(LINE).min(MOST)
 }
 
-/// Takes the address of the first line.
-pub(crate) fn signature() -> Signature {
+/// Takes the addresses.
+pub(crate) fn signature(ask: Ask) -> Signature {
     let mut signature = Signature::new(CallConv::PreserveAll);
-    signature.params.push(AbiParam::new(types::I64));
+    signature.params.extend((0..ask.addresses).map(|_| AbiParam::new(types::I64)));
     signature
 }
 
-/// The machine code that asks for so many lines.
-pub(crate) fn code(architecture: Architecture, lines: usize) -> Option<Vec<u8>> {
-    let offsets = (0..lines).map(|n| n * LINE);
+/// The machine code that asks.
+pub(crate) fn code(architecture: Architecture, ask: Ask) -> Option<Vec<u8>> {
+    let offsets = || (0..ask.lines).map(|n| (ask.behind + n * LINE) as u32);
+    let places = (0..ask.addresses.min(ADDRESSES)).flat_map(|n| offsets().map(move |offset| (n, offset)));
     match architecture {
         Architecture::X86_64 => {
-            // prefetcht0 offset(%rdi): the register of the first argument.
-            let one = |offset: usize| {
-                let mut bytes = vec![0x0f, 0x18, 0x8f];
-                bytes.extend((offset as u32).to_le_bytes());
+            // prefetcht0 offset(register)
+            let one = |(n, offset): (usize, u32)| {
+                let [rdi, rsi] = [0x8f, 0x8e];
+                let mut bytes = vec![0x0f, 0x18, [rdi, rsi][n]];
+                bytes.extend(offset.to_le_bytes());
                 bytes
             };
             let ret = [0xc3];
-            Some(offsets.flat_map(one).chain(ret).collect())
+            Some(places.flat_map(one).chain(ret).collect())
         }
         Architecture::Aarch64(_) => {
-            // prfm pstl1keep, [x0, offset]: offsets count words of 8 bytes.
-            let one = |offset: usize| (0xf980_0010 | (offset as u32 / 8) << 10).to_le_bytes();
+            // prfm pstl1keep, [register, offset]: x0 and the next ones; offsets count words of 8 bytes.
+            let one =
+                |(n, offset): (usize, u32)| (0xf980_0010 | offset / 8 << 10 | (n as u32) << 5).to_le_bytes();
             let ret = 0xd65f_03c0_u32.to_le_bytes();
-            Some(offsets.flat_map(one).chain(ret).collect())
+            Some(places.flat_map(one).chain(ret).collect())
         }
         _ => None,
     }
@@ -66,7 +81,7 @@ pub(crate) fn code(architecture: Architecture, lines: usize) -> Option<Vec<u8>> 
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, code, lines};
+    use super::{Ask, MOST, code, lines};
     use target_lexicon::{Aarch64Architecture, Architecture};
 
     #[test]
@@ -74,14 +89,18 @@ mod tests {
         assert_eq!([1, 64, 65, 512, 10_000].map(lines), [1, 1, 2, MOST, MOST]);
     }
 
-    /// As assemblers write `prefetcht0 0(%rdi); prefetcht0 64(%rdi); ret` (with wide offsets), and the like for `AArch64`.
+    /// As assemblers write `prefetcht0 512(%rdi); prefetcht0 576(%rdi); prefetcht0 512(%rsi); ..; ret`, and the like for `AArch64`.
     #[test]
     fn code_is_prefetches_and_a_return() {
-        let expected = [0x0f, 0x18, 0x8f, 0, 0, 0, 0, 0x0f, 0x18, 0x8f, 0x40, 0, 0, 0, 0xc3];
-        assert_eq!(code(Architecture::X86_64, 2).as_deref(), Some(&expected[..]));
-        let arm = code(Architecture::Aarch64(Aarch64Architecture::Aarch64), 2).expect("it is known");
+        let ask = Ask { addresses: 2, lines: 2, behind: 512 };
+        let intel = code(Architecture::X86_64, ask).expect("it is known");
+        let (prefetches, ret) = intel.as_chunks::<7>();
+        let expected = [(0x8f, 0), (0x8f, 0x40), (0x8e, 0), (0x8e, 0x40)];
+        assert_eq!(prefetches, expected.map(|(register, low)| [0x0f, 0x18, register, low, 2, 0, 0]));
+        assert_eq!(ret, [0xc3]);
+        let arm = code(Architecture::Aarch64(Aarch64Architecture::Aarch64), ask).expect("it is known");
         let words: Vec<u32> = arm.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect();
-        assert_eq!(words, [0xf980_0010, 0xf980_2010, 0xd65f_03c0]);
-        assert_eq!(code(Architecture::S390x, 2), None);
+        assert_eq!(words, [0xf981_0010, 0xf981_2010, 0xf981_0030, 0xf981_2030, 0xd65f_03c0]);
+        assert_eq!(code(Architecture::S390x, ask), None);
     }
 }

@@ -8,7 +8,7 @@ use crate::lower::ahead::asked;
 use crate::lower::context::Program;
 use crate::lower::entry::{self, From};
 use crate::options::Options;
-use crate::prefetch;
+use crate::prefetch::{self, Ask};
 use crate::program::env_layout;
 use crate::symbols::{Symbol, project_name, symbol};
 use crate::text::FunctionText;
@@ -33,7 +33,7 @@ pub(crate) struct Unit<'m, 'a, M: Module> {
     linkage: Linkage,
     keep_texts: bool,
     /// The functions that ask for lines of memory, by their number; `None` where who calls does not say which.
-    prefetch: Option<BTreeMap<usize, FuncId>>,
+    prefetch: Option<BTreeMap<Ask, FuncId>>,
     /// The function by which others are called aside.
     aside: Option<FuncId>,
 }
@@ -198,9 +198,9 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
             project.insert(size, self.module.declare_func_in_func(callee, &mut context.func));
         }
         let mut prefetch = BTreeMap::new();
-        for lines in asked(analyzed.info) {
-            if let Some(function) = self.define_prefetch(lines)? {
-                prefetch.insert(lines, self.module.declare_func_in_func(function, &mut context.func));
+        for ask in asked(analyzed.info) {
+            if let Some(function) = self.define_prefetch(ask)? {
+                prefetch.insert(ask, self.module.declare_func_in_func(function, &mut context.func));
             }
         }
         let frontend = self.module.target_config();
@@ -246,23 +246,25 @@ impl<'m, 'a, M: Module> Unit<'m, 'a, M> {
         Ok(id)
     }
 
-    /// Defines the function that asks for so many lines, once, where one is wanted and the target has it.
-    fn define_prefetch(&mut self, lines: usize) -> Result<Option<FuncId>> {
+    /// Defines the function that asks for this, once, where one is wanted and the target has it.
+    fn define_prefetch(&mut self, ask: Ask) -> Result<Option<FuncId>> {
         let Some(known) = &mut self.prefetch else { return Ok(None) };
-        if let Some(&id) = known.get(&lines) {
+        if let Some(&id) = known.get(&ask) {
             return Ok(Some(id));
         }
-        let Some(code) = prefetch::code(self.module.isa().triple().architecture, lines) else {
+        let Some(code) = prefetch::code(self.module.isa().triple().architecture, ask) else {
             return Ok(None);
         };
-        let (name, signature) = (format!("{}prefetch_{lines}", self.prefix), prefetch::signature());
+        let Ask { addresses, lines, behind } = ask;
+        let name = format!("{}prefetch_{addresses}_{lines}_{behind}", self.prefix);
+        let signature = prefetch::signature(ask);
         let id =
             self.module.declare_function(&name, Linkage::Local, &signature).map_err(CodegenError::backend)?;
         self.module
             .define_function_bytes(id, prefetch::ALIGNMENT, &code, &[])
             .map_err(CodegenError::backend)?;
         self.code_bytes += code.len();
-        known.insert(lines, id);
+        known.insert(ask, id);
         Ok(Some(id))
     }
 

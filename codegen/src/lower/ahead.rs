@@ -9,8 +9,8 @@
 //! - *Sums*: while one block of iterations runs, each pass of its loop asks for some of the lines that will be zeroed for the next block. Who
 //!   calls knows what the next block will be the first to write, and says where that starts and how far an iteration goes on
 //!   ([`spadina_layout::abi`]).
-//! - *Rows* that are stored one after the other: each pass asks for lines some rows further on. A single line it reads, and does nothing with it,
-//!   which is as good where it soon comes, and takes less than a call.
+//! - *Rows* that are stored one after the other: each pass asks for lines some rows further on, those of several matrices or parts of one in one
+//!   call. A single line it reads, and does nothing with it, which is as good where it soon comes, and takes less than a call.
 //!
 //! # Limits
 //! How many lines a pass asks for is fixed when code is made: for sums [`SHARED`] of what its emissions fill, as neighbors on a mesh share the
@@ -19,14 +19,14 @@
 use crate::lower::context::Lower;
 use crate::lower::lanes::{PER_SINGLES, PER_VECTOR};
 use crate::lower::rows::ROWS;
-use crate::prefetch::lines;
+use crate::prefetch::{ADDRESSES, Ask, lines};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value as Clif, types};
 use cranelift_frontend::Variable;
 use spadina_layout::program::{PhaseInfo, ProgramInfo};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many bytes further on a pair of rows asks.
-const FURTHER: i64 = 512;
+const FURTHER: usize = 512;
 /// Bytes of a value.
 const VALUE: usize = 8;
 /// One in so many of the values that iterations add to is one that no earlier iteration has added to.
@@ -55,12 +55,24 @@ fn for_rows(values: usize) -> usize {
     lines(VALUE * ROWS * values)
 }
 
-/// For how many lines the code of a program asks at a time, in any of its functions.
-pub(crate) fn asked(info: &ProgramInfo) -> BTreeSet<usize> {
+/// All that the code of a program may ask for, in any of its functions.
+pub(crate) fn asked(info: &ProgramInfo) -> BTreeSet<Ask> {
     let lanes = [1, PER_VECTOR, PER_SINGLES];
-    let sums = info.phases.iter().flat_map(|phase| lanes.map(|lanes| for_sums(phase, lanes)));
+    let sums = info.phases.iter().flat_map(|phase| lanes.map(|lanes| ask_for_sums(for_sums(phase, lanes))));
     let rows = info.phases.iter().flat_map(|phase| phase.sites.iter().filter(|site| site.direct));
-    sums.chain(rows.map(|site| for_rows(site.shape.entries.len()))).filter(|&lines| lines > 1).collect()
+    let rows = rows.flat_map(|site| {
+        let lines = for_rows(site.shape.entries.len());
+        (1..=ADDRESSES).map(move |addresses| ask_for_rows(addresses, lines))
+    });
+    sums.chain(rows).filter(|ask| ask.lines > 1).collect()
+}
+
+fn ask_for_sums(lines: usize) -> Ask {
+    Ask { addresses: 1, lines, behind: 0 }
+}
+
+fn ask_for_rows(addresses: usize, lines: usize) -> Ask {
+    Ask { addresses, lines, behind: FURTHER }
 }
 
 impl Lower<'_, '_> {
@@ -82,30 +94,38 @@ impl Lower<'_, '_> {
     pub(crate) fn ask_ahead(&mut self) {
         let Some(Ahead { next, step, lines }) = self.ahead else { return };
         let here = self.b.use_var(next);
-        self.ask(here, lines);
+        self.ask(ask_for_sums(lines), &[here]);
         let after = self.b.ins().iadd(here, step);
         self.b.def_var(next, after);
     }
 
-    /// Asks for lines further on than a pair of rows of so many values each; `last` is the last pair.
-    pub(crate) fn ask_further(&mut self, rows: Clif, last: Clif, values: usize) {
-        let further = self.offset(rows, FURTHER);
-        match for_rows(values) {
-            0 => {}
-            // A read that might trap, for all that the compiler knows, is not removed, though nobody uses what it gives.
-            1 => {
-                let further = self.b.ins().umin(further, last);
-                self.b.ins().load(types::I64, MemFlagsData::new(), further, 0);
+    /// Asks for lines further on than some pairs of rows; of each the address, that of the last pair, and how many values a row has.
+    pub(crate) fn ask_further(&mut self, rows: &[(Clif, Clif, usize)]) {
+        let mut many: BTreeMap<usize, Vec<Clif>> = BTreeMap::new();
+        for &(row, last, values) in rows {
+            match for_rows(values) {
+                0 => {}
+                // A read that might trap, for all that the compiler knows, is not removed, though nobody uses what it gives.
+                1 => {
+                    let further = self.offset(row, FURTHER as i64);
+                    let further = self.b.ins().umin(further, last);
+                    self.b.ins().load(types::I64, MemFlagsData::new(), further, 0);
+                }
+                lines => many.entry(lines).or_default().push(row),
             }
-            lines => self.ask(further, lines),
+        }
+        for (lines, rows) in many {
+            for rows in rows.chunks(ADDRESSES) {
+                self.ask(ask_for_rows(rows.len(), lines), rows);
+            }
         }
     }
 
-    fn ask(&mut self, address: Clif, lines: usize) {
+    fn ask(&mut self, ask: Ask, addresses: &[Clif]) {
         let functions = self.program.prefetch;
-        debug_assert!(functions.is_empty() || functions.contains_key(&lines), "`asked` tells of all");
-        if let Some(&function) = functions.get(&lines) {
-            self.b.ins().call(function, &[address]);
+        debug_assert!(functions.is_empty() || functions.contains_key(&ask), "`asked` tells of all");
+        if let Some(&function) = functions.get(&ask) {
+            self.b.ins().call(function, addresses);
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::lower::ahead::Ahead;
 use crate::lower::check::Checks;
 use crate::lower::elementary::{Turned, turning};
 use crate::lower::lanes::Lanes;
+use crate::prefetch::Ask;
 use crate::program::{Phase, literal_product, position_base, row_buffer, scalar_outputs, visit};
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
@@ -39,7 +40,7 @@ pub(crate) struct Program<'a> {
     /// Iterations that one pass of an element loop may take side by side.
     pub(crate) lanes: usize,
     /// Functions that ask for lines of memory, by their number; none where nobody asks.
-    pub(crate) prefetch: &'a BTreeMap<usize, FuncRef>,
+    pub(crate) prefetch: &'a BTreeMap<Ask, FuncRef>,
 }
 
 /// The kind of function, which decides what effects become.

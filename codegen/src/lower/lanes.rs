@@ -102,6 +102,9 @@ impl Lower<'_, '_> {
         let first = self.vector_scalar(scalars[0]);
         let ty = self.vector_of(first);
         let mut vector = self.b.ins().splat(ty, first);
+        if scalars.iter().all(|&scalar| scalar == scalars[0]) {
+            return vector;
+        }
         for (lane, &scalar) in (1..).zip(&scalars[1..]) {
             let scalar = self.vector_scalar(scalar);
             vector = self.b.ins().insertlane(vector, scalar, lane);

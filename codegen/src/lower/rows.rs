@@ -306,6 +306,13 @@ impl Lower<'_, '_> {
     /// The effects of two rows: sums and streams together, the rest row by row.
     fn pair_effects(&mut self, effects: &[Inst], running: &Running) -> Result<()> {
         let func = self.func;
+        let streams = effects.iter().filter_map(|inst| match &func.insts[*inst] {
+            InstData::Emit(emit) => running.places.get(inst).map(|place| (place, emit.values.len())),
+            _ => None,
+        });
+        let streams: Vec<_> =
+            streams.map(|(place, values)| (self.b.use_var(place.next), place.last, values)).collect();
+        self.ask_further(&streams);
         let mut rest = Vec::new();
         let mut stores = Vec::new();
         for &inst in effects {
@@ -318,9 +325,8 @@ impl Lower<'_, '_> {
                     stores.push((*buffer, address, offset, self.strides[&inst].delta, *value));
                 }
                 InstData::Emit(emit) if running.places.contains_key(&inst) => {
-                    let Place { next, last } = running.places[&inst];
+                    let next = running.places[&inst].next;
                     let start = self.b.use_var(next);
-                    self.ask_further(start, last, emit.values.len());
                     self.store_both(start, 0, &emit.values)?;
                     let after = self.offset(start, (8 * ROWS * emit.values.len()) as i64);
                     self.b.def_var(next, after);
