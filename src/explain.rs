@@ -5,13 +5,13 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::options::Derivative;
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Func, Inst, InstData, Value};
+use spadina_ir::func::{Func, InstData, Value};
 use spadina_ir::op::Op;
 use spadina_ir::span::Span;
-use spadina_ir::walk;
 use spadina_passes::ad::reverse::Weights;
 use spadina_passes::analysis::cost::{self, PhaseCost};
 use spadina_passes::pipeline::{self, Road, Sparse};
+use spadina_passes::sparse::rows::{self, Part};
 use spadina_passes::sparse::stages;
 use std::time::Duration;
 
@@ -127,12 +127,12 @@ impl Kernel {
     ) -> Explanation {
         let line = |(start, end): (u32, u32)| (end > 0).then(|| self.source().line_col(start).0);
         let phases = cost::phases(func);
-        let by_rows = phases.iter().filter_map(|cost| cost.root).any(|inst| emits(func, inst, true));
+        let parts = rows::parts(func);
         let phases = phases.into_iter().map(|cost| Phase {
-            range: cost.root.map(|inst| match &func.insts[inst] {
-                _ if by_rows && emits(func, inst, true) => "each row inside".to_owned(),
-                _ if by_rows && emits(func, inst, false) => "each row at a border".to_owned(),
-                InstData::Loop { lo, hi, .. } => format!("{}..{}", bound(func, *lo), bound(func, *hi)),
+            range: cost.root.map(|inst| match (parts.get(&inst), &func.insts[inst]) {
+                (Some(Part::Inside), _) => "each row inside".to_owned(),
+                (Some(Part::Border), _) => "each row at a border".to_owned(),
+                (_, InstData::Loop { lo, hi, .. }) => format!("{}..{}", bound(func, *lo), bound(func, *hi)),
                 _ => String::new(),
             }),
             line: line(cost.span),
@@ -155,6 +155,10 @@ fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
         );
     }
     match (pipeline::affine(&sparse), sparse.road) {
+        (Some(rows), _) if rows::parts(&rows.eval).values().any(|&part| part == Part::Element) => {
+            let how = "structural: row by row where rows follow from the loops, each entry stored once; else element by element";
+            (rows, how)
+        }
         (Some(rows), _) => {
             (rows, "structural: row by row, each entry stored once (rows follow from the loops)")
         }
@@ -164,17 +168,6 @@ fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
         }
         (None, Road::Sweeps) => (sparse, "structural: a sweep from each row to the unknowns"),
     }
-}
-
-/// Whether a loop stores complete rows (`direct`), or emits entries otherwise.
-fn emits(func: &Func, inst: Inst, direct: bool) -> bool {
-    let mut found = false;
-    for region in func.insts[inst].regions() {
-        walk::visit_insts(func, region, &mut |_, inst| {
-            found |= matches!(&func.insts[inst], InstData::Emit(emit) if emit.direct == direct);
-        });
-    }
-    found
 }
 
 fn bound(func: &Func, value: Value) -> String {

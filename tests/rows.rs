@@ -38,21 +38,29 @@ fn lists(at: &Evaluation) -> [&[f64]; 3] {
 }
 
 fn check_at(text: &str, derivative: Derivative, sizes: &[usize], arrays: &[(&str, &[usize])]) {
-    let module = Module::from_text("rows.ir", text).unwrap();
-    let kernel = module.kernel(None).unwrap();
+    check_with(text, derivative, sizes, &floats(arrays));
+}
+
+fn floats(arrays: &[(&str, &[usize])]) -> Inputs {
     let mut inputs = Inputs::new();
     for (n, &(name, shape)) in arrays.iter().enumerate() {
         let data = Data::F64(values(shape.iter().product(), n));
         inputs.set(name, &Array::new(shape.to_vec(), data).unwrap());
     }
+    inputs
+}
+
+fn check_with(text: &str, derivative: Derivative, sizes: &[usize], inputs: &Inputs) {
+    let module = Module::from_text("rows.ir", text).unwrap();
+    let kernel = module.kernel(None).unwrap();
     let with = |engine, threads| Options {
         engine,
         threads,
         strategy: Strategy::Structural,
         ..Options::new(derivative)
     };
-    let (wanted, pattern) = evaluate(&kernel, &inputs, &with(Engine::Interp, 1));
-    let (one, found) = evaluate(&kernel, &inputs, &with(Engine::Jit, 1));
+    let (wanted, pattern) = evaluate(&kernel, inputs, &with(Engine::Interp, 1));
+    let (one, found) = evaluate(&kernel, inputs, &with(Engine::Jit, 1));
     assert_eq!(pattern, found, "{sizes:?}\n{text}");
     for (wanted, found) in lists(&wanted).into_iter().zip(lists(&one)) {
         assert_eq!(wanted.len(), found.len());
@@ -62,7 +70,7 @@ fn check_at(text: &str, derivative: Derivative, sizes: &[usize], arrays: &[(&str
         }
     }
     for threads in [2, 3, 8] {
-        let (other, _) = evaluate(&kernel, &inputs, &with(Engine::Jit, threads));
+        let (other, _) = evaluate(&kernel, inputs, &with(Engine::Jit, threads));
         for (one, other) in lists(&one).into_iter().zip(lists(&other)) {
             let same = one.iter().zip(other).all(|(x, y)| x.to_bits() == y.to_bits());
             assert!(same, "{sizes:?}, {threads} threads\n{text}");
@@ -184,5 +192,41 @@ fn two_residuals_and_a_window_of_weights() {
     }";
     for (n, m) in [(0, 3), (1, 1), (2, 5), (7, 12), (9, 33)] {
         check_at(text, Derivative::Jacobian, &[n, m], &[("x", &[n + 2, m + 2]), ("w", &[3, 3])]);
+    }
+}
+
+/// Terms that follow data beside others whose rows follow from loops: the rows of each lie before, behind and between those of the other.
+#[test]
+fn rows_beside_elements() {
+    let text = "kernel k<V, L, E, G>(
+        p: var f64[2, L], x: var vec2[V], q: var f64[L], y: var f64[V], g: var f64[G, G], a: f64[L], edges: index<V>[E, 2],
+    ) -> f64 {
+        let chain = sum l in 0..L { a[l] * p[0, l]^2 * p[1, l]^2 } + sum l in 0..L - 1 { exp(q[l + 1] - q[l]) };
+        let springs = sum e in 0..E { (sqrt(0.1 + sqnorm(x[edges[e, 0]] - x[edges[e, 1]])) - 0.3)^2 };
+        let ring = sum i in 0..G, j in 0..G { (g[i, j] - g[(i + 1) % G, j] * g[i, (j + 1) % G])^2 };
+        let others = sum e in 0..E { cos(y[edges[e, 0]] * y[edges[e, 1]]) };
+        chain + springs + ring + others
+    }";
+    let kernel = Module::from_text("rows.ir", text).unwrap().kernel(None).unwrap();
+    let explanation = kernel.explain(Derivative::Hessian, None).unwrap();
+    assert!(explanation.road.is_some_and(|road| road.contains("else element by element")), "{explanation:?}");
+    for (v, l, e, g) in [
+        (1, 0, 1, 0),
+        (2, 1, 0, 1),
+        (5, 2, 7, 3),
+        (40, 513, 90, 4),
+        (3000, 7, 7000, 9),
+        (900, 3003, 2000, 40),
+    ] {
+        let shapes: [(&str, &[usize]); 6] =
+            [("p", &[2, l]), ("x", &[v, 2]), ("q", &[l]), ("y", &[v]), ("g", &[g, g]), ("a", &[l])];
+        let mut inputs = floats(&shapes);
+        // Near neighbors, and ends far apart.
+        let edge = |n: usize| {
+            [n * v / e.max(1), (n * v / e.max(1) + 1 + if n % 50 == 0 { 7 * n } else { n % 3 }) % v]
+        };
+        let edges: Vec<[i64; 2]> = (0..e).map(|n| edge(n).map(|end| end as i64)).collect();
+        inputs.set("edges", &edges[..]);
+        check_with(text, Derivative::Hessian, &[v, l, e, g], &inputs);
     }
 }

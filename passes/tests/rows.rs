@@ -39,6 +39,9 @@ fn inputs(func: &Func, sizes: &[i64], seed: u64) -> Bindings {
             0.5 + (state >> 11) as f64 / (1_u64 << 53) as f64
         };
         let array = match data.elem {
+            Ty::Int if data.name == "shuffled" => {
+                ArrayData::Int((0..len).map(|i| (7 * i + 3) % len).collect())
+            }
             Ty::Int => ArrayData::Int(vec![2; usize::try_from(len).expect("not negative")]),
             _ => ArrayData::F64((0..len).map(|_| next()).collect()),
         };
@@ -351,10 +354,16 @@ fn random_stencils() {
     for seed in 0..PROGRAMS {
         let mut rng = Rng(seed as u64 * 977 + 5);
         let grid = rng.int(0, 2) == 0;
-        let terms: Vec<String> = (0..rng.int(1, 3)).map(|_| rng.term(grid)).collect();
+        let mut terms: Vec<String> = (0..rng.int(1, 3)).map(|_| rng.term(grid)).collect();
         let (sizes, dims) = if grid { ("N, M", "N, M") } else { ("N", "N") };
+        if rng.int(0, 2) == 0 {
+            let with = ["y[i]", "v[0]", "x[i]", "1.5"][rng.int(0, 3) as usize];
+            let with = if grid { "y[i]" } else { with };
+            let place = rng.int(0, terms.len() as i64) as usize;
+            terms.insert(place, format!("(sum i in 0..N {{ (y[shuffled[i]] - {with})^4 }})"));
+        }
         let text = format!(
-            "kernel k<{sizes}>(x: var f64[{dims}], v: var f64[{dims}], a: f64) -> f64 {{\n    {}\n}}",
+            "kernel k<{sizes}>(x: var f64[{dims}], y: var f64[N], v: var f64[{dims}], a: f64, shuffled: index<N>[N]) -> f64 {{\n    {}\n}}",
             terms.join("\n    + ")
         );
         let general = sparse(&text);
@@ -372,6 +381,33 @@ fn random_stencils() {
         }
     }
     assert!(accepted > PROGRAMS / 2, "{accepted} of {PROGRAMS} fit");
+}
+
+/// Terms of which some follow data, over unknowns that share rows or do not.
+#[test]
+fn rows_beside_elements() {
+    let text = "kernel k<N>(x: var f64[N], p: var f64[N], shuffled: index<N>[N]) -> f64 {
+        (sum i in 0..N { (x[shuffled[i]] - x[i])^4 }) + (sum i in 0..N - 1 { (p[i + 1] - p[i])^4 })
+    }";
+    check(text, 3);
+    // Rows in front of others, and of two literal axes; the gradient of both by other terms.
+    let text = "kernel k<N>(p: var f64[2, N], x: var vec2[N], q: var vec2[N], shuffled: index<N>[N]) -> f64 {
+        (sum i in 0..N { p[0, i]^2 * p[1, i] + dot(q[i], q[i])^2 }) + (sum i in 0..N { sqnorm(x[shuffled[i]] - x[i])^2 })
+            + (x[0].x - 1.0)^2
+    }";
+    check(text, 7);
+    // A term of both leaves all rows to elements.
+    refused(
+        "kernel k<N>(x: var f64[N], p: var f64[N], shuffled: index<N>[N]) -> f64 {
+            (sum i in 0..N { (x[shuffled[i]] - p[i])^4 }) + (sum i in 0..N - 1 { (p[i + 1] - p[i])^4 })
+        }",
+    );
+    // What every iteration writes is summed up in its own way.
+    refused(
+        "kernel k<N>(x: var f64[N], p: var f64[N], s: var f64) -> f64 {
+            (sum i in 0..N { (x[i] - s)^4 }) + (sum i in 0..N - 1 { (p[i + 1] - p[i])^4 })
+        }",
+    );
 }
 
 #[test]

@@ -33,21 +33,37 @@ fn row_blocks(shape: &SiteShape) -> Result<Vec<RowBlock>, RuntimeError> {
     shape.row_blocks.iter().enumerate().map(block).collect()
 }
 
-/// The positions that streams name, ascending: borders of a large matrix name few.
+/// The positions that streams name, ascending.
 #[derive(Debug)]
 pub(crate) struct Named {
     pub(crate) rows: Vec<u32>,
     pub(crate) cols: Vec<u32>,
+    /// Whether they are all positions, each its own number.
+    pub(crate) all: bool,
 }
 
-/// Renumbers the positions of streams in order and without gaps; blocks stay blocks. Returns the positions by number.
-pub(crate) fn compact(streams: &mut [SiteStream], square: bool) -> Named {
+/// One in how many positions may be named where they are renumbered.
+const FEW: usize = 8;
+
+/// Renumbers the positions of streams, of so many rows and columns, in order and without gaps; blocks stay blocks. Returns the positions by
+/// number. Borders of a large matrix name few positions; where streams name many, these keep their numbers.
+pub(crate) fn compact(
+    streams: &mut [SiteStream],
+    (row_count, col_count): (usize, usize),
+    square: bool,
+) -> Named {
     let (mut rows, mut cols) = (Vec::new(), Vec::new());
     let blocks = |shape: &SiteShape| {
         let rows = shape.row_blocks.iter().map(|b| (true, b.width));
         let count = shape.stream_width() - rows.len();
         rows.chain(shape.col_blocks.iter().take(count).map(|b| (false, b.width))).collect::<Vec<_>>()
     };
+    let widths =
+        streams.iter().map(|s| s.emissions * blocks(&s.shape).iter().map(|b| b.1 as usize).sum::<usize>());
+    if widths.sum::<usize>() > row_count.max(col_count) / FEW {
+        let [rows, cols] = [row_count, col_count].map(|count| (0..count as u32).collect());
+        return Named { rows, cols, all: true };
+    }
     for stream in &*streams {
         let blocks = blocks(&stream.shape);
         for bases in stream.bases.chunks_exact(blocks.len().max(1)) {
@@ -75,7 +91,7 @@ pub(crate) fn compact(streams: &mut [SiteStream], square: bool) -> Named {
             }
         }
     }
-    Named { rows, cols }
+    Named { rows, cols, all: false }
 }
 
 /// A pattern over the named positions with the rows of direct emissions added, in a matrix of the given shape, and the ranges of values that these emissions do not store.
@@ -181,7 +197,7 @@ mod tests {
     }
 
     fn all(count: u32) -> Named {
-        Named { rows: (0..count).collect(), cols: (0..count).collect() }
+        Named { rows: (0..count).collect(), cols: (0..count).collect(), all: true }
     }
 
     #[test]

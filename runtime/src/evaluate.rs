@@ -49,7 +49,8 @@ pub fn evaluate(
     workspace.env.ask_nothing(values);
     // What is stored needs no zeros.
     let done = if plan.layout.stores { values.len() } else { 0 };
-    let mut run = Run { plan, program, values: Fresh { values, start: 0, done }, pool };
+    let fresh = Fresh { values, start: 0, done, cleared: plan.cleared.as_deref() };
+    let mut run = Run { plan, program, values: fresh, pool };
     let phases = &plan.info.phases;
     let mut phase = 0;
     while phase < phases.len() {
@@ -171,11 +172,7 @@ impl Run<'_, '_> {
         if fresh.done == fresh.values.len() {
             return;
         }
-        if let Some(cleared) = &self.plan.cleared {
-            for range in cleared {
-                fresh.values[range.clone()].fill(0.0);
-            }
-        } else if threads > 1 {
+        if threads > 1 && self.plan.cleared.is_none() {
             let rest = &mut fresh.values[fresh.done..];
             let size = rest.len().div_ceil(threads).max(1 << 12);
             spread(self.pool, rest.chunks_mut(size), |chunk| chunk.fill(0.0));
@@ -211,7 +208,8 @@ impl Run<'_, '_> {
         let Some(partition) = partition.as_deref() else { return };
         // Where owners have ranges of rows, each zeroes its own values just before it adds to them.
         let ranges = partition.ranges.as_deref().filter(|_| self.values.done == 0);
-        let ranges = ranges.filter(|_| self.plan.row_start.is_empty() && self.plan.cleared.is_none());
+        let along = self.plan.cleared.is_none() || !self.plan.frontiers.is_empty();
+        let ranges = ranges.filter(|_| self.plan.row_start.is_empty() && along);
         if ranges.is_none() {
             self.zero(owners.len());
         }
@@ -231,11 +229,11 @@ impl Run<'_, '_> {
             phases: phases.clone(),
         };
         let (mut rest, mut start) = (&mut *self.values.values, 0);
-        let row_ptr = self.plan.pattern.row_ptr();
+        let (row_ptr, cleared) = (self.plan.pattern.row_ptr(), self.values.cleared);
         let owned = owners.iter_mut().map(|owner| {
             let end = ranges.map_or(start, |ranges| row_ptr[ranges[owner.me + 1]] as usize);
             let (values, others) = std::mem::take(&mut rest).split_at_mut(end - start);
-            let fresh = Fresh { values, start, done: 0 };
+            let fresh = Fresh { values, start, done: 0, cleared };
             (rest, start) = (others, end);
             (owner, fresh)
         });

@@ -12,7 +12,7 @@
 //!
 //! # Limits
 //! Where the numbering is bad the first block reaches to the end, and all values are zeroed at once, as without frontiers. Only for
-//! matrices whose row positions are row numbers.
+//! matrices whose row positions are row numbers. Values that are stored whole, between the others, are passed over.
 
 use crate::streams::SiteStream;
 use spadina_layout::env::Env;
@@ -72,13 +72,15 @@ pub(crate) fn runs(
     })
 }
 
-/// Values of which the first have been zeroed.
+/// Values of which the first have been zeroed, those that are stored excepted.
 pub(crate) struct Fresh<'v> {
     /// The values, and the number of the first among all values of the matrix.
     pub(crate) values: &'v mut [f64],
     pub(crate) start: usize,
     /// How many are zeroed.
     pub(crate) done: usize,
+    /// Which values of the matrix are to be zeroed, in ascending order, where others are stored; all if there is no list.
+    pub(crate) cleared: Option<&'v [Range<usize>]>,
 }
 
 impl Fresh<'_> {
@@ -87,9 +89,19 @@ impl Fresh<'_> {
     pub(crate) fn reach(&mut self, frontier: usize) {
         let until = frontier.saturating_sub(self.start).min(self.values.len());
         if until > self.done {
-            self.values[self.done..until].fill(0.0);
+            self.clear(until);
             self.done = until;
             self.values.as_mut_ptr().expose_provenance();
+        }
+    }
+
+    fn clear(&mut self, until: usize) {
+        let Some(cleared) = self.cleared else { return self.values[self.done..until].fill(0.0) };
+        let (from, to) = (self.start + self.done, self.start + until);
+        let first = cleared.partition_point(|range| range.end <= from);
+        for range in cleared[first..].iter().take_while(|range| range.start < to) {
+            let (from, to) = (range.start.max(from), range.end.min(to));
+            self.values[from - self.start..to - self.start].fill(0.0);
         }
     }
 
@@ -157,7 +169,7 @@ mod tests {
     #[test]
     fn values_are_zeroed_once_and_in_order() {
         let mut values = [1.0; 6];
-        let mut fresh = Fresh { values: &mut values, start: 10, done: 0 };
+        let mut fresh = Fresh { values: &mut values, start: 10, done: 0, cleared: None };
         fresh.reach(5);
         fresh.reach(12);
         fresh.values[0] = 7.0;
@@ -167,12 +179,25 @@ mod tests {
     }
 
     #[test]
+    fn values_that_are_stored_are_not_zeroed() {
+        let cleared = [2..4, 11..13, 15..16];
+        for steps in [&[100][..], &[11, 12, 14, 17], &[13, 15, 16]] {
+            let mut values = [1.0; 7];
+            let mut fresh = Fresh { values: &mut values, start: 10, done: 0, cleared: Some(&cleared) };
+            for &frontier in steps {
+                fresh.reach(frontier);
+            }
+            assert_eq!(values, [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0], "{steps:?}");
+        }
+    }
+
+    #[test]
     fn what_comes_next_is_asked_for() {
         let mut values = vec![1.0; 300];
         let address = values.as_ptr() as u64;
         let layout = EnvLayout { sizes: 0, buffers: 0, sites: 0 };
         let (mut env, frontiers) = (Env::new(layout), [130, 258, 258]);
-        let mut fresh = Fresh { values: &mut values, start: 2, done: 0 };
+        let mut fresh = Fresh { values: &mut values, start: 2, done: 0, cleared: None };
         let mut asked = Vec::new();
         for block in 0..frontiers.len() {
             fresh.reach_blocks(Some(&frontiers), &(block..block + 1), &mut env);

@@ -60,7 +60,7 @@ pub struct Plan {
     pub(crate) cleared: Option<Vec<Range<usize>>>,
     /// By buffer, the elements that must be zero before they are added to, where the others are stored; none, or no entry, for all.
     pub(crate) gaps: Gaps,
-    /// How many leading values the iterations up to the end of each block write, by phase; empty where all are zeroed first.
+    /// How many leading values the iterations up to the end of each block write, by phase; empty where all are zeroed first. Those that are stored count.
     pub(crate) frontiers: Vec<Vec<u32>>,
     /// Where the sums of the corner go, by phase.
     pub(crate) corner: Vec<Vec<Place>>,

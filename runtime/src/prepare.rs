@@ -163,7 +163,8 @@ fn finish(
     }
     let mut named = None;
     if !stored.is_empty() {
-        let borders = compact(&mut streams, numbering.square);
+        let positions = (numbering.row_positions, numbering.col_positions);
+        let borders = compact(&mut streams, positions, numbering.square);
         (filter.rows, filter.cols) = (borders.rows.len(), borders.cols.len());
         (filter.row_positions, filter.col_positions) = (filter.rows, filter.cols);
         named = Some(borders);
@@ -174,6 +175,7 @@ fn finish(
     let made = assemble(&views, &filter, &numbering.forced, choice, team, old.filter(|_| stored.is_empty()))?;
     plan.layout = made.layout;
     let mut pattern = made.pattern;
+    let renumbered = named.as_ref().is_some_and(|named| !named.all);
     if let Some(named) = named {
         let shape = (numbering.rows, numbering.cols);
         let complete = with_rows(&pattern, &named, shape, &stored)?;
@@ -185,7 +187,7 @@ fn finish(
         let start = |&row: &u32| if row == DROPPED { 0 } else { row_ptr[row as usize] };
         plan.row_start = map.iter().map(start).collect();
     }
-    if stored.is_empty() && !numbering.moves() {
+    if !renumbered && !numbering.moves() {
         plan.frontiers = frontiers(&streams, &plan.trips, pattern.row_ptr());
     }
     drop(stored);

@@ -21,6 +21,7 @@
 //! 3. The frame around the box, two strips for each axis, is computed by the same copy with its guards and ordinary emissions: the
 //!    general road. Each row comes wholly from one of the two.
 //! 4. A sum into a scalar (the energy) is counted by one shift that meets every iteration once.
+//! 5. Terms of an energy for which this cannot be done stay as they are, and with them all others that write rows of the same unknowns.
 //! # Why it keeps the meaning
 //! Emissions and accumulations only add, and every (iteration, row) pair of the element program is met once: a row exists for each
 //! effect (proven from bounds and guards, else refused), and a shift maps iterations to rows one to one.
@@ -39,12 +40,13 @@ use crate::rewrite::{Rewriter, Visitor};
 use crate::sparse::work;
 use gather::Gather;
 use interior::Interior;
-use plan::{Group, Plan};
+use plan::{Group, Left, Plan, row_of};
 use spadina_ir::builder::Builder;
-use spadina_ir::func::{Func, Inst, InstData, Value};
+use spadina_ir::func::{Buffer, Func, Inst, InstData, Value};
 use spadina_ir::op::Op;
 use spadina_ir::types::SizeExpr;
 use spadina_ir::walk;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a program is not computed row by row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,24 +64,40 @@ pub fn rows(func: &Func) -> Result<Func, Refusal> {
     if projected {
         return Err(Refusal("a projected block has all its rows at once"));
     }
-    let mut plan = Plan::new(func)?;
+    let mut left = Left::default();
+    loop {
+        let plan = Plan::new(func, &mut left)?;
+        match by_plan(func, plan) {
+            Ok(made) => return Ok(made),
+            Err((roots, reason)) => {
+                for root in roots {
+                    left.add(func, root, reason)?;
+                }
+            }
+        }
+    }
+}
+
+/// The program by a plan, or the top-level instructions that must be left, and why.
+fn by_plan(func: &Func, mut plan: Plan) -> Result<Func, (BTreeSet<Inst>, Refusal)> {
     let mut rw = Rewriter::new(func, format!("{}.rows", func.name));
     let mut next_site = 0;
     rw.region(func.body, &mut Outside { plan: &plan, next_site: &mut next_site });
     for n in 0..plan.groups.len() {
-        let boxed = margins(&rw, &plan, &plan.groups[n])?;
+        let stop = |reason| (plan.roots(n).collect(), reason);
+        let boxed = margins(&rw, &plan, &plan.groups[n]).map_err(stop)?;
         let group = &mut plan.groups[n];
         for k in 0..group.dims.len() {
             group.lower[k] = group.lower[k].max(boxed.lower[k]);
             group.upper[k] = group.upper[k].max(boxed.upper[k]);
         }
-        let group = &plan.groups[n];
+        let (group, stop) = (&plan.groups[n], |reason| (plan.roots(n).collect(), reason));
         if group.lower.iter().chain(&group.upper).any(|&margin| margin > 0) {
-            frame(&mut rw, &plan, group, &mut next_site)?;
+            frame(&mut rw, &plan, group, &mut next_site).map_err(stop)?;
         }
         let rows = open_box(&mut rw.b, group);
         let interior = new_interior(group, &rows);
-        Gather::run(&mut rw, &plan, group, rows, Some(interior), &mut next_site)?;
+        Gather::run(&mut rw, &plan, group, rows, Some(interior), &mut next_site).map_err(stop)?;
         close_loops(&mut rw.b, group.dims.len() + usize::from(group.dims.len() == 1));
     }
     // Only what is alive is worth being carried.
@@ -189,26 +207,86 @@ fn frame(rw: &mut Rewriter<'_>, plan: &Plan, group: &Group, next_site: &mut u32)
     Ok(())
 }
 
+/// What a top-level instruction that emits does in a program by rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// It stores complete rows.
+    Inside,
+    /// It adds to rows around those.
+    Border,
+    /// It is left as the element program has it.
+    Element,
+}
+
+/// The top-level instructions that emit; none in a program that is not by rows.
+pub fn parts(func: &Func) -> BTreeMap<Inst, Part> {
+    let mut parts = BTreeMap::new();
+    let mut complete = BTreeSet::new();
+    for &root in &func.regions[func.body].insts {
+        let mut one = |inst: Inst| {
+            let InstData::Emit(emit) = &func.insts[inst] else { return };
+            if emit.direct {
+                complete.extend(rows_of(func, inst));
+                parts.insert(root, Part::Inside);
+            } else {
+                parts.entry(root).or_insert(Part::Element);
+            }
+        };
+        one(root);
+        for region in func.insts[root].regions() {
+            walk::visit_insts(func, region, &mut |_, inst| one(inst));
+        }
+    }
+    if complete.is_empty() {
+        return BTreeMap::new();
+    }
+    for (&root, part) in parts.iter_mut().filter(|(_, part)| **part == Part::Element) {
+        let mut one = |inst: Inst| {
+            if rows_of(func, inst).any(|buffer| complete.contains(&buffer)) {
+                *part = Part::Border;
+            }
+        };
+        one(root);
+        for region in func.insts[root].regions() {
+            walk::visit_insts(func, region, &mut |_, inst| one(inst));
+        }
+    }
+    parts
+}
+
+/// The buffers of which an emission writes rows.
+fn rows_of(func: &Func, inst: Inst) -> impl Iterator<Item = Buffer> + '_ {
+    let rows = match &func.insts[inst] {
+        InstData::Emit(emit) => &emit.rows[..],
+        _ => &[],
+    };
+    rows.iter().filter_map(|&row| row_of(func, row)).map(|row| row.0)
+}
+
 /// What one iteration of everything costs: weighed float operations in loops, each counted once, and entries that are added through
-/// slots. Of a program by rows only what runs for each row of the interior counts.
+/// slots. Of a program by rows what runs for each row of the interior counts, and what is not computed by rows; its borders do not.
 pub fn work(func: &Func) -> u64 {
-    let (mut by_rows, mut rows, mut all) = (false, 0, 0);
     let is_direct = |&inst: &Inst| matches!(&func.insts[inst], InstData::Emit(emit) if emit.direct);
     let stores: Vec<bool> = func.regions.values().map(|region| region.insts.iter().any(is_direct)).collect();
-    walk::visit_insts(func, func.body, &mut |region, inst| {
-        let stores = stores[region.as_u32() as usize];
-        by_rows |= stores;
-        let cost = match &func.insts[inst] {
-            InstData::Op(op, _) => work::weight(*op),
-            InstData::Emit(emit) if !emit.direct => work::emission(emit),
-            _ => 0,
-        };
-        if region != func.body {
-            all += cost;
+    let parts = parts(func);
+    let of_root = |&root: &Inst| {
+        let part = parts.get(&root).copied().unwrap_or(Part::Element);
+        let mut work = 0;
+        for region in func.insts[root].regions() {
+            walk::visit_insts(func, region, &mut |region, inst| {
+                let counts = match part {
+                    Part::Inside => stores[region.as_u32() as usize],
+                    Part::Border => false,
+                    Part::Element => true,
+                };
+                work += match &func.insts[inst] {
+                    InstData::Op(op, _) if counts => work::weight(*op),
+                    InstData::Emit(emit) if counts && !emit.direct => work::emission(emit),
+                    _ => 0,
+                };
+            });
         }
-        if stores {
-            rows += cost;
-        }
-    });
-    if by_rows { rows } else { all }
+        work
+    };
+    func.regions[func.body].insts.iter().map(of_root).sum()
 }

@@ -207,18 +207,21 @@ impl<'p> Gather<'p> {
         self.entries.insert((row, col), sum);
     }
 
-    /// The complete row: sums, then the entries of each buffer's rows in the order of the matrix.
+    /// The complete row: sums, then the entries of each buffer's rows in the order of the matrix. Those of `p[0, r]` and `p[1, r]` lie far
+    /// apart, so that an emission has only one of them; it has both of `p[r, 0]` and `p[r, 1]`.
     fn store(&mut self, rw: &mut Rewriter<'_>) {
         for ((buffer, index), value) in std::mem::take(&mut self.sums) {
             rw.b.accum(buffer, &index, value);
         }
-        let mut by_buffer: BTreeMap<usize, Vec<(Value, Value, Value)>> = BTreeMap::new();
+        let mut together: BTreeMap<(usize, Vec<Value>), Vec<(Value, Value, Value)>> = BTreeMap::new();
         for ((row, col), value) in std::mem::take(&mut self.entries) {
-            let Some((buffer, _)) = row_of(rw.b.func(), row) else { continue };
-            by_buffer.entry(rank(&rw.src.rows, buffer)).or_default().push((row, col, value));
+            let Some((buffer, index)) = row_of(rw.b.func(), row) else { continue };
+            let innermost = self.plan.looped[&buffer].iter().rposition(|&looped| looped).unwrap_or(0);
+            let key = (rank(&rw.src.rows, buffer), index[..innermost].to_vec());
+            together.entry(key).or_default().push((row, col, value));
         }
         let Some(mut interior) = self.interior.take() else { return };
-        for entries in by_buffer.into_values() {
+        for entries in together.into_values() {
             let func = rw.b.func();
             let mut rows: Vec<Value> = entries.iter().map(|e| e.0).collect();
             let mut cols: Vec<Value> = entries.iter().map(|e| e.1).collect();

@@ -98,16 +98,83 @@ pub(super) fn row_of(func: &Func, position: Value) -> Option<RowRef> {
     }
 }
 
+/// What stays as the element program has it.
+#[derive(Default)]
+pub(super) struct Left {
+    roots: BTreeSet<Inst>,
+    /// The buffers of which these write rows: no other rows of them are complete.
+    buffers: BTreeSet<Buffer>,
+}
+
+impl Left {
+    /// Leaves a top-level instruction as it is, for this reason; in the matrix of an energy only, as the rows of a residual belong to one
+    /// instruction each.
+    pub(super) fn add(&mut self, func: &Func, root: Inst, reason: Refusal) -> Result<(), Refusal> {
+        let new = self.roots.insert(root);
+        if func.rows != func.columns || !new {
+            return Err(reason);
+        }
+        let mut refused = false;
+        let mut one = |region: Option<Region>, inst: Inst| match &func.insts[inst] {
+            InstData::Emit(emit) => {
+                for &position in emit.rows.iter().chain(&emit.cols) {
+                    match row_of(func, position) {
+                        // What every iteration writes is summed up in a way of its own.
+                        Some((_, index))
+                            if region.is_some() && index.iter().all(|&v| func.as_int(v).is_some()) =>
+                        {
+                            refused = true;
+                        }
+                        Some((buffer, _)) => {
+                            self.buffers.insert(buffer);
+                        }
+                        None => refused = true,
+                    }
+                }
+            }
+            InstData::Accum(buffer, ..) => {
+                refused |= func.buffers[*buffer].role == Role::Scratch;
+                self.buffers.insert(row_owner(func, *buffer));
+            }
+            InstData::Reset(..) | InstData::Check(..) => refused = true,
+            _ => {}
+        };
+        one(None, root);
+        for region in func.insts[root].regions() {
+            walk::visit_insts(func, region, &mut |region, inst| one(Some(region), inst));
+        }
+        if refused { Err(reason) } else { Ok(()) }
+    }
+}
+
+/// The top-level instruction that is not computed row by row (if it is one), and why.
+type Stop = (Option<Inst>, Refusal);
+
 impl Plan {
-    pub(super) fn new(func: &Func) -> Result<Plan, Refusal> {
+    /// Of all phases that can be computed row by row, apart from the rows of those that cannot.
+    pub(super) fn new(func: &Func, left: &mut Left) -> Result<Plan, Refusal> {
+        loop {
+            match Plan::without(func, left) {
+                Ok(plan) => return Ok(plan),
+                Err((Some(root), reason)) => left.add(func, root, reason)?,
+                Err((None, reason)) => return Err(reason),
+            }
+        }
+    }
+
+    fn without(func: &Func, left: &Left) -> Result<Plan, Stop> {
         let mut phases = Vec::new();
         for &root in &func.regions[func.body].insts {
-            if walk::has_effects(func, root) {
+            if walk::has_effects(func, root) && !left.roots.contains(&root) {
+                let stop = |reason| (Some(root), reason);
                 let mut effects = Vec::new();
-                collect(func, root, &mut Surroundings::default(), &mut effects)?;
+                collect(func, root, &mut Surroundings::default(), &mut effects).map_err(stop)?;
                 let nest = effects.iter().any(|e| !e.loops.is_empty() && !e.rows.is_empty());
                 if nest && effects.iter().any(|e| e.loops.is_empty()) {
-                    return Err(Refusal("a row is written beside the loop that writes others"));
+                    return Err(stop(Refusal("a row is written beside the loop that writes others")));
+                }
+                if effects.iter().flat_map(|e| &e.rows).any(|row| left.buffers.contains(&row.0)) {
+                    return Err(stop(Refusal("other rows of an array do not follow from loops")));
                 }
                 phases.push(Phase { root, effects, nest });
             }
@@ -118,9 +185,14 @@ impl Plan {
         plan.place_sums(func)?;
         plan.place_points(func)?;
         if plan.groups.is_empty() {
-            return Err(Refusal("no row is written inside a loop"));
+            return Err((None, Refusal("no row is written inside a loop")));
         }
         Ok(plan)
+    }
+
+    /// The top-level instructions behind a group.
+    pub(super) fn roots(&self, group: usize) -> impl Iterator<Item = Inst> + '_ {
+        self.groups[group].jobs.iter().map(|job| self.phases[job.phase].root)
     }
 
     fn find_axes(&mut self, func: &Func) {
@@ -176,18 +248,19 @@ impl Plan {
         axes.filter(|&(_, &looped)| looped).map(|(dim, _)| dim.clone()).collect()
     }
 
-    fn find_groups(&mut self, func: &Func) -> Result<(), Refusal> {
+    fn find_groups(&mut self, func: &Func) -> Result<(), Stop> {
         let mut groups: Vec<Group> = Vec::new();
         for (n, phase) in self.phases.iter().enumerate().filter(|(_, p)| p.nest) {
+            let stop = |reason| (Some(phase.root), reason);
             for effect in &phase.effects {
                 for row in &effect.rows {
-                    let shift = self.solve(func, row)?;
+                    let shift = self.solve(func, row).map_err(stop)?;
                     let ivs: BTreeSet<Value> = shift.iter().map(|s| s.iv).collect();
                     if ivs != variables(func, &effect.loops) {
-                        return Err(Refusal("a row does not determine the iteration that writes it"));
+                        return Err(stop(Refusal("a row does not determine the iteration that writes it")));
                     }
                     let dims = self.dims(func, row.0);
-                    prove(func, effect, &shift, &dims, true)?;
+                    prove(func, effect, &shift, &dims, true).map_err(stop)?;
                     let total = prove(func, effect, &shift, &dims, false).is_ok();
                     let at = groups.iter().position(|g| g.dims == dims).unwrap_or_else(|| {
                         let margin = vec![0; dims.len()];
@@ -211,7 +284,7 @@ impl Plan {
     }
 
     /// Each sum into a scalar is counted by one shift that meets every iteration once.
-    fn place_sums(&mut self, func: &Func) -> Result<(), Refusal> {
+    fn place_sums(&mut self, func: &Func) -> Result<(), Stop> {
         for (n, phase) in self.phases.iter().enumerate().filter(|(_, p)| p.nest) {
             for effect in phase.effects.iter().filter(|e| e.rows.is_empty()) {
                 let ivs = variables(func, &effect.loops);
@@ -219,7 +292,8 @@ impl Plan {
                 let job = jobs.find(|j| {
                     j.phase == n && j.total && j.shift.iter().map(|s| s.iv).collect::<BTreeSet<_>>() == ivs
                 });
-                let job = job.ok_or(Refusal("a sum has no row that meets every iteration"))?;
+                let without = (Some(phase.root), Refusal("a sum has no row that meets every iteration"));
+                let job = job.ok_or(without)?;
                 job.sums.insert(effect.inst);
             }
         }
@@ -227,9 +301,10 @@ impl Plan {
     }
 
     /// Rows that are written outside of loops must lie outside of the interior.
-    fn place_points(&mut self, func: &Func) -> Result<(), Refusal> {
-        let plain = self.phases.iter().filter(|p| !p.nest).flat_map(|p| &p.effects);
-        for (buffer, index) in plain.flat_map(|e| &e.rows) {
+    fn place_points(&mut self, func: &Func) -> Result<(), Stop> {
+        let plain = self.phases.iter().filter(|p| !p.nest);
+        let rows = plain.flat_map(|p| p.effects.iter().flat_map(|e| &e.rows).map(|row| (p.root, row)));
+        for (root, (buffer, index)) in rows {
             let Some(group) = self.groups.iter_mut().find(|g| g.buffers.contains(buffer)) else { continue };
             let axes = index.iter().zip(&self.looped[buffer]).filter(|&(_, &looped)| looped);
             let outside = axes.enumerate().find_map(|(k, (&value, _))| {
@@ -240,7 +315,7 @@ impl Plan {
                 let from_end = group.dims[k].checked_sub(&at)?.as_constant()?;
                 Some((k, None, Some(from_end)))
             });
-            let (k, lower, upper) = outside.ok_or(Refusal("a single row may lie anywhere"))?;
+            let (k, lower, upper) = outside.ok_or((Some(root), Refusal("a single row may lie anywhere")))?;
             group.lower[k] = group.lower[k].max(lower.unwrap_or(0));
             group.upper[k] = group.upper[k].max(upper.unwrap_or(0));
         }
