@@ -223,7 +223,7 @@ fn rows_beside_elements() {
         let mut inputs = floats(&shapes);
         // Near neighbors, and ends far apart.
         let edge = |n: usize| {
-            [n * v / e.max(1), (n * v / e.max(1) + 1 + if n % 50 == 0 { 7 * n } else { n % 3 }) % v]
+            [n * v / e.max(1), (n * v / e.max(1) + 1 + if n.is_multiple_of(50) { 7 * n } else { n % 3 }) % v]
         };
         let edges: Vec<[i64; 2]> = (0..e).map(|n| edge(n).map(|end| end as i64)).collect();
         inputs.set("edges", &edges[..]);

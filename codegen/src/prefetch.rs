@@ -70,8 +70,9 @@ pub(crate) fn code(architecture: Architecture, ask: Ask) -> Option<Vec<u8>> {
         }
         Architecture::Aarch64(_) => {
             // prfm pstl1keep, [register, offset]: x0 and the next ones; offsets count words of 8 bytes.
-            let one =
-                |(n, offset): (usize, u32)| (0xf980_0010 | offset / 8 << 10 | (n as u32) << 5).to_le_bytes();
+            let one = |(n, offset): (usize, u32)| {
+                (0xf980_0010 | (offset / 8) << 10 | (n as u32) << 5).to_le_bytes()
+            };
             let ret = 0xd65f_03c0_u32.to_le_bytes();
             Some(places.flat_map(one).chain(ret).collect())
         }

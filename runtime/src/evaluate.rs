@@ -172,10 +172,13 @@ impl Run<'_, '_> {
         if fresh.done == fresh.values.len() {
             return;
         }
-        if threads > 1 && self.plan.cleared.is_none() {
+        if threads > 1 && self.plan.clears_most() {
+            let (start, cleared) = (fresh.start + fresh.done, fresh.cleared);
             let rest = &mut fresh.values[fresh.done..];
             let size = rest.len().div_ceil(threads).max(1 << 12);
-            spread(self.pool, rest.chunks_mut(size), |chunk| chunk.fill(0.0));
+            let chunks = rest.chunks_mut(size).enumerate();
+            let parts = chunks.map(|(n, values)| Fresh { values, start: start + n * size, done: 0, cleared });
+            spread(self.pool, parts, |mut part| part.finish());
         } else {
             fresh.finish();
         }
@@ -208,8 +211,7 @@ impl Run<'_, '_> {
         let Some(partition) = partition.as_deref() else { return };
         // Where owners have ranges of rows, each zeroes its own values just before it adds to them.
         let ranges = partition.ranges.as_deref().filter(|_| self.values.done == 0);
-        let along = self.plan.cleared.is_none() || !self.plan.frontiers.is_empty();
-        let ranges = ranges.filter(|_| self.plan.row_start.is_empty() && along);
+        let ranges = ranges.filter(|_| self.plan.row_start.is_empty() && self.plan.clears_most());
         if ranges.is_none() {
             self.zero(owners.len());
         }

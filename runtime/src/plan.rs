@@ -74,6 +74,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether more than the borders of complete rows must be zeroed.
+    pub(crate) fn clears_most(&self) -> bool {
+        self.cleared.is_none() || !self.frontiers.is_empty()
+    }
+
     /// The pattern of the matrix.
     pub fn pattern(&self) -> &Arc<Pattern> {
         &self.pattern

@@ -59,10 +59,15 @@ fn for_rows(values: usize) -> usize {
 pub(crate) fn asked(info: &ProgramInfo) -> BTreeSet<Ask> {
     let lanes = [1, PER_VECTOR, PER_SINGLES];
     let sums = info.phases.iter().flat_map(|phase| lanes.map(|lanes| ask_for_sums(for_sums(phase, lanes))));
-    let rows = info.phases.iter().flat_map(|phase| phase.sites.iter().filter(|site| site.direct));
-    let rows = rows.flat_map(|site| {
-        let lines = for_rows(site.shape.entries.len());
-        (1..=ADDRESSES).map(move |addresses| ask_for_rows(addresses, lines))
+    let rows = info.phases.iter().flat_map(|phase| {
+        let mut sites: BTreeMap<usize, usize> = BTreeMap::new();
+        for site in phase.sites.iter().filter(|site| site.direct) {
+            *sites.entry(for_rows(site.shape.entries.len())).or_default() += 1;
+        }
+        let asks = |(lines, sites): (usize, usize)| {
+            (1..=sites.min(ADDRESSES)).map(move |addresses| ask_for_rows(addresses, lines))
+        };
+        sites.into_iter().flat_map(asks)
     });
     sums.chain(rows).filter(|ask| ask.lines > 1).collect()
 }

@@ -13,6 +13,9 @@ use spadina_ir::walk;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+/// A row, a column and the value.
+type Entry = (Value, Value, Value);
+
 /// The visitor that copies the iterations behind a row.
 pub(super) struct Gather<'p> {
     pub(super) plan: &'p Plan,
@@ -213,7 +216,7 @@ impl<'p> Gather<'p> {
         for ((buffer, index), value) in std::mem::take(&mut self.sums) {
             rw.b.accum(buffer, &index, value);
         }
-        let mut together: BTreeMap<(usize, Vec<Value>), Vec<(Value, Value, Value)>> = BTreeMap::new();
+        let mut together: BTreeMap<(usize, Vec<Value>), Vec<Entry>> = BTreeMap::new();
         for ((row, col), value) in std::mem::take(&mut self.entries) {
             let Some((buffer, index)) = row_of(rw.b.func(), row) else { continue };
             let innermost = self.plan.looped[&buffer].iter().rposition(|&looped| looped).unwrap_or(0);
