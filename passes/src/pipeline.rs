@@ -188,8 +188,8 @@ impl Sparse {
     }
 }
 
-/// The same matrix row by row, where every row of the program follows from loop variables (a stencil, a grid, a ring): its emissions
-/// away from borders are direct, so they need no slots. The matrix is the whole one: no unknown may be fixed, nothing reordered.
+/// The same matrix row by row, where rows follow from loop variables (a stencil, a grid, a ring): emissions away from borders are direct, so
+/// they need no slots. In an energy other terms may stay elements. The matrix is the whole one: no unknown may be fixed, nothing reordered.
 /// `None` too where repeating iterations for each of their rows costs more than slots do.
 pub fn affine(sparse: &Sparse) -> Option<Sparse> {
     let steps = &sparse.trace.steps;
