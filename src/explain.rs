@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::options::Derivative;
 use spadina_ir::diag::Diagnostic;
-use spadina_ir::func::{Func, InstData, Value};
+use spadina_ir::func::{Buffer, Func, InstData, Value};
 use spadina_ir::op::Op;
 use spadina_ir::span::Span;
 use spadina_passes::ad::reverse::Weights;
@@ -13,6 +13,7 @@ use spadina_passes::analysis::cost::{self, PhaseCost};
 use spadina_passes::pipeline::{self, Road, Sparse};
 use spadina_passes::sparse::rows::{self, Part};
 use spadina_passes::sparse::stages;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How one derivative is computed.
@@ -130,8 +131,8 @@ impl Kernel {
         let parts = rows::parts(func);
         let phases = phases.into_iter().map(|cost| Phase {
             range: cost.root.map(|inst| match (parts.get(&inst), &func.insts[inst]) {
-                (Some(Part::Inside), _) => "each row inside".to_owned(),
-                (Some(Part::Border), _) => "each row at a border".to_owned(),
+                (Some((Part::Inside, of)), _) => format!("each row of {} inside", names(func, of)),
+                (Some((Part::Border, of)), _) => format!("each row of {} at a border", names(func, of)),
                 (_, InstData::Loop { lo, hi, .. }) => format!("{}..{}", bound(func, *lo), bound(func, *hi)),
                 _ => String::new(),
             }),
@@ -155,8 +156,8 @@ fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
         );
     }
     match (pipeline::affine(&sparse), sparse.road) {
-        (Some(rows), _) if rows::parts(&rows.eval).values().any(|&part| part == Part::Element) => {
-            let how = "structural: row by row where rows follow from the loops, each entry stored once; else element by element";
+        (Some(rows), _) if rows::parts(&rows.eval).values().any(|part| part.0 == Part::Element) => {
+            let how = "structural: terms over some arrays row by row (rows follow from the loops), each entry stored once; the others element by element";
             (rows, how)
         }
         (Some(rows), _) => {
@@ -168,6 +169,11 @@ fn road_of(sparse: Sparse) -> (Sparse, &'static str) {
         }
         (None, Road::Sweeps) => (sparse, "structural: a sweep from each row to the unknowns"),
     }
+}
+
+fn names(func: &Func, buffers: &BTreeSet<Buffer>) -> String {
+    let names: Vec<&str> = buffers.iter().map(|&buffer| &func.buffers[buffer].name[..]).collect();
+    names.join(", ")
 }
 
 fn bound(func: &Func, value: Value) -> String {

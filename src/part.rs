@@ -14,7 +14,6 @@ use spadina_ir::func::{Buffer, Func, Plane, Role};
 use spadina_ir::interp::{self, ArrayData, Bindings};
 use spadina_ir::span::SourceFile;
 use spadina_ir::types::Size;
-use spadina_layout::program::PhaseInfo;
 use spadina_passes::analysis::effort::{self, Setting};
 use spadina_passes::sparse::stages::listed;
 use spadina_runtime::array::{Array, ArrayMut, OwnedArray};
@@ -187,11 +186,11 @@ impl Part {
     pub(crate) fn effort(&self) -> (u64, usize) {
         match &self.backend {
             Backend::Jit { plan, eval, .. } => {
-                let trips = plan.trips().iter().map(|&trip| trip as u64).sum::<u64>();
+                let phases = plan.trips().iter().zip(&plan.info().phases);
                 // An iteration that stores complete rows stores many.
-                let by_rows = plan.info().phases.iter().any(PhaseInfo::stores_rows);
-                let rows = if by_rows { plan.pattern().rows() as u64 } else { 0 };
-                (trips.max(rows), eval.code_bytes())
+                let others = phases.filter(|(_, phase)| !phase.stores_rows());
+                let trips = others.map(|(&trip, _)| trip as u64).sum::<u64>();
+                (trips + plan.complete_rows() as u64, eval.code_bytes())
             }
             Backend::Interp { .. } => (0, 0),
         }

@@ -340,8 +340,8 @@ impl Problem {
         self.times
     }
 
-    /// Iterations of all loops over elements in one evaluation of values, gradient and a structural matrix, or the rows where complete rows are
-    /// stored one behind the other; 0 where it is interpreted.
+    /// Iterations of all loops over elements in one evaluation of values, gradient and a structural matrix, and the rows that are stored whole
+    /// instead; 0 where it is interpreted.
     pub fn elements(&self) -> u64 {
         self.main.effort().0
     }

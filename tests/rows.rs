@@ -209,7 +209,21 @@ fn rows_beside_elements() {
     }";
     let kernel = Module::from_text("rows.ir", text).unwrap().kernel(None).unwrap();
     let explanation = kernel.explain(Derivative::Hessian, None).unwrap();
-    assert!(explanation.road.is_some_and(|road| road.contains("else element by element")), "{explanation:?}");
+    assert!(
+        explanation.road.is_some_and(|road| road.contains("the others element by element")),
+        "{explanation:?}"
+    );
+    let ranges: Vec<(Option<usize>, &str)> =
+        explanation.phases.iter().filter_map(|phase| Some((phase.line, phase.range.as_deref()?))).collect();
+    // Lines of the text above, from its first term on.
+    for expected in [
+        (Some(5), "0..E"),
+        (Some(7), "0..E"),
+        (Some(4), "each row of p, q inside"),
+        (Some(6), "each row of g inside"),
+    ] {
+        assert!(ranges.contains(&expected), "{expected:?} in {ranges:?}");
+    }
     for (v, l, e, g) in [
         (1, 0, 1, 0),
         (2, 1, 0, 1),

@@ -74,6 +74,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How many rows are stored whole, where any are.
+    pub fn complete_rows(&self) -> usize {
+        let Some(cleared) = &self.cleared else { return 0 };
+        let mut cleared = cleared.iter().peekable();
+        let row_ptr = self.pattern.row_ptr().windows(2).map(|ends| ends[0] as usize..ends[1] as usize);
+        let whole = row_ptr.filter(|row| {
+            while cleared.next_if(|range| range.end <= row.start).is_some() {}
+            !row.is_empty() && cleared.peek().is_none_or(|range| range.start >= row.end)
+        });
+        whole.count()
+    }
+
     /// Whether more than the borders of complete rows must be zeroed.
     pub(crate) fn clears_most(&self) -> bool {
         self.cleared.is_none() || !self.frontiers.is_empty()

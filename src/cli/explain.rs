@@ -86,7 +86,8 @@ fn terms(kernel: &Kernel, entry: &str, args: &ExplainArgs) -> Result<(), Error> 
     problem.evaluate(&mut at)?;
     let place = u32::try_from(column).ok().and_then(|column| problem.pattern().find(row, column));
     let value = place.map(|place| at.matrix[place]);
-    let spans = detect::terms(&problem, row, column)?;
+    // An entry that is not stored comes from no term.
+    let spans = if place.is_some() { detect::terms(&problem, row, column)? } else { Vec::new() };
     let source = kernel.source();
     let places: Vec<(usize, usize, &str, Option<&str>)> = spans
         .iter()

@@ -92,8 +92,13 @@ fn by_plan(func: &Func, mut plan: Plan) -> Result<Func, (BTreeSet<Inst>, Refusal
             group.upper[k] = group.upper[k].max(boxed.upper[k]);
         }
         let (group, stop) = (&plan.groups[n], |reason| (plan.roots(n).collect(), reason));
+        if let Some(root) = plan.roots(n).next() {
+            rw.b.set_span(func.spans[root]);
+        }
         if group.lower.iter().chain(&group.upper).any(|&margin| margin > 0) {
+            let span = rw.b.span();
             frame(&mut rw, &plan, group, &mut next_site).map_err(stop)?;
+            rw.b.set_span(span);
         }
         let rows = open_box(&mut rw.b, group);
         let interior = new_interior(group, &rows);
@@ -218,18 +223,18 @@ pub enum Part {
     Element,
 }
 
-/// The top-level instructions that emit; none in a program that is not by rows.
-pub fn parts(func: &Func) -> BTreeMap<Inst, Part> {
+/// The top-level instructions that emit, and the buffers of whose rows; none in a program that is not by rows.
+pub fn parts(func: &Func) -> BTreeMap<Inst, (Part, BTreeSet<Buffer>)> {
     let mut parts = BTreeMap::new();
     let mut complete = BTreeSet::new();
     for &root in &func.regions[func.body].insts {
         let mut one = |inst: Inst| {
             let InstData::Emit(emit) = &func.insts[inst] else { return };
+            let (part, buffers) = parts.entry(root).or_insert((Part::Element, BTreeSet::new()));
+            buffers.extend(rows_of(func, inst));
             if emit.direct {
                 complete.extend(rows_of(func, inst));
-                parts.insert(root, Part::Inside);
-            } else {
-                parts.entry(root).or_insert(Part::Element);
+                *part = Part::Inside;
             }
         };
         one(root);
@@ -237,21 +242,12 @@ pub fn parts(func: &Func) -> BTreeMap<Inst, Part> {
             walk::visit_insts(func, region, &mut |_, inst| one(inst));
         }
     }
-    if complete.is_empty() {
-        return BTreeMap::new();
-    }
-    for (&root, part) in parts.iter_mut().filter(|(_, part)| **part == Part::Element) {
-        let mut one = |inst: Inst| {
-            if rows_of(func, inst).any(|buffer| complete.contains(&buffer)) {
-                *part = Part::Border;
-            }
-        };
-        one(root);
-        for region in func.insts[root].regions() {
-            walk::visit_insts(func, region, &mut |_, inst| one(inst));
+    for (part, buffers) in parts.values_mut() {
+        if *part == Part::Element && !buffers.is_disjoint(&complete) {
+            *part = Part::Border;
         }
     }
-    parts
+    if complete.is_empty() { BTreeMap::new() } else { parts }
 }
 
 /// The buffers of which an emission writes rows.
@@ -270,7 +266,7 @@ pub fn work(func: &Func) -> u64 {
     let stores: Vec<bool> = func.regions.values().map(|region| region.insts.iter().any(is_direct)).collect();
     let parts = parts(func);
     let of_root = |&root: &Inst| {
-        let part = parts.get(&root).copied().unwrap_or(Part::Element);
+        let part = parts.get(&root).map_or(Part::Element, |part| part.0);
         let mut work = 0;
         for region in func.insts[root].regions() {
             walk::visit_insts(func, region, &mut |region, inst| {
