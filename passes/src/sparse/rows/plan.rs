@@ -1,4 +1,4 @@
-//! Which rows the phases of a program write, and which iteration stands behind a row.
+//! Which rows the phases of a program write, which iteration stands behind a row, and which phases stay as they are.
 
 use super::Refusal;
 use crate::analysis::affine::{Affine, Subscript, subscript};
